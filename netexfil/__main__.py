@@ -1,0 +1,5 @@
+"""python -m netexfil"""
+
+from netexfil.cli import main
+
+main()

@@ -1,0 +1,67 @@
+"""Arguments in, exit code out. Only this module and `commands/` print, exit or read the clock."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+from click_default_group import DefaultGroup
+
+from netexfil.errors import NetexfilError
+
+# name -> (module that holds `command`, one line of help). A command is imported when it is asked for.
+COMMANDS = {
+    "analyze": ("netexfil.commands.analyze", "Findings from captures and Zeek logs (the default command)."),
+    "sessions": ("netexfil.commands.sessions", "Sessions, with direction, PCR, volume and rate."),
+    "events": ("netexfil.commands.events", "Endpoint telemetry as normalised events, or what a rule selects."),
+    "links": ("netexfil.commands.links", "Which process owned each session."),
+}
+
+
+class Lazy(DefaultGroup):
+    """A group that imports a command only when it is asked for; a first word that is no command is a source to analyze."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS:
+            command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+            return command
+        found: click.Command | None = super().get_command(ctx, cmd_name)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=Lazy, default="analyze", default_if_no_args=False, invoke_without_command=False)
+@click.version_option(package_name="netexfil")
+def group() -> None:
+    """What left, how much, over what, and which program sent it.
+
+    \b
+      netexfil zeek-logs/ --join endpoint.jsonl    the main job
+      netexfil capture.pcapng                      the same from packets
+      netexfil /opt/zeek/logs --state s.duckdb     the same from cron
+    """
+
+
+def main() -> None:
+    """Console entry: runs the command and turns our own errors into one line and their exit code."""
+    try:
+        code = group(standalone_mode=False)
+    except NetexfilError as error:
+        click.echo(f"netexfil: {error}", err=True)
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)

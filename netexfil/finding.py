@@ -1,0 +1,92 @@
+"""The finding: one channel in one window with its evidence, links, score and verdict (contract: DESIGN `Findings`, schema 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+SCHEMA = 1
+Severity = Literal["critical", "high", "medium", "low", "info"]
+SEVERITIES: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical")
+ALERT_LINE: Severity = "medium"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One measured reason for (points above zero) or against (below). `source` is `file uid` or what it was summed over."""
+
+    code: str
+    value: float | int | str | None
+    unit: str
+    threshold: float | int | str | None
+    points: float
+    text: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One session of the channel tied to one event; `event` is {kind host user image pid guid command_line file line …}."""
+
+    match: str
+    confidence: float
+    candidates: int
+    seconds_apart: float | None
+    clock_offset: float | None
+    event: Mapping[str, Any]
+    uid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is printed, stored and shown; nothing is shown anywhere that is not in this record. Bytes are payload bytes, times epoch s UTC."""
+
+    id: str
+    kind: Literal["channel", "endpoint"]
+    score: float
+    severity: Severity
+    confidence: Literal["high", "medium", "low"]
+    first_ts: float
+    last_ts: float
+    host: Mapping[str, Any]
+    destination: Mapping[str, Any] | None
+    protocol: str
+    tool: Mapping[str, Any]
+    bytes_out: Mapping[str, Any]
+    bytes_in: int | None
+    pcr: float | None
+    sessions: int
+    session_uids: tuple[str, ...]
+    duration: float | None
+    rate: float | None
+    in_progress: bool
+    evidence: tuple[Evidence, ...]
+    links: tuple[Link, ...] = ()
+    attack: tuple[Mapping[str, str], ...] = ({"technique": "T1048.002", "strategy": "DET0512"},)
+    suppressed: Mapping[str, Any] | None = None
+    window: str = ""
+    next_steps: tuple[Mapping[str, str], ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_alert(self) -> bool:
+        """Severity medium or above, and not suppressed."""
+        return self.suppressed is None and SEVERITIES.index(self.severity) >= SEVERITIES.index(ALERT_LINE)
+
+    def record(self) -> dict[str, Any]:
+        """The contract's JSON object."""
+        row = asdict(self)
+        extra = row.pop("extra")
+        times = {"first_time": iso(self.first_ts), "last_time": iso(self.last_ts)}
+        return {"schema": SCHEMA, "kind": row.pop("kind"), **row, **times, **extra}
+
+
+def iso(ts: float) -> str:
+    """Epoch seconds as ISO 8601 UTC with milliseconds."""
+    return datetime.fromtimestamp(ts, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def at_least(severity: Severity, floor: Severity) -> bool:
+    return SEVERITIES.index(severity) >= SEVERITIES.index(floor)

@@ -1,0 +1,115 @@
+"""Every table that travels between the steps: its columns, their order and DuckDB types, said once.
+
+A step takes a DuckDB connection with some of these tables filled and fills the next. Times are seconds since
+1970 UTC as DOUBLE (a double holds microseconds until the year 2255). Addresses are canonical text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import duckdb
+
+# Columns of a session as a reader hands it over; the Rust core's stream has exactly these (a test holds it).
+READ: Mapping[str, str] = {
+    "ts": "DOUBLE", "uid": "VARCHAR", "orig_h": "VARCHAR", "orig_p": "INTEGER", "resp_h": "VARCHAR", "resp_p": "INTEGER",
+    "proto": "VARCHAR", "service": "VARCHAR", "duration": "DOUBLE", "orig_bytes": "BIGINT", "resp_bytes": "BIGINT",
+    "conn_state": "VARCHAR", "local_orig": "BOOLEAN", "local_resp": "BOOLEAN", "missed_bytes": "BIGINT", "history": "VARCHAR",
+    "orig_pkts": "BIGINT", "orig_ip_bytes": "BIGINT", "resp_pkts": "BIGINT", "resp_ip_bytes": "BIGINT", "community_id": "VARCHAR",
+    "server_name": "VARCHAR", "tls_version": "VARCHAR", "alpn": "VARCHAR", "ja3": "VARCHAR", "ja4": "VARCHAR",
+    "cert_subject": "VARCHAR", "cert_issuer": "VARCHAR", "cert_fingerprint": "VARCHAR", "cert_self_signed": "BOOLEAN",
+    "ssh_client": "VARCHAR", "ssh_server": "VARCHAR", "hassh": "VARCHAR", "hassh_server": "VARCHAR",
+    "orig_low": "BIGINT", "orig_high": "BIGINT", "orig_quality": "VARCHAR",
+    "resp_low": "BIGINT", "resp_high": "BIGINT", "resp_quality": "VARCHAR",
+    "tunnel": "VARCHAR", "hints": "VARCHAR", "source": "VARCHAR",
+}
+
+# What `outbound.py` adds. `inside_h` and `remote_*` turn a session so that "out" is away from the inside host.
+# `cid` is the session's channel (null: none), set by `channels.py`.
+SESSION: Mapping[str, str] = READ | {
+    "sid": "BIGINT", "outbound": "VARCHAR", "inside_h": "VARCHAR", "remote_h": "VARCHAR", "remote_p": "INTEGER",
+    "protocol": "VARCHAR", "pcr": "DOUBLE", "rate_out": "DOUBLE",
+    "bytes_out_low": "BIGINT", "bytes_out_high": "BIGINT", "bytes_in": "BIGINT", "byte_quality": "VARCHAR", "cid": "BIGINT",
+}
+
+# A name for an address, with its time of validity: from DNS answers, certificates, SNI, DHCP …
+# `kind` is `dns` (name of a remote address) or `host` (name of an inside host).
+NAME: Mapping[str, str] = {"address": "VARCHAR", "name": "VARCHAR", "kind": "VARCHAR", "first_ts": "DOUBLE", "last_ts": "DOUBLE", "source": "VARCHAR"}
+
+# One normalised record of endpoint telemetry; fields as in docs/events.md. `ts_field` names the clock that `ts` came from,
+# `ts_rec` is the record's own time, `hashes` is `sha256=…,md5=…`, `target` the file written, the name asked or the script text,
+# `technique` is comma separated.
+EVENT: Mapping[str, str] = {
+    "kind": "VARCHAR", "ts": "DOUBLE", "ts_field": "VARCHAR", "ts_rec": "DOUBLE", "host": "VARCHAR", "host_raw": "VARCHAR",
+    "host_id": "VARCHAR", "host_ips": "VARCHAR", "user": "VARCHAR", "image": "VARCHAR", "pid": "BIGINT", "guid": "VARCHAR",
+    "hashes": "VARCHAR", "command_line": "VARCHAR", "original_file_name": "VARCHAR", "parent_image": "VARCHAR", "parent_pid": "BIGINT",
+    "parent_guid": "VARCHAR", "parent_command_line": "VARCHAR", "local_ip": "VARCHAR", "local_p": "INTEGER", "remote_ip": "VARCHAR",
+    "remote_p": "INTEGER", "remote_host": "VARCHAR", "proto": "VARCHAR", "initiated": "BOOLEAN", "bytes_out": "BIGINT", "bytes_in": "BIGINT",
+    "community_id": "VARCHAR", "target": "VARCHAR", "answers": "VARCHAR", "rule_id": "VARCHAR", "rule_name": "VARCHAR",
+    "severity": "INTEGER", "technique": "VARCHAR", "dialect": "VARCHAR", "event_id": "VARCHAR", "raw_id": "VARCHAR",
+    "file": "VARCHAR", "line": "BIGINT", "eid": "BIGINT",
+}
+
+# An event that a rule selected. `reason` says in a sentence what matched; `confidence` is high, medium or low.
+ALERT: Mapping[str, str] = {
+    "eid": "BIGINT", "rule": "VARCHAR", "title": "VARCHAR", "severity": "VARCHAR", "confidence": "VARCHAR", "technique": "VARCHAR",
+    "tool": "VARCHAR", "reason": "VARCHAR",
+}
+
+# One session tied to one event. `match` is five_tuple, community_id, process, remote_time or host_time; `confidence` the share of such
+# links that are right; `seconds_apart` = event time (corrected) - session start; `clock_offset` = event clock - capture clock.
+LINK: Mapping[str, str] = {
+    "sid": "BIGINT", "eid": "BIGINT", "match": "VARCHAR", "confidence": "DOUBLE", "candidates": "INTEGER",
+    "seconds_apart": "DOUBLE", "clock_offset": "DOUBLE",
+}
+
+TABLES: Mapping[str, Mapping[str, str]] = {"session": SESSION, "name": NAME, "event": EVENT, "alert": ALERT, "link": LINK}
+
+# Our column -> the name it has in every output.
+SHOWN: Mapping[str, str] = {"orig_h": "id.orig_h", "orig_p": "id.orig_p", "resp_h": "id.resp_h", "resp_p": "id.resp_p"}
+
+# `netexfil sessions`, in this order.
+SESSION_OUTPUT: Sequence[str] = (
+    "ts", "uid", "orig_h", "orig_p", "resp_h", "resp_p", "proto", "service", "duration", "orig_bytes", "resp_bytes", "conn_state",
+    "local_orig", "local_resp", "missed_bytes", "history", "orig_pkts", "orig_ip_bytes", "resp_pkts", "resp_ip_bytes", "community_id",
+    "server_name", "tls_version", "alpn", "ja3", "ja4", "cert_subject", "cert_issuer", "cert_fingerprint", "cert_self_signed",
+    "ssh_client", "ssh_server", "hassh", "hassh_server",
+    "outbound", "protocol", "pcr", "rate_out", "bytes_out_low", "bytes_out_high", "byte_quality", "tunnel", "source",
+)
+
+
+def create(con: duckdb.DuckDBPyConnection, names: Iterable[str] = TABLES) -> None:
+    """Create the named tables where they are not there yet."""
+    for name in names:
+        columns = ", ".join(f'"{column}" {kind}' for column, kind in TABLES[name].items())
+        con.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
+
+
+def insert(con: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Sequence[Any]], columns: Sequence[str] | None = None) -> None:
+    """Append rows (in the order of `columns`, default the table's own) at once; a column's None is NULL."""
+    if not rows:
+        return
+    import numpy as np
+
+    named = list(columns or TABLES[table])
+    kinds = TABLES[table]
+    arrays = {}
+    for name, values in zip(named, zip(*rows, strict=True), strict=True):
+        arrays[name] = _column(np, kinds[name], values)
+    con.register("incoming", arrays)
+    quoted = ", ".join(f'"{name}"' for name in named)
+    typed = ", ".join(f'CAST("{name}" AS {kinds[name]})' for name in named)
+    con.execute(f"INSERT INTO {table} ({quoted}) SELECT {typed} FROM incoming")
+    con.unregister("incoming")
+
+
+def _column(np: Any, kind: str, values: Sequence[Any]) -> Any:
+    """One NumPy array that DuckDB reads without guessing: masked where a value is missing, so that whole numbers stay whole."""
+    missing = np.fromiter((value is None for value in values), bool, len(values))
+    dtype = {"DOUBLE": np.float64, "BIGINT": np.int64, "INTEGER": np.int32, "BOOLEAN": np.bool_}.get(kind)
+    if dtype is None:
+        return np.array(["" if value is None else value for value in values], dtype=object) if not missing.any() else np.array(values, dtype=object)
+    filled = np.fromiter((dtype(0) if value is None else value for value in values), dtype, len(values))
+    return np.ma.masked_array(filled, missing) if missing.any() else filled

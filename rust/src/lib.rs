@@ -1,0 +1,10 @@
+//! The core of netexfil: bytes in, sessions out. It knows nothing of policy, scores or endpoints.
+//!
+//! `capture` opens a file, `decode` turns a frame into a segment, `flow` keeps the table of sessions,
+//! `stream` puts first bytes in order for `hello`, `batch` makes Arrow of what is done. `zeek` reads logs.
+
+pub mod batch;
+pub mod error;
+#[cfg(feature = "python")]
+mod python;
+pub mod session;

@@ -1,0 +1,97 @@
+//! The Python module `netexfil._core`; the only file that names pyo3.
+
+use std::sync::{Arc, Mutex};
+
+use arrow_array::ffi_stream::FFI_ArrowArrayStream;
+use arrow_array::{RecordBatch, RecordBatchReader};
+use arrow_schema::{ArrowError, SchemaRef};
+use pyo3::prelude::*;
+use pyo3::types::{PyCapsule, PyDict};
+
+use crate::error::Note;
+
+/// Something that hands out batches of one schema until it is drained.
+pub trait Source: Send {
+    fn schema(&self) -> SchemaRef;
+    /// The next batch; `None` at the end. Damage is a note, never an error.
+    fn next_batch(&mut self) -> Option<Result<RecordBatch, ArrowError>>;
+    /// What was lost, complete once drained.
+    fn notes(&self) -> Vec<Note>;
+}
+
+type Shared = Arc<Mutex<Box<dyn Source>>>;
+
+/// Arrow's view of a shared source: every capsule pulls from the same place, so a consumer may ask for
+/// the stream twice (DuckDB does, first for the schema) and still gets each batch once.
+struct Reader {
+    schema: SchemaRef,
+    source: Shared,
+}
+
+impl Iterator for Reader {
+    type Item = Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.source.lock() {
+            Ok(mut source) => source.next_batch(),
+            Err(_) => Some(Err(ArrowError::ExternalError("the reader stopped on an internal error".into()))),
+        }
+    }
+}
+
+impl RecordBatchReader for Reader {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}
+
+/// One Arrow stream of sessions, read once. `notes` is complete when the stream is drained.
+#[pyclass(frozen, module = "netexfil._core")]
+pub struct Stream {
+    source: Shared,
+}
+
+impl Stream {
+    pub fn new(source: Box<dyn Source>) -> Self {
+        Self { source: Arc::new(Mutex::new(source)) }
+    }
+}
+
+fn poisoned<T>(_: T) -> PyErr {
+    pyo3::exceptions::PyRuntimeError::new_err("the reader stopped on an internal error")
+}
+
+#[pymethods]
+impl Stream {
+    #[pyo3(signature = (requested_schema=None))]
+    fn __arrow_c_stream__<'py>(&self, py: Python<'py>, requested_schema: Option<Py<PyAny>>) -> PyResult<Bound<'py, PyCapsule>> {
+        drop(requested_schema);
+        let schema = self.source.lock().map_err(poisoned)?.schema();
+        let reader = Reader { schema, source: Arc::clone(&self.source) };
+        PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(Box::new(reader)), c"arrow_array_stream")
+    }
+
+    /// List of {file, place, kind, reason, count}.
+    #[getter]
+    fn notes<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let notes = self.source.lock().map_err(poisoned)?.notes();
+        notes.into_iter().map(|note| describe(py, &note)).collect()
+    }
+}
+
+fn describe<'py>(py: Python<'py>, note: &Note) -> PyResult<Bound<'py, PyDict>> {
+    let row = PyDict::new(py);
+    row.set_item("file", &note.file)?;
+    row.set_item("place", note.place)?;
+    row.set_item("kind", note.kind)?;
+    row.set_item("reason", &note.reason)?;
+    row.set_item("count", note.count)?;
+    Ok(row)
+}
+
+#[pymodule(gil_used = false)]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Stream>()?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    Ok(())
+}
