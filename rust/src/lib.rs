@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod error;
+pub mod hello;
 #[cfg(feature = "python")]
 mod python;
 pub mod session;
