@@ -28,7 +28,7 @@ class Job:
     window: tuple[float, float] = (-300.0, 60.0)
     hosts: str | None = None
     sigma: str | None = None
-    progress: Progress | None = None
+    budget: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +39,15 @@ class Result:
     notes: tuple[Note, ...]
 
 
-def load(con: duckdb.DuckDBPyConnection, job: Job) -> list[Note]:
+def load(con: duckdb.DuckDBPyConnection, job: Job, progress: Progress | None = None) -> list[Note]:
     """STEP 1 and 2: files to sessions, turned towards outside. Fills `session` and `name`."""
-    notes = read.sessions(con, job.sources, job.options, job.policy, job.progress)
+    notes = read.sessions(con, job.sources, job.options, job.policy, progress)
     return notes + outbound.turn(con, job.policy)
 
 
-def load_events(con: duckdb.DuckDBPyConnection, job: Job) -> list[Note]:
+def load_events(con: duckdb.DuckDBPyConnection, job: Job, progress: Progress | None = None) -> list[Note]:
     """Telemetry to events and endpoint alerts. Fills `event`, `alert` and the host part of `name`."""
-    notes = endpoint.events(con, job.join, job.progress)
+    notes = endpoint.events(con, job.join, progress)
     return notes + endpoint.alerts(con, job.policy, job.sigma)
 
 
@@ -56,17 +56,21 @@ def link(con: duckdb.DuckDBPyConnection, job: Job) -> list[Note]:
     return join.link(con, job.policy, job.window, job.hosts)
 
 
-def score(con: duckdb.DuckDBPyConnection, job: Job) -> Sequence[Finding]:
+def score(con: duckdb.DuckDBPyConnection, job: Job) -> tuple[Sequence[Finding], list[Note]]:
     """STEP 3 and 5: sessions to channels to findings, with whatever links there are."""
     channels.build(con, job.policy)
-    return detect.score(con, job.policy)
+    if job.budget is None:
+        return detect.score(con, job.policy), []
+    policy, note = detect.budget(con, job.policy, job.budget)
+    return detect.score(con, policy), [note]
 
 
-def analyze(con: duckdb.DuckDBPyConnection, job: Job) -> Result:
+def analyze(con: duckdb.DuckDBPyConnection, job: Job, progress: Progress | None = None) -> Result:
     """The whole flow over everything that is named."""
     tables.create(con)
-    notes = load(con, job)
+    notes = load(con, job, progress)
     if job.join:
-        notes += load_events(con, job)
+        notes += load_events(con, job, progress)
         notes += link(con, job)
-    return Result(tuple(score(con, job)), tuple(notes))
+    findings, more = score(con, job)
+    return Result(tuple(findings), tuple(notes + more))

@@ -65,7 +65,6 @@ LINK: Mapping[str, str] = {
     "seconds_apart": "DOUBLE", "clock_offset": "DOUBLE",
 }
 
-TABLES: Mapping[str, Mapping[str, str]] = {"session": SESSION, "name": NAME, "event": EVENT, "alert": ALERT, "link": LINK}
 
 # Our column -> the name it has in every output.
 SHOWN: Mapping[str, str] = {"orig_h": "id.orig_h", "orig_p": "id.orig_p", "resp_h": "id.resp_h", "resp_p": "id.resp_p"}
@@ -78,6 +77,26 @@ SESSION_OUTPUT: Sequence[str] = (
     "ssh_client", "ssh_server", "hassh", "hassh_server",
     "outbound", "protocol", "pcr", "rate_out", "bytes_out_low", "bytes_out_high", "byte_quality", "tunnel", "source",
 )
+
+
+# An endpoint alert whose session was not seen, and why.
+UNMATCHED: Mapping[str, str] = {"eid": "BIGINT", "reason": "VARCHAR"}
+
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "session": SESSION, "name": NAME, "event": EVENT, "alert": ALERT, "link": LINK, "unmatched": UNMATCHED,
+}
+
+
+def connect(path: str = ":memory:") -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection that spills to the system's temporary folder and never to the working directory."""
+    import tempfile
+
+    import duckdb
+
+    con = duckdb.connect(path)
+    con.execute(f"SET temp_directory = '{tempfile.gettempdir()}/netexfil-spill'")
+    con.execute("SET TimeZone = 'UTC'")
+    return con
 
 
 def create(con: duckdb.DuckDBPyConnection, names: Iterable[str] = TABLES) -> None:

@@ -1,0 +1,31 @@
+"""The card's table: sessions with direction, PCR, volume and rate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netexfil.commands import common
+
+
+@click.command(name="sessions")
+@common.sources_argument
+@common.reading_options
+@click.option("--outbound", "outbound_only", is_flag=True, help="Only the flagged ones: from inside to a public address on a watched port.")
+@click.option("--format", "form", type=click.Choice(["table", "jsonl", "csv", "parquet", "zeek"]), default="table", show_default=True)
+@common.output_option
+def command(sources: tuple[str, ...], policy_file: Path | None, outbound_only: bool, form: str, output: Path | None, **more: Any) -> int:
+    """Sessions of captures and Zeek logs, under Zeek's own column names."""
+    from netexfil import pipeline, read, report, tables
+
+    options = read.Options(engine=more["engine"], max_sessions=more["max_sessions"], only_outbound=outbound_only)
+    con = tables.connect()
+    tables.create(con)
+    with common.Progress() as progress:
+        notes = pipeline.load(con, pipeline.Job(sources=sources, policy=common.load_policy(policy_file), options=options), progress)
+    common.refuse_if_nothing(con, notes)
+    report.write_sessions(con, form, output, outbound_only)
+    common.say(notes)
+    return common.exit_code(notes)
