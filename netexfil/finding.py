@@ -41,7 +41,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is printed, stored and shown; nothing is shown anywhere that is not in this record. Bytes are payload bytes, times epoch s UTC."""
+    """What is printed, stored and shown, and nothing besides. Bytes are payload bytes, times are epoch seconds UTC."""
 
     id: str
     kind: Literal["channel", "endpoint"]

@@ -36,7 +36,9 @@ SESSION: Mapping[str, str] = READ | {
 
 # A name for an address, with its time of validity: from DNS answers, certificates, SNI, DHCP …
 # `kind` is `dns` (name of a remote address) or `host` (name of an inside host).
-NAME: Mapping[str, str] = {"address": "VARCHAR", "name": "VARCHAR", "kind": "VARCHAR", "first_ts": "DOUBLE", "last_ts": "DOUBLE", "source": "VARCHAR"}
+NAME: Mapping[str, str] = {
+    "address": "VARCHAR", "name": "VARCHAR", "kind": "VARCHAR", "first_ts": "DOUBLE", "last_ts": "DOUBLE", "source": "VARCHAR",
+}
 
 # One normalised record of endpoint telemetry; fields as in docs/events.md. `ts_field` names the clock that `ts` came from,
 # `ts_rec` is the record's own time, `hashes` is `sha256=…,md5=…`, `target` the file written, the name asked or the script text,
@@ -46,8 +48,8 @@ EVENT: Mapping[str, str] = {
     "host_id": "VARCHAR", "host_ips": "VARCHAR", "user": "VARCHAR", "image": "VARCHAR", "pid": "BIGINT", "guid": "VARCHAR",
     "hashes": "VARCHAR", "command_line": "VARCHAR", "original_file_name": "VARCHAR", "parent_image": "VARCHAR", "parent_pid": "BIGINT",
     "parent_guid": "VARCHAR", "parent_command_line": "VARCHAR", "local_ip": "VARCHAR", "local_p": "INTEGER", "remote_ip": "VARCHAR",
-    "remote_p": "INTEGER", "remote_host": "VARCHAR", "proto": "VARCHAR", "initiated": "BOOLEAN", "bytes_out": "BIGINT", "bytes_in": "BIGINT",
-    "community_id": "VARCHAR", "target": "VARCHAR", "answers": "VARCHAR", "rule_id": "VARCHAR", "rule_name": "VARCHAR",
+    "remote_p": "INTEGER", "remote_host": "VARCHAR", "proto": "VARCHAR", "initiated": "BOOLEAN", "bytes_out": "BIGINT",
+    "bytes_in": "BIGINT", "community_id": "VARCHAR", "target": "VARCHAR", "answers": "VARCHAR", "rule_id": "VARCHAR", "rule_name": "VARCHAR",
     "severity": "INTEGER", "technique": "VARCHAR", "dialect": "VARCHAR", "event_id": "VARCHAR", "raw_id": "VARCHAR",
     "file": "VARCHAR", "line": "BIGINT", "eid": "BIGINT",
 }
@@ -129,6 +131,6 @@ def _column(np: Any, kind: str, values: Sequence[Any]) -> Any:
     missing = np.fromiter((value is None for value in values), bool, len(values))
     dtype = {"DOUBLE": np.float64, "BIGINT": np.int64, "INTEGER": np.int32, "BOOLEAN": np.bool_}.get(kind)
     if dtype is None:
-        return np.array(["" if value is None else value for value in values], dtype=object) if not missing.any() else np.array(values, dtype=object)
+        return np.array(values, dtype=object)
     filled = np.fromiter((dtype(0) if value is None else value for value in values), dtype, len(values))
     return np.ma.masked_array(filled, missing) if missing.any() else filled

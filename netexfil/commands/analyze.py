@@ -21,7 +21,7 @@ FORMATS = ("console", "jsonl", "csv", "parquet", "ecs", "ocsf", "html", "notice"
 @common.output_option
 @click.option("--min-severity", type=click.Choice(SEVERITIES), default="low", show_default=True, help="Leave out findings below this.")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit 1 where an unsuppressed finding is at or above this.")
-@click.option("--budget", type=click.FloatRange(min=0, min_open=True), help="Alerts a day that you can read: thresholds are derived from this input.")
+@click.option("--budget", type=click.FloatRange(min=0, min_open=True), help="Alerts a day you can read; thresholds follow from this input.")
 @click.option("-v", "--verbose", is_flag=True, help="Sessions, evidence and links of each finding.")
 @click.option("--plain", is_flag=True, help="No colours, no boxes.")
 def command(
