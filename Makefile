@@ -13,7 +13,7 @@ $(VENV)/.installed: pyproject.toml rust/Cargo.toml $(wildcard rust/src/*.rs rust
 	touch $@
 
 demo: setup  ## the main job on the shipped captures, logs and endpoint events
-	$(BIN)/netexfil pcaps --join pcaps/endpoint.jsonl --policy pcaps/policy.toml
+	$(BIN)/netexfil pcaps/*.pcap pcaps/zeek-ftps --join pcaps/endpoint
 
 $(VENV)/.tested: $(VENV)/.installed
 	sh tests/system-tools.sh
