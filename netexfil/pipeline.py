@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from netexfil import channels, detect, endpoint, join, outbound, read, tables
 from netexfil.errors import Note
@@ -38,6 +39,28 @@ class Result:
     findings: tuple[Finding, ...]
     notes: tuple[Note, ...]
 
+    def records(self) -> list[dict[str, Any]]:
+        """The findings as the JSON objects of the contract."""
+        return [finding.record() for finding in self.findings]
+
+    def to_arrow(self) -> Any:
+        """A pyarrow.Table, one row a finding (needs pyarrow)."""
+        import pyarrow
+
+        return pyarrow.Table.from_pylist(self.records())
+
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame, one row a finding (needs pandas)."""
+        import pandas
+
+        return pandas.DataFrame(self.records())
+
+    def to_polars(self) -> Any:
+        """A polars.DataFrame, one row a finding (needs polars)."""
+        import polars
+
+        return polars.DataFrame(self.records())
+
 
 def load(con: duckdb.DuckDBPyConnection, job: Job, progress: Progress | None = None) -> list[Note]:
     """STEP 1 and 2: files to sessions, turned towards outside. Fills `session` and `name`."""
@@ -47,8 +70,17 @@ def load(con: duckdb.DuckDBPyConnection, job: Job, progress: Progress | None = N
 
 def load_events(con: duckdb.DuckDBPyConnection, job: Job, progress: Progress | None = None) -> list[Note]:
     """Telemetry to events and endpoint alerts. Fills `event`, `alert` and the host part of `name`."""
-    notes = endpoint.events(con, job.join, progress)
+    notes = endpoint.events(con, _files(job.join), progress)
     return notes + endpoint.alerts(con, job.policy, job.sigma)
+
+
+def _files(paths: Sequence[str]) -> list[str]:
+    """Directories as the files below them, in the order of their names."""
+    found: list[str] = []
+    for path in paths:
+        below = sorted(str(p) for p in Path(path).rglob("*") if p.is_file()) if Path(path).is_dir() else [path]
+        found += below
+    return found
 
 
 def link(con: duckdb.DuckDBPyConnection, job: Job) -> list[Note]:
