@@ -84,8 +84,19 @@ SESSION_OUTPUT: Sequence[str] = (
 # An endpoint alert whose session was not seen, and why.
 UNMATCHED: Mapping[str, str] = {"eid": "BIGINT", "reason": "VARCHAR"}
 
+# What other logs said of a session whose conn row was not among the rows read (late, or in the next run). One row a log line:
+# `uid` (or for certificates the file id or fingerprint in `fuid`), `kind` the log's name, and those READ columns that it can fill.
+# Filled only where `read.Options.keep_facts` is set; the state merges it by uid.
+FACT: Mapping[str, str] = {"uid": "VARCHAR", "fuid": "VARCHAR", "kind": "VARCHAR", "ts": "DOUBLE"} | {
+    name: READ[name]
+    for name in (
+        "service", "server_name", "tls_version", "alpn", "ja3", "ja4", "cert_subject", "cert_issuer", "cert_fingerprint",
+        "cert_self_signed", "ssh_client", "ssh_server", "hassh", "hassh_server", "tunnel", "hints", "source",
+    )
+}
+
 TABLES: Mapping[str, Mapping[str, str]] = {
-    "session": SESSION, "name": NAME, "event": EVENT, "alert": ALERT, "link": LINK, "unmatched": UNMATCHED,
+    "session": SESSION, "name": NAME, "event": EVENT, "alert": ALERT, "link": LINK, "unmatched": UNMATCHED, "fact": FACT,
 }
 
 
