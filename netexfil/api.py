@@ -12,7 +12,9 @@ from netexfil.policy import Policy
 Paths = Sequence[str | PathLike[str]]
 
 
-def analyze(sources: Paths, join: Paths = (), policy: Policy | None = None, window: tuple[float, float] = (-300.0, 60.0), **more: Any) -> pipeline.Result:
+def analyze(
+    sources: Paths, join: Paths = (), policy: Policy | None = None, window: tuple[float, float] = (-300.0, 60.0), **more: Any
+) -> pipeline.Result:
     """Findings of captures and Zeek logs, joined with endpoint telemetry.
 
     Args:

@@ -49,9 +49,9 @@ EVENT: Mapping[str, str] = {
     "hashes": "VARCHAR", "command_line": "VARCHAR", "original_file_name": "VARCHAR", "parent_image": "VARCHAR", "parent_pid": "BIGINT",
     "parent_guid": "VARCHAR", "parent_command_line": "VARCHAR", "local_ip": "VARCHAR", "local_p": "INTEGER", "remote_ip": "VARCHAR",
     "remote_p": "INTEGER", "remote_host": "VARCHAR", "proto": "VARCHAR", "initiated": "BOOLEAN", "bytes_out": "BIGINT",
-    "bytes_in": "BIGINT", "community_id": "VARCHAR", "target": "VARCHAR", "answers": "VARCHAR", "rule_id": "VARCHAR", "rule_name": "VARCHAR",
-    "severity": "INTEGER", "technique": "VARCHAR", "dialect": "VARCHAR", "event_id": "VARCHAR", "raw_id": "VARCHAR",
-    "file": "VARCHAR", "line": "BIGINT", "eid": "BIGINT",
+    "bytes_in": "BIGINT", "community_id": "VARCHAR", "target": "VARCHAR", "answers": "VARCHAR", "rule_id": "VARCHAR",
+    "rule_name": "VARCHAR", "severity": "INTEGER", "technique": "VARCHAR", "dialect": "VARCHAR", "event_id": "VARCHAR",
+    "raw_id": "VARCHAR", "file": "VARCHAR", "line": "BIGINT", "eid": "BIGINT",
 }
 
 # An event that a rule selected. `reason` says in a sentence what matched; `confidence` is high, medium or low.

@@ -24,7 +24,7 @@ def sources_argument(function: F) -> F:
 def reading_options(function: F) -> F:
     """--policy, --engine, --max-sessions: what every command takes that reads captures or logs."""
     for option in (
-        click.option("--max-sessions", type=click.IntRange(min=1000), help="Open sessions kept in memory; beyond it the idlest are passed on early."),
+        click.option("--max-sessions", type=click.IntRange(min=1000), help="Open sessions kept in memory; the idlest go first."),
         click.option("--engine", type=click.Choice(["core", "portable"]), help="Packet engine; default: core where it is installed."),
         click.option("--policy", "policy_file", type=click.Path(dir_okay=False, path_type=Path), help="Site policy; see `policy init`."),
     ):
@@ -40,7 +40,7 @@ def join_options(function: F) -> F:
     for option in (
         click.option("--sigma", type=click.Path(exists=True), help="Directory of your own Sigma rules (needs the extra `sigma`)."),
         click.option("--hosts", type=click.Path(exists=True, dir_okay=False), help="CSV or JSON map of host names to addresses."),
-        click.option("--window", default="-300,60", show_default=True, callback=_window, help="Seconds around a session for its host's events."),
+        click.option("--window", default="-300,60", show_default=True, callback=_window, help="Seconds around a session, for host events."),
         click.option("--join", "join", multiple=True, metavar="FILE", help="Endpoint telemetry or alerts; may be given again."),
     ):
         function = option(function)
