@@ -1,0 +1,212 @@
+"""Sessions as a table, JSON lines, CSV, Parquet or a Zeek conn.log. DuckDB makes each line in parallel; only finished lines pass here."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from netexfil.report import words, zeeklog
+from netexfil.tables import SESSION, SESSION_OUTPUT, SHOWN
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from netexfil.report import Options
+    from netexfil.report.sink import Sink
+
+BATCH = 20_000  # lines fetched at once: a few megabytes
+TABLE_ROWS = 2_000  # a person reads no more; the rest is counted
+
+
+def _where(outbound_only: bool) -> str:
+    return "WHERE outbound IN ('true', 'pull')" if outbound_only else ""
+
+
+def _query(columns: str, outbound_only: bool) -> str:
+    return f"SELECT {columns} FROM session {_where(outbound_only)} ORDER BY ts, uid"
+
+
+def _shown(column: str) -> str:
+    return SHOWN.get(column, column)
+
+
+def _batches(con: duckdb.DuckDBPyConnection, query: str) -> Iterator[list[tuple[Any, ...]]]:
+    found = con.execute(query)
+    while rows := found.fetchmany(BATCH):
+        yield rows
+
+
+def jsonl(con: duckdb.DuckDBPyConnection, out: Sink, outbound_only: bool, _options: Options) -> None:
+    """One object a line; `outbound` is true, false or "pull"."""
+    value = {
+        "outbound": "CASE outbound WHEN 'true' THEN 'true'::JSON WHEN 'false' THEN 'false'::JSON WHEN 'pull' THEN '\"pull\"'::JSON END"
+    }
+    parts = ", ".join(f"'{_shown(name)}': {value.get(name, _finite(name))}" for name in SESSION_OUTPUT)
+    for rows in _batches(con, _query(f"to_json({{{parts}}})::VARCHAR", outbound_only)):
+        out.write(("\n".join(row[0] for row in rows) + "\n").encode())
+
+
+def _finite(column: str) -> str:
+    """Infinity and not-a-number have no JSON; they become null."""
+    return f"CASE WHEN isfinite({column}) THEN {column} END" if SESSION[column] == "DOUBLE" else column
+
+
+def csv(con: duckdb.DuckDBPyConnection, out: Sink, outbound_only: bool, _options: Options) -> None:
+    """RFC 4180 with a header; a text cell that a spreadsheet would run gets an apostrophe."""
+    out.write((",".join(map(_shown, SESSION_OUTPUT)) + "\r\n").encode())
+    line = " || ',' || ".join(map(_cell, SESSION_OUTPUT))
+    for rows in _batches(con, _query(line, outbound_only)):
+        out.write(("\r\n".join(row[0] for row in rows) + "\r\n").encode())
+
+
+def _cell(column: str) -> str:
+    """SQL for one CSV cell."""
+    if SESSION[column] != "VARCHAR":
+        return f"coalesce(CAST({column} AS VARCHAR), '')"
+    safe = f"CASE WHEN regexp_matches({column}, '^[=+\\-@\\t\\r\\n＝＋－＠]') THEN '''' || {column} ELSE {column} END"
+    quoted = f"""'"' || replace({safe}, '"', '""') || '"'"""
+    return f"CASE WHEN {column} IS NULL THEN '' WHEN regexp_matches({column}, '^([A-Za-z0-9.:/_ ][A-Za-z0-9.:/_ +=()-]*)?$') THEN {column} ELSE {quoted} END"
+
+
+def parquet(con: duckdb.DuckDBPyConnection, out: Sink, outbound_only: bool, _options: Options) -> None:
+    """Zstandard-compressed Parquet, column types of `tables.SESSION`."""
+    columns = ", ".join(f'{name} AS "{_shown(name)}"' for name in SESSION_OUTPUT)
+    copy_parquet(con, _query(columns, outbound_only), out)
+
+
+def copy_parquet(con: duckdb.DuckDBPyConnection, query: str, out: Sink) -> None:
+    """DuckDB writes Parquet to a file only: to a temporary one, passed on in pieces."""
+    with tempfile.TemporaryDirectory(prefix="netexfil-") as folder:
+        path = Path(folder) / "rows.parquet"
+        con.execute(f"COPY ({query}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)")
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                out.write(piece)
+
+
+# Zeek's types of our columns where the DuckDB type does not decide.
+_ZEEK_TYPES = {
+    "ts": "time",
+    "duration": "interval",
+    "orig_h": "addr",
+    "resp_h": "addr",
+    "orig_p": "port",
+    "resp_p": "port",
+    "proto": "enum",
+    "pcr": "double",
+    "rate_out": "double",
+}
+_ZEEK_KINDS = {"BIGINT": "count", "INTEGER": "count", "BOOLEAN": "bool", "VARCHAR": "string", "DOUBLE": "double"}
+# Zeek's own first columns of conn.log, then the rest in our order.
+_ZEEK_CELLS = {"time": "printf('%.6f', {0})", "interval": "printf('%.6f', {0})", "bool": "CASE WHEN {0} THEN 'T' WHEN NOT {0} THEN 'F' END"}
+
+
+def zeek(con: duckdb.DuckDBPyConnection, out: Sink, outbound_only: bool, _options: Options) -> None:
+    """A conn.log as Zeek's ASCII writer makes it, with our columns behind Zeek's own.
+
+    Lines with a character that needs escaping are made again from their JSON by `zeeklog`; all others come finished from DuckDB.
+    """
+    kinds = {name: _ZEEK_TYPES.get(name) or _ZEEK_KINDS[SESSION[name]] for name in SESSION_OUTPUT}
+    out.write(zeeklog.header("conn", {_shown(name): kind for name, kind in kinds.items()}))
+    line = " || chr(9) || ".join(
+        f"coalesce({_ZEEK_CELLS.get(kind, 'CAST({0} AS VARCHAR)').format(name)}, '-')" for name, kind in kinds.items()
+    )
+    strings = [name for name, kind in kinds.items() if kind in ("string", "enum")]
+    odd = f"regexp_matches(concat_ws(' ', {', '.join(strings)}), '{zeeklog.ODD}')" + "".join(f" OR {name} IN ('', '-')" for name in strings)
+    raw = ", ".join(f"'{name}': {_finite(name)}" for name in SESSION_OUTPUT)
+    query = _query(f"CASE WHEN {odd} THEN NULL ELSE {line} END, CASE WHEN {odd} THEN to_json({{{raw}}})::VARCHAR END", outbound_only)
+    for rows in _batches(con, query):
+        lines = [done if done is not None else zeeklog.line(orjson.loads(json), kinds) for done, json in rows]
+        out.write(("\n".join(lines) + "\n").encode())
+
+
+_CARD = (
+    "ts",
+    "orig_h",
+    "resp_h",
+    "resp_p",
+    "proto",
+    "protocol",
+    "outbound",
+    "server_name",
+    "bytes_out_low",
+    "bytes_out_high",
+    "byte_quality",
+    "bytes_in",
+    "pcr",
+    "rate_out",
+    "duration",
+    "conn_state",
+    "inside_h",
+    "remote_h",
+    "remote_p",
+    "orig_bytes",
+    "resp_bytes",
+)
+
+
+def table(con: duckdb.DuckDBPyConnection, out: Sink, outbound_only: bool, options: Options) -> None:
+    """The card's table for people: direction, PCR, volume, rate. At most TABLE_ROWS rows; the rest is counted below."""
+    from netexfil.report.console import show, terminal
+
+    total = con.execute(f"SELECT count(*) FROM session {_where(outbound_only)}").fetchone()
+    rows = con.execute(_query(", ".join(_CARD), outbound_only) + f" LIMIT {TABLE_ROWS}").fetchall()
+    if not rows:
+        return
+    console = terminal(out, options)
+    console.print(_card([dict(zip(_CARD, row, strict=True)) for row in rows]))
+    if total and total[0] > len(rows):
+        console.print(f"… {total[0] - len(rows):,} more sessions: use --format jsonl, csv, parquet or zeek for all")
+    show(console, out)
+
+
+def _card(rows: list[dict[str, Any]]) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for title, side in (
+        ("time (UTC)", "left"),
+        ("from", "left"),
+        ("to", "left"),
+        ("protocol", "left"),
+        ("out", "right"),
+        ("in", "right"),
+        ("PCR", "right"),
+        ("rate/s", "right"),
+        ("lasted", "right"),
+        ("dir", "left"),
+    ):
+        shown.add_column(title, justify=side, overflow="fold", no_wrap=title in ("PCR", "out", "in"))  # type: ignore[arg-type]
+    for row in rows:
+        shown.add_row(*(Text(words.visible(cell)) for cell in _card_row(row)))
+    return shown
+
+
+def _card_row(row: dict[str, Any]) -> tuple[str, ...]:
+    """Turned so that `out` is away from the inside host; a session that has none is shown as Zeek has it."""
+    from netexfil.finding import iso
+
+    turned = row["inside_h"] is not None
+    near, far, port = (row["inside_h"], row["remote_h"], row["remote_p"]) if turned else (row["orig_h"], row["resp_h"], row["resp_p"])
+    amount = {"low": row["bytes_out_low"], "high": row["bytes_out_high"], "quality": row["byte_quality"]}
+    out_bytes = words.size(amount) if amount["low"] is not None else words.units(row["orig_bytes"])
+    far_name = f"{row['server_name']} ({far})" if row["server_name"] else f"[{far}]" if ":" in str(far) else str(far)
+    direction = {"true": "out", "pull": "pull"}.get(row["outbound"] or "", "")
+    return (
+        iso(row["ts"])[:19].replace("T", " "),
+        str(near),
+        f"{far_name}:{port}/{row['proto']}",
+        row["protocol"] or "",
+        out_bytes,
+        words.units(row["bytes_in"] if turned else row["resp_bytes"]),
+        words.signed(row["pcr"]),
+        "" if row["rate_out"] is None else words.units(row["rate_out"]),
+        "" if row["duration"] is None else words.span(row["duration"]),
+        direction,
+    )
