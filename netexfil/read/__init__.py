@@ -1,0 +1,111 @@
+"""STEP 1: files to sessions. Which reader opens a file is decided by its content, in the table `find.KINDS`.
+
+Fills `session` (the READ columns) and `name`. Captures go to `capture` (core) or `portable` (dpkt), logs to `logs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from netexfil.errors import Note, Unreadable
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from netexfil.policy import Policy
+
+Progress = Callable[[str, int, int], None]  # what, done, all (bytes); called often, prints nothing itself
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How sources are read.
+
+    engine: `core`, `portable`, or None for the core where it is installed and the portable engine elsewhere.
+    max_sessions: how many sessions may be open at once in a capture; beyond it the longest idle are handed out early.
+    only_outbound: drop rows of logs that can be no part of a finding while they are read (docs/logs.md names what stays).
+        Captures are small beside logs and are always read whole.
+    since, until: keep sessions whose start lies in [since, until), seconds since 1970 UTC.
+    threads: how many files, or parts of a file, are read at once.
+    ranges: for a log named here only the complete lines of the bytes [start, end) of its decompressed text are read (end None: to the
+        last newline); such a file is never left out as a copy of another. The state sets it.
+    keep_facts: keep what other logs say of sessions in the table `fact`, so that a later run can add it to sessions that come late.
+    """
+
+    engine: str | None = None
+    max_sessions: int | None = None
+    only_outbound: bool = False
+    since: float | None = None
+    until: float | None = None
+    threads: int = 2
+    ranges: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
+    keep_facts: bool = False
+
+
+def core_available() -> bool:
+    """True where the Rust core is installed."""
+    from importlib.util import find_spec
+
+    return find_spec("netexfil._core") is not None
+
+
+def engine(options: Options) -> str:
+    """`core` or `portable`: what the options say, or what is there.
+
+    Raises:
+        Unreadable: the core is asked for and not installed.
+    """
+    if options.engine == "core" and not core_available():
+        raise Unreadable("the core is not installed here; use --engine portable")
+    return options.engine or ("core" if core_available() else "portable")
+
+
+def sessions(
+    con: duckdb.DuckDBPyConnection, sources: Sequence[str], options: Options, policy: Policy, progress: Progress | None = None
+) -> list[Note]:
+    """Read every source (file, directory, `-`) into the tables `session` and `name`.
+
+    Returns:
+        What was refused or lost. `kind` `unreadable`: that file was refused entirely.
+
+    Raises:
+        Unreadable: not one file of the sources could be read.
+    """
+    from netexfil.read import find
+
+    with find.sources(sources, options.ranges) as found:
+        notes = list(found.notes)
+        if found.captures:
+            notes += _captures(con, found.captures, options, progress)
+        if found.logs:
+            from netexfil.read import logs
+
+            notes += logs.read(con, found.logs, options, policy, progress)
+        read = {path for path in found.captures} | {log.path for log in found.logs}
+        notes = found.rename(con, notes)
+    _keep_times(con, options)
+    refused = {note.file: note.reason for note in notes if note.kind == "unreadable"}
+    if not read - refused.keys():
+        told = [f"{file}: {reason}" for file, reason in refused.items()]
+        raise Unreadable("; ".join(told[:5]) or "no capture and no log in the sources")
+    return notes
+
+
+def _captures(con: duckdb.DuckDBPyConnection, paths: Sequence[str], options: Options, progress: Progress | None) -> list[Note]:
+    if engine(options) == "core":
+        from netexfil.read import capture
+
+        return capture.read(con, paths, options, progress)
+    from netexfil.read import portable
+
+    return portable.read(con, paths, options, progress)
+
+
+def _keep_times(con: duckdb.DuckDBPyConnection, options: Options) -> None:
+    """Sessions outside [since, until) go; the readers of logs never kept them."""
+    if options.since is not None:
+        con.execute("DELETE FROM session WHERE ts < ?", [options.since])
+    if options.until is not None:
+        con.execute("DELETE FROM session WHERE ts >= ?", [options.until])
