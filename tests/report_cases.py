@@ -6,7 +6,10 @@ from typing import Any
 
 from netexfil.finding import Evidence, Finding, Link
 
-HOSTILE = "\"><img src=x onerror=document.title='owned'><script>document.title='owned'</script>\u202egpj.exe\x1b[31m\x9b2J[red]javascript:alert(1)"
+HOSTILE = (
+    "\"><img src=x onerror=document.title='owned'><script>document.title='owned'</script>"
+    "\u202egpj.exe\x1b[31m\x9b2J[red]javascript:alert(1)"
+)
 
 
 def evidence(

@@ -171,7 +171,8 @@ def _details(finding: Finding) -> list[RenderableType]:
 def _link(link: Link) -> Text:
     event = link.event
     clock = "" if link.clock_offset is None else f", clock {link.clock_offset:+.3f} s"
-    head = f"{link.match} {link.confidence:.0%} of {link.candidates}{clock}: {event.get('kind')} {event.get('host') or ''} {event.get('user') or ''}"
+    who = " ".join(str(event[key]) for key in ("kind", "host", "user") if event.get(key))
+    head = f"{link.match} {link.confidence:.0%} of {link.candidates}{clock}: {who}"
     body = event.get("command_line") or event.get("image") or ""
     return _text(f"{head} pid {event.get('pid')}: {body}")
 

@@ -42,7 +42,8 @@ COLUMNS = {
     "rate": "DOUBLE",
     "in_progress": "BOOLEAN",
     "evidence": "STRUCT(code VARCHAR, value JSON, unit VARCHAR, threshold JSON, points DOUBLE, text VARCHAR, source VARCHAR)[]",
-    "links": "STRUCT(match VARCHAR, confidence DOUBLE, candidates INTEGER, seconds_apart DOUBLE, clock_offset DOUBLE, event JSON, uid VARCHAR)[]",
+    "links": "STRUCT(match VARCHAR, confidence DOUBLE, candidates INTEGER, seconds_apart DOUBLE, clock_offset DOUBLE, event JSON, "
+    "uid VARCHAR)[]",
     "attack": "STRUCT(technique VARCHAR, strategy VARCHAR)[]",
     "suppressed": 'STRUCT("by" VARCHAR, reason VARCHAR, expires VARCHAR)',
     "window": "VARCHAR",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,13 +41,15 @@ def _batches(con: duckdb.DuckDBPyConnection, query: str) -> Iterator[list[tuple[
 
 
 def jsonl(con: duckdb.DuckDBPyConnection, out: Sink, outbound_only: bool, _options: Options) -> None:
-    """One object a line; `outbound` is true, false or "pull"."""
-    value = {
-        "outbound": "CASE outbound WHEN 'true' THEN 'true'::JSON WHEN 'false' THEN 'false'::JSON WHEN 'pull' THEN '\"pull\"'::JSON END"
-    }
-    parts = ", ".join(f"'{_shown(name)}': {value.get(name, _finite(name))}" for name in SESSION_OUTPUT)
+    """One object a line; `outbound` is true, false or "pull".
+
+    The two truth values lose their quotes here: as a JSON value inside the query they made it four times slower. Text cannot
+    be mistaken for the key, its quotes are escaped.
+    """
+    parts = ", ".join(f"'{_shown(name)}': {_finite(name)}" for name in SESSION_OUTPUT)
     for rows in _batches(con, _query(f"to_json({{{parts}}})::VARCHAR", outbound_only)):
-        out.write(("\n".join(row[0] for row in rows) + "\n").encode())
+        lines = "\n".join(row[0] for row in rows) + "\n"
+        out.write(lines.replace('"outbound":"true"', '"outbound":true').replace('"outbound":"false"', '"outbound":false').encode())
 
 
 def _finite(column: str) -> str:
@@ -58,9 +60,15 @@ def _finite(column: str) -> str:
 def csv(con: duckdb.DuckDBPyConnection, out: Sink, outbound_only: bool, _options: Options) -> None:
     """RFC 4180 with a header; a text cell that a spreadsheet would run gets an apostrophe."""
     out.write((",".join(map(_shown, SESSION_OUTPUT)) + "\r\n").encode())
-    line = " || ',' || ".join(map(_cell, SESSION_OUTPUT))
+    line = _joined(",", map(_cell, SESSION_OUTPUT))
     for rows in _batches(con, _query(line, outbound_only)):
         out.write(("\r\n".join(row[0] for row in rows) + "\r\n").encode())
+
+
+def _joined(between: str, cells: Iterable[str]) -> str:
+    """SQL for one line; `concat` measured four times faster than a chain of `||`."""
+    glue = f", '{between}', "
+    return f"concat({glue.join(cells)})"
 
 
 def _cell(column: str) -> str:
@@ -69,7 +77,8 @@ def _cell(column: str) -> str:
         return f"coalesce(CAST({column} AS VARCHAR), '')"
     safe = f"CASE WHEN regexp_matches({column}, '^[=+\\-@\\t\\r\\n＝＋－＠]') THEN '''' || {column} ELSE {column} END"
     quoted = f"""'"' || replace({safe}, '"', '""') || '"'"""
-    return f"CASE WHEN {column} IS NULL THEN '' WHEN regexp_matches({column}, '^([A-Za-z0-9.:/_ ][A-Za-z0-9.:/_ +=()-]*)?$') THEN {column} ELSE {quoted} END"
+    bare = f"regexp_matches({column}, '^([A-Za-z0-9.:/_ ][A-Za-z0-9.:/_ +=()-]*)?$')"
+    return f"CASE WHEN {column} IS NULL THEN '' WHEN {bare} THEN {column} ELSE {quoted} END"
 
 
 def parquet(con: duckdb.DuckDBPyConnection, out: Sink, outbound_only: bool, _options: Options) -> None:
@@ -112,9 +121,8 @@ def zeek(con: duckdb.DuckDBPyConnection, out: Sink, outbound_only: bool, _option
     """
     kinds = {name: _ZEEK_TYPES.get(name) or _ZEEK_KINDS[SESSION[name]] for name in SESSION_OUTPUT}
     out.write(zeeklog.header("conn", {_shown(name): kind for name, kind in kinds.items()}))
-    line = " || chr(9) || ".join(
-        f"coalesce({_ZEEK_CELLS.get(kind, 'CAST({0} AS VARCHAR)').format(name)}, '-')" for name, kind in kinds.items()
-    )
+    cells = (f"coalesce({_ZEEK_CELLS.get(kind, 'CAST({0} AS VARCHAR)').format(name)}, '-')" for name, kind in kinds.items())
+    line = _joined("\t", cells)
     strings = [name for name, kind in kinds.items() if kind in ("string", "enum")]
     odd = f"regexp_matches(concat_ws(' ', {', '.join(strings)}), '{zeeklog.ODD}')" + "".join(f" OR {name} IN ('', '-')" for name in strings)
     raw = ", ".join(f"'{name}': {_finite(name)}" for name in SESSION_OUTPUT)

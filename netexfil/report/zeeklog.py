@@ -41,7 +41,7 @@ def _cell(value: Any, kind: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Zeek's escapes: `\\xNN` for controls (by UTF-8 byte), `\\\\` for a backslash; a literal `-` or `(empty)` cannot be taken for the mark."""
+    """Zeek's escapes: `\\xNN` for controls (by UTF-8 byte), `\\\\` for a backslash; a literal `-` or `(empty)` is told from the mark."""
     if text in ("", "-", "(empty)"):
         return {"": "(empty)", "-": "\\x2d", "(empty)": "\\x28empty)"}[text]
     return "".join(_escape(c) for c in text)
