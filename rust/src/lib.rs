@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod error;
+pub mod fingerprint;
 pub mod hello;
 #[cfg(feature = "python")]
 mod python;
