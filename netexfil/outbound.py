@@ -1,0 +1,179 @@
+"""STEP 2: sessions turned towards outside: which way the data went, whether the port is watched, what protocol it is, how much left."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netexfil import tables
+from netexfil.errors import Note
+from netexfil.policy import Policy, side
+
+if TYPE_CHECKING:
+    import duckdb
+    from numpy.typing import NDArray
+
+__all__ = ["side", "sides", "turn"]
+
+OTHER, INSIDE, PUBLIC = 0, 1, 2
+_CODE = {"other": OTHER, "inside": INSIDE, "public": PUBLIC}
+
+
+def turn(con: duckdb.DuckDBPyConnection, policy: Policy) -> list[Note]:
+    """Fill the columns of `session` that depend on home networks, ports and content, for rows that have no `sid` yet.
+
+    `outbound` is `true` (inside to public on a watched port, or encrypted, announced as a data channel, or a large one-sided upload
+    of an unknown kind), `pull` (public to inside, bytes flow out) or null. Linear; addresses are classified once each.
+
+    Returns:
+        One note with the TOML line to add where sessions run between public addresses only.
+    """
+    _classify(con, policy)
+    computed = _computed(policy)
+    kept = ", ".join(f's."{name}"' for name in tables.READ)
+    added = ", ".join(f'{sql} AS "{name}"' for name, sql in computed.items())
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE turned AS
+        WITH placed AS (
+            SELECT s.*, coalesce(o.side, 0) AS o_side, coalesce(r.side, 0) AS r_side, {_WORDS}
+            FROM session s LEFT JOIN address_side o ON o.address = s.orig_h LEFT JOIN address_side r ON r.address = s.resp_h
+            WHERE s.sid IS NULL),
+        way AS (SELECT *, {_way(policy)} AS way FROM placed),
+        s AS (SELECT *, {_BYTES} FROM way)
+        SELECT {kept}, {added}, CAST(NULL AS BIGINT) AS cid, o_side FROM s""")
+    note = _advice(con)
+    columns = ", ".join(f'"{name}"' for name in tables.SESSION)
+    untouched = con.execute("SELECT count(*) FROM session WHERE sid IS NOT NULL").fetchone()
+    if untouched and untouched[0]:
+        con.execute("DELETE FROM session WHERE sid IS NULL")
+    else:
+        con.execute("TRUNCATE session")
+    con.execute(f"INSERT INTO session ({columns}) SELECT {columns} FROM turned")
+    con.execute("DROP TABLE turned")
+    con.execute("DROP TABLE address_side")
+    return note
+
+
+def sides(addresses: list[str], policy: Policy) -> NDArray[np.int8]:
+    """Codes 0 other, 1 inside, 2 public, one for each address; the same answers as `side`, IPv4 in one vectorised pass."""
+    codes = np.zeros(len(addresses), np.int8)
+    packed, where = bytearray(), []
+    for index, text in enumerate(addresses):
+        try:
+            packed += socket.inet_pton(socket.AF_INET, text)
+            where.append(index)
+        except OSError:
+            codes[index] = _CODE[side(text, policy)]
+    numbers = np.frombuffer(bytes(packed), ">u4").astype(np.uint32)
+    inside, private = _within(numbers, policy.networks), _within(numbers, policy.private)
+    codes[where] = np.where(inside, INSIDE, np.where(private, OTHER, PUBLIC))
+    return codes
+
+
+def _within(numbers: NDArray[np.uint32], networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> NDArray[np.bool_]:
+    held = np.zeros(len(numbers), np.bool_)
+    for network in networks:
+        if network.version == 4:
+            held |= (numbers >= int(network.network_address)) & (numbers <= int(network.broadcast_address))
+    return held
+
+
+def _classify(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
+    """Temporary table address_side(address, side) of every address in the rows to come."""
+    found = con.execute("SELECT orig_h FROM session WHERE sid IS NULL UNION SELECT resp_h FROM session WHERE sid IS NULL").fetchall()
+    addresses = [row[0] for row in found if row[0] is not None]
+    con.register("incoming_side", {"address": np.array(addresses, object), "side": sides(addresses, policy)})
+    con.execute("CREATE OR REPLACE TEMP TABLE address_side AS SELECT CAST(address AS VARCHAR) AS address, side FROM incoming_side")
+    con.unregister("incoming_side")
+
+
+def _has(column: str, word: str) -> str:
+    return f"(',' || coalesce({column}, '') || ',') LIKE '%,{word},%'"
+
+
+# What the content says, from any log or parser.
+_WORDS = f"""
+    ({_has("s.service", "ssl")} OR {_has("s.service", "tls")} OR s.tls_version IS NOT NULL) AS is_tls,
+    ({_has("s.service", "ssh")} OR s.ssh_client IS NOT NULL OR s.ssh_server IS NOT NULL) AS is_ssh,
+    {_has("s.service", "quic")} AS is_quic,
+    ({_has("s.service", "ftp")} OR {_has("s.hints", "auth_tls")} OR {_has("s.hints", "prot_p")}) AS is_ftp,
+    {_has("s.hints", "ftp_data")} AS is_data,
+    {_has("s.hints", "connect")} AS is_proxy"""
+
+
+def _way(policy: Policy) -> str:
+    """Which way a session runs: 1 from inside to public, 2 from public to inside, 3 between public addresses, 0 neither."""
+    return (
+        f"CASE WHEN o_side = {INSIDE} AND r_side = {PUBLIC} THEN 1 WHEN o_side = {PUBLIC} AND r_side = {INSIDE} THEN 2"
+        f" WHEN o_side = {PUBLIC} AND r_side = {PUBLIC} THEN 3 ELSE 0 END"
+    )
+
+
+# The outward side's bounds, and the best word on what came in.
+_BYTES = """
+    CASE WHEN way = 2 THEN coalesce(resp_low, resp_bytes, 0) ELSE coalesce(orig_low, orig_bytes, 0) END AS out_low,
+    CASE WHEN way = 2 THEN CASE WHEN resp_quality IS NULL THEN coalesce(resp_high, resp_bytes) ELSE resp_high END
+         ELSE CASE WHEN orig_quality IS NULL THEN coalesce(orig_high, orig_bytes) ELSE orig_high END END AS out_high,
+    CASE WHEN way = 2 THEN coalesce(resp_quality, 'exact') ELSE coalesce(orig_quality, 'exact') END AS out_quality,
+    CASE WHEN way = 2 THEN CASE WHEN orig_quality = 'unknown' THEN NULL ELSE coalesce(orig_low, orig_bytes, 0) END
+         ELSE CASE WHEN resp_quality = 'unknown' THEN NULL ELSE coalesce(resp_low, resp_bytes, 0) END END AS in_bytes"""
+
+
+def _computed(policy: Policy) -> dict[str, str]:
+    """The SESSION extras as SQL over the rows of `s`."""
+    ports = ", ".join(str(int(port)) for port in policy.watched) or "NULL"
+    watched = f"(resp_p IN ({ports}) AND (proto = 'tcp' OR (proto = 'udp' AND resp_p IN (443, 8443))))"
+    content = "((is_tls OR is_ssh OR is_quic) AND proto IN ('tcp', 'udp'))"
+    large = int(policy.threshold("outbound_volume"))
+    silent = f"(service IS NULL AND proto IN ('tcp', 'udp') AND out_low >= {large} AND coalesce(in_bytes, 0) * 9 <= out_low)"
+    return {
+        "sid": "(SELECT coalesce(max(sid), -1) FROM session) + row_number() OVER ()",
+        "outbound": f"""CASE WHEN way IN (1, 3) AND ({watched} OR {content} OR is_data OR (way = 1 AND {silent})) THEN 'true'
+            WHEN way = 2 AND ({watched} OR {content} OR is_data OR {silent}) AND out_low > coalesce(in_bytes, 0) THEN 'pull' END""",
+        "inside_h": "CASE way WHEN 1 THEN orig_h WHEN 3 THEN orig_h WHEN 2 THEN resp_h END",
+        "remote_h": "CASE way WHEN 1 THEN resp_h WHEN 3 THEN resp_h WHEN 2 THEN orig_h END",
+        "remote_p": "CASE WHEN way > 0 THEN resp_p END",
+        "protocol": _PROTOCOL,
+        "pcr": "CASE WHEN in_bytes IS NOT NULL AND out_quality <> 'unknown' AND out_low + in_bytes > 0"
+               " THEN (out_low - in_bytes) / CAST(out_low + in_bytes AS DOUBLE) END",
+        "rate_out": "CASE WHEN duration > 0 THEN out_low / duration END",
+        "bytes_out_low": "out_low", "bytes_out_high": "out_high", "bytes_in": "in_bytes", "byte_quality": "out_quality",
+    }
+
+
+# Named by content first, then by port. Bulk SSH is a file copy; the rest of SSH stays SSH. TLS whose inner protocol is not known by its
+# port is taken for HTTPS, which nearly all of it is.
+_ALL = "(out_low + coalesce(in_bytes, 0))"
+_BULK = f"({_ALL} >= 65536 AND greatest(out_low, coalesce(in_bytes, 0)) >= 0.85 * {_ALL})"
+_PROTOCOL = f"""CASE
+    WHEN is_ssh THEN CASE WHEN {_BULK} THEN 'SFTP/SCP' ELSE 'SSH' END
+    WHEN is_quic OR (proto = 'udp' AND resp_p IN (443, 8443) AND NOT is_tls) THEN 'QUIC'
+    WHEN is_data THEN 'FTPS'
+    WHEN is_ftp THEN CASE WHEN is_tls OR resp_p = 990 OR {_has("hints", "auth_tls")} THEN 'FTPS' ELSE 'FTP' END
+    WHEN is_tls THEN CASE resp_p WHEN 990 THEN 'FTPS' WHEN 989 THEN 'FTPS' WHEN 21 THEN 'FTPS' WHEN 465 THEN 'SMTPS' WHEN 587 THEN 'SMTPS'
+        WHEN 25 THEN 'SMTPS' WHEN 993 THEN 'IMAPS' WHEN 143 THEN 'IMAPS'
+        ELSE CASE WHEN regexp_matches(coalesce(server_name, ''), '^(web)?dav[.-]') THEN 'WebDAV/HTTPS' ELSE 'HTTPS' END END
+    WHEN {_has("service", "http")} THEN 'HTTP' WHEN {_has("service", "dns")} THEN 'DNS'
+    WHEN proto <> 'tcp' THEN 'Unknown'
+    ELSE CASE resp_p WHEN 22 THEN CASE WHEN {_BULK} THEN 'SFTP/SCP' ELSE 'SSH' END WHEN 443 THEN 'HTTPS' WHEN 8443 THEN 'HTTPS'
+        WHEN 990 THEN 'FTPS' WHEN 21 THEN 'FTPS' WHEN 465 THEN 'SMTPS' WHEN 587 THEN 'SMTPS' WHEN 993 THEN 'IMAPS' ELSE 'Unknown' END END"""
+
+
+def _advice(con: duckdb.DuckDBPyConnection) -> list[Note]:
+    """One remark where both ends are public: which network looks like home."""
+    seen = con.execute(f"""SELECT orig_h, count(*), min(source) FROM turned WHERE o_side = {PUBLIC} AND outbound = 'true'
+                           GROUP BY orig_h ORDER BY 2 DESC, 1 LIMIT 1000""").fetchall()
+    if not seen:
+        return []
+    votes: dict[str, int] = {}
+    for address, count, _ in seen:
+        prefix = 48 if ":" in address else 16
+        home = str(ipaddress.ip_network(f"{address}/{prefix}", strict=False))
+        votes[home] = votes.get(home, 0) + count
+    best = max(votes, key=lambda home: (votes[home], home))
+    total = sum(votes.values())
+    reason = f"{total} sessions run between public addresses; if {best} is yours, add to the policy: [networks] inside = [\"{best}\"]"
+    return [Note(seen[0][2] or "sessions", "networks", reason, count=total, loss=False)]
