@@ -1,0 +1,60 @@
+-- The first schema. `day` is a UTC day since 1970 of event time: the window that a row belongs to.
+CREATE TABLE state.migration (version INTEGER, applied DOUBLE);
+
+-- One run of the program; `lag` is how far the newest record read lay behind the clock, in seconds.
+CREATE TABLE state.run (
+    id BIGINT, started DOUBLE, ended DOUBLE, lines BIGINT, sessions BIGINT, refused BIGINT, findings BIGINT, lag DOUBLE, version VARCHAR
+);
+
+-- A log or capture, known by its content: `identity` is a hash of its kind and first record, `tail` a hash of the last bytes consumed.
+CREATE TABLE state.log (
+    identity VARCHAR, kind VARCHAR, path VARCHAR, device BIGINT, inode BIGINT, size BIGINT, changed BIGINT,
+    consumed BIGINT, tail VARCHAR, last_ts DOUBLE, updated DOUBLE
+);
+
+-- Sessions as they were read, one row a uid, kept for the policy's days.
+CREATE TABLE state.session (
+    ts DOUBLE, uid VARCHAR, orig_h VARCHAR, orig_p INTEGER, resp_h VARCHAR, resp_p INTEGER, proto VARCHAR,
+    service VARCHAR, duration DOUBLE, orig_bytes BIGINT, resp_bytes BIGINT, conn_state VARCHAR, local_orig BOOLEAN,
+    local_resp BOOLEAN, missed_bytes BIGINT, history VARCHAR, orig_pkts BIGINT, orig_ip_bytes BIGINT, resp_pkts BIGINT,
+    resp_ip_bytes BIGINT, community_id VARCHAR, server_name VARCHAR, tls_version VARCHAR, alpn VARCHAR, ja3 VARCHAR,
+    ja4 VARCHAR, cert_subject VARCHAR, cert_issuer VARCHAR, cert_fingerprint VARCHAR, cert_self_signed BOOLEAN,
+    ssh_client VARCHAR, ssh_server VARCHAR, hassh VARCHAR, hassh_server VARCHAR, orig_low BIGINT, orig_high BIGINT,
+    orig_quality VARCHAR, resp_low BIGINT, resp_high BIGINT, resp_quality VARCHAR, tunnel VARCHAR, hints VARCHAR,
+    source VARCHAR, day BIGINT
+);
+
+-- What other logs said of a uid; kept until its session is there, and as long as the session may still change.
+CREATE TABLE state.fact (
+    uid VARCHAR, fuid VARCHAR, kind VARCHAR, ts DOUBLE, service VARCHAR, server_name VARCHAR, tls_version VARCHAR,
+    alpn VARCHAR, ja3 VARCHAR, ja4 VARCHAR, cert_subject VARCHAR, cert_issuer VARCHAR, cert_fingerprint VARCHAR,
+    cert_self_signed BOOLEAN, ssh_client VARCHAR, ssh_server VARCHAR, hassh VARCHAR, hassh_server VARCHAR,
+    tunnel VARCHAR, hints VARCHAR, source VARCHAR
+);
+
+CREATE TABLE state.name (
+    address VARCHAR, name VARCHAR, kind VARCHAR, first_ts DOUBLE, last_ts DOUBLE, source VARCHAR
+);
+
+-- Endpoint telemetry, one row a record whatever file brought it: `key` is a hash of its content.
+CREATE TABLE state.event (
+    kind VARCHAR, ts DOUBLE, ts_field VARCHAR, ts_rec DOUBLE, host VARCHAR, host_raw VARCHAR, host_id VARCHAR,
+    host_ips VARCHAR, "user" VARCHAR, image VARCHAR, pid BIGINT, guid VARCHAR, hashes VARCHAR, command_line VARCHAR,
+    original_file_name VARCHAR, parent_image VARCHAR, parent_pid BIGINT, parent_guid VARCHAR,
+    parent_command_line VARCHAR, local_ip VARCHAR, local_p INTEGER, remote_ip VARCHAR, remote_p INTEGER,
+    remote_host VARCHAR, proto VARCHAR, initiated BOOLEAN, bytes_out BIGINT, bytes_in BIGINT, community_id VARCHAR,
+    target VARCHAR, answers VARCHAR, rule_id VARCHAR, rule_name VARCHAR, severity INTEGER, technique VARCHAR,
+    dialect VARCHAR, event_id VARCHAR, raw_id VARCHAR, file VARCHAR, line BIGINT, key VARCHAR, day BIGINT
+);
+
+-- Days whose findings must be made anew: written with the rows that touched them, cleared with the findings.
+CREATE TABLE state.dirty (day BIGINT);
+
+-- One row a finding as it stands; `emitted_*` say what was last handed out, NULL where it never was.
+CREATE TABLE state.finding (
+    id VARCHAR, day BIGINT, record VARCHAR, score DOUBLE, severity VARCHAR, bytes_low BIGINT, first_run BIGINT, last_run BIGINT,
+    emitted_score DOUBLE, emitted_bytes BIGINT, emitted_suppressed BOOLEAN
+);
+
+-- Findings to be written out; a row leaves when its output has been written.
+CREATE TABLE state.outbox (run BIGINT, id VARCHAR, record VARCHAR);

@@ -1,0 +1,130 @@
+"""From logs, captures and telemetry into the state, in batches: the rows and the place reached are committed together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netexfil import pipeline, read, tables
+from netexfil.errors import Note
+from netexfil.read import find
+from netexfil.state import places, store
+
+if TYPE_CHECKING:
+    import duckdb
+
+BATCH_BYTES = 256 << 20  # of decompressed text: what a killed first import loses at most
+DAY = 86400.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a run took in."""
+
+    sessions: int = 0
+    refused: int = 0
+    last_ts: float | None = None
+    notes: list[Note] = field(default_factory=list)
+
+
+def logs(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, found: find.Found, now: float, quiet: bool, tally: Tally) -> None:
+    """Everything of the logs that no run has read yet, batch by batch."""
+    with store.attached(con, path, read_only=True):
+        known = places.remembered(con)
+    for batch in _batches(_parts(found, known, quiet, tally)):
+        ranges = {part.path: (part.start, part.end) for part in batch}
+        options = replace(job.options, ranges=ranges, keep_facts=True)
+        tables.create(con)
+        tally.notes += read.sessions(con, list(ranges), options, job.policy)
+        commit(con, path, batch, now, tally)
+
+
+def _parts(found: find.Found, known: dict[str, places.Place], quiet: bool, tally: Tally) -> Iterator[places.Part]:
+    for log in found.logs:
+        try:
+            part = places.unread(log.path, log.head.path, log.head.wrap, known, quiet)
+        except OSError as error:
+            tally.notes.append(Note(log.path, "unreadable", error.strerror or str(error)))
+            continue
+        if part is None:
+            continue
+        pieces = places.pieces(part, BATCH_BYTES) if log.head.wrap == "plain" else [part]
+        yield from pieces
+
+
+def _batches(parts: Iterator[places.Part]) -> Iterator[list[places.Part]]:
+    """Parts together up to the batch size; two pieces of one log never in one batch, so that a path has one range."""
+    batch: list[places.Part] = []
+    for part in parts:
+        full = sum(other.size for other in batch) + part.size > BATCH_BYTES
+        if batch and (full or any(other.path == part.path or other.identity == part.identity for other in batch)):
+            yield batch
+            batch = []
+        batch.append(part)
+    if batch:
+        yield batch
+
+
+def commit(con: duckdb.DuckDBPyConnection, path: Path, batch: Sequence[places.Part], now: float, tally: Tally) -> None:
+    """Merge what was read with what is stored, and store it with the places reached, in one transaction."""
+    with store.attached(con, path), store.transaction(con):
+        _pull(con)
+        read.merge(con)
+        _push(con, tally)
+        for part in batch:
+            _remember(con, part, now)
+    for table in ("session", "fact", "name"):
+        con.execute(f"DELETE FROM {table}")
+
+
+def _pull(con: duckdb.DuckDBPyConnection) -> None:
+    """Take back stored rows that the new ones belong to: sessions of the same uid, facts of new sessions."""
+    kept = ", ".join(tables.READ)
+    facts = ", ".join(tables.FACT)
+    con.execute("CREATE OR REPLACE TEMP TABLE fresh AS SELECT uid FROM session UNION SELECT uid FROM fact WHERE uid IS NOT NULL")
+    con.execute(f"INSERT INTO session ({kept}) SELECT {kept} FROM state.session WHERE uid IN (FROM fresh)")
+    con.execute("DELETE FROM state.session WHERE uid IN (FROM fresh)")
+    con.execute(f"INSERT INTO fact ({facts}) SELECT {facts} FROM state.fact WHERE uid IN (FROM fresh) OR fuid IS NOT NULL")
+    con.execute("DELETE FROM state.fact WHERE uid IN (FROM fresh) OR fuid IS NOT NULL")
+
+
+def _push(con: duckdb.DuckDBPyConnection, tally: Tally) -> None:
+    kept = ", ".join(tables.READ)
+    facts, names = ", ".join(tables.FACT), ", ".join(tables.NAME)
+    con.execute(f"INSERT INTO state.session ({kept}, day) SELECT {kept}, CAST(floor(ts / {DAY}) AS BIGINT) FROM session ORDER BY ts, uid")
+    con.execute(f"INSERT INTO state.fact ({facts}) SELECT DISTINCT {facts} FROM fact")
+    con.execute(f"INSERT INTO state.name ({names}) SELECT DISTINCT {names} FROM name EXCEPT SELECT {names} FROM state.name")
+    con.execute(f"INSERT INTO state.dirty SELECT DISTINCT CAST(floor(ts / {DAY}) AS BIGINT) FROM session")
+    row = con.execute("SELECT count(*), max(ts + coalesce(duration, 0)) FROM session").fetchone()
+    if row and row[0]:
+        tally.sessions += row[0]
+        tally.last_ts = max(row[1], tally.last_ts or row[1])
+
+
+def _remember(con: duckdb.DuckDBPyConnection, part: places.Part, now: float) -> None:
+    status = os.stat(part.path) if os.path.exists(part.path) else None
+    con.execute("DELETE FROM state.log WHERE identity = ?", [part.identity])
+    row = [
+        part.identity, part.kind, part.path, status.st_dev if status else None, status.st_ino if status else None,
+        status.st_size if status else None, status.st_mtime_ns if status else None, part.end, part.tail, None, now,
+    ]
+    con.execute(f"INSERT INTO state.log VALUES ({', '.join('?' * len(row))})", row)
+
+
+def events(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, tally: Tally) -> None:
+    """Telemetry, one row a record: a file that has grown or was copied adds only what is new."""
+    tables.create(con)
+    tally.notes += pipeline.load_events(con, job)
+    columns = [name for name in tables.EVENT if name != "eid"]
+    told = ", ".join(f'"{name}"' for name in columns)
+    content = ", ".join(f'"{name}"' for name in columns if name not in ("file", "line"))
+    with store.attached(con, path), store.transaction(con):
+        fresh = f"""SELECT {told}, md5(CAST(row({content}) AS VARCHAR)) AS key, CAST(floor(ts / {DAY}) AS BIGINT) AS day FROM event"""
+        con.execute(f"""INSERT INTO state.event BY NAME SELECT * FROM ({fresh}) new
+                        WHERE key NOT IN (SELECT key FROM state.event) QUALIFY row_number() OVER (PARTITION BY key ORDER BY file, line) = 1""")
+        con.execute("INSERT INTO state.dirty SELECT DISTINCT day FROM state.session WHERE (SELECT count(*) FROM event) > 0")
+    for table in ("event", "alert"):
+        con.execute(f"DELETE FROM {table}")
