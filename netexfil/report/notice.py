@@ -57,7 +57,6 @@ def row(finding: Finding) -> dict[str, Any]:
     place: Mapping[str, Any] = finding.destination or {}
     addresses = place.get("ips") or [None]
     why = "; ".join(e.text for e in words.reasons(finding))
-    amount = words.size(finding.bytes_out)
     return {
         "ts": finding.last_ts,
         "uid": finding.session_uids[0] if finding.session_uids else None,
@@ -67,7 +66,7 @@ def row(finding: Finding) -> dict[str, Any]:
         "dst": addresses[0],
         "p": place.get("port"),
         "n": finding.sessions,
-        "msg": f"{words.host(finding)} sent {amount} to {words.destination(finding)} over {finding.protocol}: {why}",
+        "msg": f"{words.sentence(finding)}: {why}",
         "sub": f"score={finding.score:g} severity={finding.severity} id={finding.id} {words.tool(finding)}".rstrip(),
         "peer_descr": "netexfil",
         "actions": [] if finding.suppressed else ["Notice::ACTION_LOG"],

@@ -118,6 +118,14 @@ def _both(first: Any, second: Any) -> str:
     return str(first or second or "?")
 
 
+def sentence(finding: Finding) -> str:
+    """The finding in one line: `10.0.0.14 (ws-14) sent 1.30 MB to files.example.net (192.0.2.1):22 over SFTP/SCP`."""
+    if finding.destination is None:
+        return f"Endpoint alert on {host(finding)}, its session was not seen"
+    verb = "is sending" if finding.in_progress else "sent"
+    return f"{host(finding)} {verb} {size(finding.bytes_out)} to {destination(finding)} over {finding.protocol}"
+
+
 def tool(finding: Finding) -> str:
     """`rclone (confirmed)`; empty where nothing names one."""
     name, verdict = finding.tool.get("name"), finding.tool.get("verdict")
