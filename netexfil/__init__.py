@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from netexfil.finding import Evidence, Finding, Link
     from netexfil.policy import Policy
 
+__version__ = "0.1.0"
+
 __all__ = ["Evidence", "Finding", "Link", "Policy", "analyze", "read_events", "read_sessions"]
 
 _HOME = {

@@ -8,6 +8,7 @@ import sys
 import click
 from click_default_group import DefaultGroup
 
+from netexfil import __version__
 from netexfil.errors import NetexfilError
 
 # name -> (module that holds `command`, one line of help). A command is imported when it is asked for.
@@ -38,7 +39,7 @@ class Lazy(DefaultGroup):
 
 
 @click.group(cls=Lazy, default="analyze", default_if_no_args=False, invoke_without_command=False)
-@click.version_option(package_name="netexfil")
+@click.version_option(__version__, prog_name="netexfil")
 def group() -> None:
     """What left, how much, over what, and which program sent it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -81,6 +81,27 @@ class Finding:
         extra = row.pop("extra")
         times = {"first_time": iso(self.first_ts), "last_time": iso(self.last_ts)}
         return {"schema": SCHEMA, "kind": row.pop("kind"), **row, **times, **extra}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Finding:
+        """The finding that `record` was made of.
+
+        Raises:
+            ValueError: another schema, or a field is missing.
+        """
+        if record.get("schema") != SCHEMA:
+            raise ValueError(f"schema {record.get('schema')!r}, this netexfil knows {SCHEMA}")
+        known = {f.name for f in fields(cls)} - {"extra"}
+        values = {name: value for name, value in record.items() if name in known}
+        values["extra"] = {n: v for n, v in record.items() if n not in known and n not in ("schema", "first_time", "last_time")}
+        for name, kind in (("evidence", Evidence), ("links", Link)):
+            values[name] = tuple(kind(**row) for row in record.get(name, ()))
+        for name in ("session_uids", "attack", "next_steps"):
+            values[name] = tuple(record.get(name, ()))
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
 
 
 def iso(ts: float) -> str:

@@ -68,10 +68,19 @@ def load(con: duckdb.DuckDBPyConnection, job: Job, progress: Progress | None = N
     return notes + outbound.turn(con, job.policy)
 
 
+def events(con: duckdb.DuckDBPyConnection, job: Job, progress: Progress | None = None) -> list[Note]:
+    """Telemetry to events. Fills `event`."""
+    return endpoint.events(con, _files(job.join), progress)
+
+
+def alerts(con: duckdb.DuckDBPyConnection, job: Job) -> list[Note]:
+    """Events to endpoint alerts. Fills `alert`."""
+    return endpoint.alerts(con, job.policy, job.sigma)
+
+
 def load_events(con: duckdb.DuckDBPyConnection, job: Job, progress: Progress | None = None) -> list[Note]:
-    """Telemetry to events and endpoint alerts. Fills `event`, `alert` and the host part of `name`."""
-    notes = endpoint.events(con, _files(job.join), progress)
-    return notes + endpoint.alerts(con, job.policy, job.sigma)
+    """Telemetry to events and endpoint alerts."""
+    return events(con, job, progress) + alerts(con, job)
 
 
 def _files(paths: Sequence[str]) -> list[str]:

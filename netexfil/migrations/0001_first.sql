@@ -1,15 +1,17 @@
 -- The first schema. `day` is a UTC day since 1970 of event time: the window that a row belongs to.
 CREATE TABLE state.migration (version INTEGER, applied DOUBLE);
 
--- One run of the program; `lag` is how far the newest record read lay behind the clock, in seconds.
+-- One run of the program; `lag` is how far the newest record read lay behind the clock, in seconds; `listing` a hash of the names, sizes
+-- and times of all files of the sources, `settings` one of policy and options.
 CREATE TABLE state.run (
-    id BIGINT, started DOUBLE, ended DOUBLE, lines BIGINT, sessions BIGINT, refused BIGINT, findings BIGINT, lag DOUBLE, version VARCHAR
+    id BIGINT, started DOUBLE, sessions BIGINT, refused BIGINT, findings BIGINT, lag DOUBLE, version VARCHAR,
+    listing VARCHAR, settings VARCHAR
 );
 
--- A log or capture, known by its content: `identity` is a hash of its kind and first record, `tail` a hash of the last bytes consumed.
+-- A log or capture, known by its content: `identity` is a hash of its kind and first record, `tail` a hash of the last bytes consumed,
+-- `first_ts` the time of a capture's first packet.
 CREATE TABLE state.log (
-    identity VARCHAR, kind VARCHAR, path VARCHAR, device BIGINT, inode BIGINT, size BIGINT, changed BIGINT,
-    consumed BIGINT, tail VARCHAR, last_ts DOUBLE, updated DOUBLE
+    identity VARCHAR, kind VARCHAR, wrap VARCHAR, path VARCHAR, size BIGINT, consumed BIGINT, tail VARCHAR, first_ts DOUBLE, updated DOUBLE
 );
 
 -- Sessions as they were read, one row a uid, kept for the policy's days.
@@ -52,8 +54,8 @@ CREATE TABLE state.dirty (day BIGINT);
 
 -- One row a finding as it stands; `emitted_*` say what was last handed out, NULL where it never was.
 CREATE TABLE state.finding (
-    id VARCHAR, day BIGINT, record VARCHAR, score DOUBLE, severity VARCHAR, bytes_low BIGINT, first_run BIGINT, last_run BIGINT,
-    emitted_score DOUBLE, emitted_bytes BIGINT, emitted_suppressed BOOLEAN
+    id VARCHAR, day BIGINT, record VARCHAR, score DOUBLE, severity VARCHAR, bytes_low BIGINT, suppressed BOOLEAN,
+    first_run BIGINT, last_run BIGINT, emitted_score DOUBLE, emitted_severity VARCHAR, emitted_bytes BIGINT, emitted_suppressed BOOLEAN
 );
 
 -- Findings to be written out; a row leaves when its output has been written.

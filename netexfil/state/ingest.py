@@ -71,13 +71,18 @@ def _batches(parts: Iterator[places.Part]) -> Iterator[list[places.Part]]:
 def commit(con: duckdb.DuckDBPyConnection, path: Path, batch: Sequence[places.Part], now: float, tally: Tally) -> None:
     """Merge what was read with what is stored, and store it with the places reached, in one transaction."""
     with store.attached(con, path), store.transaction(con):
-        _pull(con)
-        read.merge(con)
-        _push(con, tally)
+        store_sessions(con, tally)
         for part in batch:
             _remember(con, part, now)
     for table in ("session", "fact", "name"):
         con.execute(f"DELETE FROM {table}")
+
+
+def store_sessions(con: duckdb.DuckDBPyConnection, tally: Tally) -> None:
+    """Merge `session`, `fact` and `name` into the attached state."""
+    _pull(con)
+    read.merge(con)
+    _push(con, tally)
 
 
 def _pull(con: duckdb.DuckDBPyConnection) -> None:
@@ -105,26 +110,26 @@ def _push(con: duckdb.DuckDBPyConnection, tally: Tally) -> None:
 
 
 def _remember(con: duckdb.DuckDBPyConnection, part: places.Part, now: float) -> None:
-    status = os.stat(part.path) if os.path.exists(part.path) else None
-    con.execute("DELETE FROM state.log WHERE identity = ?", [part.identity])
-    row = [
-        part.identity, part.kind, part.path, status.st_dev if status else None, status.st_ino if status else None,
-        status.st_size if status else None, status.st_mtime_ns if status else None, part.end, part.tail, None, now,
-    ]
-    con.execute(f"INSERT INTO state.log VALUES ({', '.join('?' * len(row))})", row)
+    size = os.path.getsize(part.path) if os.path.exists(part.path) else None
+    remember(con, (part.identity, part.kind, part.wrap, part.path, size, part.end, part.tail, None, now))
+
+
+def remember(con: duckdb.DuckDBPyConnection, row: Sequence[object]) -> None:
+    """One row of `state.log`, in place of what was known of the same identity."""
+    con.execute("DELETE FROM state.log WHERE identity = ?", [row[0]])
+    con.execute(f"INSERT INTO state.log VALUES ({', '.join('?' * len(row))})", list(row))
 
 
 def events(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, tally: Tally) -> None:
     """Telemetry, one row a record: a file that has grown or was copied adds only what is new."""
     tables.create(con)
-    tally.notes += pipeline.load_events(con, job)
+    tally.notes += pipeline.events(con, job)
     columns = [name for name in tables.EVENT if name != "eid"]
     told = ", ".join(f'"{name}"' for name in columns)
     content = ", ".join(f'"{name}"' for name in columns if name not in ("file", "line"))
     with store.attached(con, path), store.transaction(con):
         fresh = f"""SELECT {told}, md5(CAST(row({content}) AS VARCHAR)) AS key, CAST(floor(ts / {DAY}) AS BIGINT) AS day FROM event"""
-        con.execute(f"""INSERT INTO state.event BY NAME SELECT * FROM ({fresh}) new
-                        WHERE key NOT IN (SELECT key FROM state.event) QUALIFY row_number() OVER (PARTITION BY key ORDER BY file, line) = 1""")
+        con.execute(f"""INSERT INTO state.event BY NAME SELECT * FROM ({fresh}) new WHERE key NOT IN (SELECT key FROM state.event)
+                        QUALIFY row_number() OVER (PARTITION BY key ORDER BY file, line) = 1""")
         con.execute("INSERT INTO state.dirty SELECT DISTINCT day FROM state.session WHERE (SELECT count(*) FROM event) > 0")
-    for table in ("event", "alert"):
-        con.execute(f"DELETE FROM {table}")
+    con.execute("DELETE FROM event")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,7 @@ class Part:
 
     path: str
     kind: str
+    wrap: str
     identity: str
     start: int
     end: int
@@ -95,7 +96,7 @@ def unread(path: str, kind: str, wrap: str, known: Mapping[str, Place], take_res
     measure = _measure_plain if wrap == "plain" else _measure_wrapped
     end, same, tail = measure(path, place, take_rest)
     start = place.consumed if place and same else 0
-    return Part(path, kind, identity, start, end, tail) if end > start else None
+    return Part(path, kind, wrap, identity, start, end, tail) if end > start else None
 
 
 def _first_record(path: str) -> bytes | None:
@@ -170,6 +171,6 @@ def pieces(part: Part, most: int) -> list[Part]:
             handle.seek(start + most)
             handle.readline()
             cut = min(handle.tell(), part.end)
-            found.append(Part(part.path, part.kind, part.identity, start, cut, _tail(handle.fileno(), cut)))
+            found.append(replace(part, start=start, end=cut, tail=_tail(handle.fileno(), cut)))
             start = cut
-    return [*found, Part(part.path, part.kind, part.identity, start, part.end, part.tail)] if start < part.end else found
+    return [*found, replace(part, start=start)] if start < part.end else found
