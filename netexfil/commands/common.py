@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from netexfil.errors import Note, Unreadable
+from netexfil.errors import Note
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,6 +30,33 @@ def reading_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def time_options(function: F) -> F:
+    """--since and --until: ISO times (UTC where no zone is named) or epoch seconds."""
+    for option in (
+        click.option("--until", callback=parse_time, metavar="TIME", help="Only sessions that began before this."),
+        click.option("--since", callback=parse_time, metavar="TIME", help="Only sessions that began at or after this (ISO or epoch)."),
+    ):
+        function = option(function)
+    return function
+
+
+def parse_time(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    """An option's value as epoch seconds."""
+    if value is None:
+        return None
+    from datetime import UTC, datetime
+
+    try:
+        return float(value)
+    except ValueError:
+        pass
+    try:
+        parsed = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter("an ISO time such as 2026-11-22T14:00:00Z, or epoch seconds") from None
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
 
 
 def output_option(function: F) -> F:
@@ -108,16 +135,5 @@ def visible(text: str) -> str:
 
 
 def exit_code(notes: Sequence[Note]) -> int:
-    """0, or 3 where some input was lost.
-
-    A run in which nothing at all could be read raises Unreadable (4) earlier, in `read_or_fail`.
-    """
+    """0, or 3 where some input was lost. Where nothing at all could be read, the reader has raised Unreadable (4)."""
     return EXIT_PARTLY if any(note.loss for note in notes) else 0
-
-
-def refuse_if_nothing(con: Any, notes: Sequence[Note]) -> None:
-    """Say why and stop with exit 4 where no source gave anything."""
-    refused = [note for note in notes if note.kind == "unreadable"]
-    if refused and not con.execute("SELECT 1 FROM session LIMIT 1").fetchone() and not any(note.kind == "empty" for note in notes):
-        say(notes)
-        raise Unreadable("nothing could be read")

@@ -25,7 +25,6 @@ def command(sources: tuple[str, ...], policy_file: Path | None, outbound_only: b
     tables.create(con)
     with common.Progress() as progress:
         notes = pipeline.load(con, pipeline.Job(sources=sources, policy=common.load_policy(policy_file), options=options), progress)
-    common.refuse_if_nothing(con, notes)
     report.write_sessions(con, form, output, outbound_only)
     common.say(notes)
     return common.exit_code(notes)

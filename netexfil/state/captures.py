@@ -34,7 +34,7 @@ def take_in(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, found
     there = [_look(name) for name in found.captures]
     with store.attached(con, path, read_only=True):
         sizes = dict(con.execute("SELECT identity, size FROM state.log WHERE kind = 'capture'").fetchall())
-        open_since = con.execute(f"SELECT min(ts) FROM state.session WHERE {_OPEN}").fetchone()
+        open_since = con.execute(f"SELECT min(ts) FROM state.session WHERE {_word('open')}").fetchone()
     fresh = [capture for capture in there if sizes.get(capture.identity) != capture.size]
     if not fresh:
         return
@@ -55,7 +55,13 @@ def take_in(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, found
         con.execute(f"DELETE FROM {table}")
 
 
-_OPEN = "list_contains(string_split(coalesce(hints, ''), ','), 'open')"
+IDLE_SECONDS = 300  # a TCP session that was idle for longer is another one (Zeek's tcp_inactivity_timeout)
+_PAIR = "row(least((orig_h, orig_p), (resp_h, resp_p)), greatest((orig_h, orig_p), (resp_h, resp_p)))"
+
+
+def _word(word: str) -> str:
+    """SQL: whether the session's hints hold this word."""
+    return f"list_contains(string_split(coalesce(hints, ''), ','), '{word}')"
 
 
 def _look(path: str) -> Capture:
@@ -79,13 +85,11 @@ def _settle(con: duckdb.DuckDBPyConnection, fresh_ts: float, again: Sequence[str
     A row that began in an old file under a uid we do not know is the tail of a session that was stored whole, or of one whose first
     file is gone; the latter is added to the stored row, as far as it lies after what was stored.
     """
-    same = """least(s.orig_h || ' ' || s.orig_p, s.resp_h || ' ' || s.resp_p) = least(o.orig_h || ' ' || o.orig_p, o.resp_h || ' ' || o.resp_p)
-        AND greatest(s.orig_h || ' ' || s.orig_p, s.resp_h || ' ' || s.resp_p) = greatest(o.orig_h || ' ' || o.orig_p, o.resp_h || ' ' || o.resp_p)
-        AND s.proto = o.proto AND s.uid <> o.uid AND s.ts > o.ts"""
     con.execute(f"""CREATE OR REPLACE TEMP TABLE tail AS
-        SELECT s.uid, max(o.uid) AS head, bool_or({_OPEN.replace("hints", "o.hints")}) AS still_open FROM session s JOIN state.session o ON {same}
-        WHERE list_contains(string_split(coalesce(s.hints, ''), ','), 'midstream')
-          AND s.ts <= o.ts + coalesce(o.duration, 0) + 300 AND s.uid NOT IN (SELECT uid FROM state.session) GROUP BY s.uid""")
+        WITH new AS (SELECT *, {_PAIR} AS pair FROM session WHERE {_word("midstream")} AND uid NOT IN (SELECT uid FROM state.session)),
+             old AS (SELECT *, {_PAIR} AS pair, {_word("open")} AS still_open FROM state.session)
+        SELECT new.uid, max(old.uid) AS head, bool_or(old.still_open) AS still_open FROM new JOIN old USING (proto, pair)
+        WHERE new.ts > old.ts AND new.ts <= old.ts + coalesce(old.duration, 0) + {IDLE_SECONDS} GROUP BY new.uid""")
     if not again:
         _add(con)
     con.execute("DELETE FROM session WHERE uid IN (SELECT uid FROM tail)")
@@ -94,7 +98,8 @@ def _settle(con: duckdb.DuckDBPyConnection, fresh_ts: float, again: Sequence[str
 
 def _add(con: duckdb.DuckDBPyConnection) -> None:
     """Add tails to the stored sessions that they continue: counts and bytes are summed, the end is the later one."""
-    summed = ("orig_bytes", "resp_bytes", "missed_bytes", "orig_pkts", "orig_ip_bytes", "resp_pkts", "resp_ip_bytes", "orig_low", "resp_low")
+    sides = [f"{side}_{what}" for side in ("orig", "resp") for what in ("bytes", "pkts", "ip_bytes", "low")]
+    summed = [*sides, "missed_bytes"]
     sums = ", ".join(f"{name} = coalesce(h.{name}, 0) + coalesce(t.{name}, 0)" for name in summed)
     con.execute(f"""UPDATE state.session AS h SET {sums}, orig_high = h.orig_high + t.orig_high, resp_high = h.resp_high + t.resp_high,
             duration = t.ts + coalesce(t.duration, 0) - h.ts, conn_state = t.conn_state, hints = t.hints,

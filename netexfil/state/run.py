@@ -164,7 +164,8 @@ _WORTH_TELLING = f"""emitted_score IS NULL OR score >= emitted_score + {GROWN_PO
 def _values(finding: Finding) -> dict[str, object]:
     return {
         "id": finding.id, "day": int(finding.first_ts // ingest.DAY), "record": orjson.dumps(finding.record()).decode(),
-        "score": finding.score, "severity": finding.severity, "low": int(finding.bytes_out.get("low") or 0), "suppressed": finding.suppressed is not None,
+        "score": finding.score, "severity": finding.severity, "low": int(finding.bytes_out.get("low") or 0),
+        "suppressed": finding.suppressed is not None,
     }
 
 
