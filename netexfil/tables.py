@@ -119,14 +119,20 @@ def create(con: duckdb.DuckDBPyConnection, names: Iterable[str] = TABLES) -> Non
         con.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
 
 
-def insert(con: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Sequence[Any]], columns: Sequence[str] | None = None) -> None:
-    """Append rows (in the order of `columns`, default the table's own) at once; a column's None is NULL."""
+def insert(
+    con: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Sequence[Any]], columns: Sequence[str] | None = None,
+    kinds: Mapping[str, str] | None = None,
+) -> None:
+    """Append rows (in the order of `columns`, default the table's own) at once; a column's None is NULL.
+
+    `kinds` are the types of a table that TABLES does not name.
+    """
     if not rows:
         return
     import numpy as np
 
-    named = list(columns or TABLES[table])
-    kinds = TABLES[table]
+    kinds = kinds or TABLES[table]
+    named = list(columns or kinds)
     arrays = {}
     for name, values in zip(named, zip(*rows, strict=True), strict=True):
         arrays[name] = _column(np, kinds[name], values)

@@ -83,7 +83,7 @@ def sessions(
             from netexfil.read import logs
 
             notes += logs.read(con, found.logs, options, policy, progress)
-        read = {path for path in found.captures} | {log.path for log in found.logs}
+        read = set(found.captures) | {log.path for log in found.logs}
         notes = found.rename(con, notes)
     _keep_times(con, options)
     refused = {note.file: note.reason for note in notes if note.kind == "unreadable"}

@@ -72,7 +72,7 @@ def _spool(stack: contextlib.ExitStack) -> str:
     with contextlib.suppress(OSError):
         os.pread(0, 1, 0)
         return "/dev/stdin"
-    handle = stack.enter_context(tempfile.NamedTemporaryFile(prefix="netexfil-stdin-"))
+    handle = stack.enter_context(tempfile.NamedTemporaryFile(prefix="netexfil-stdin-"))  # noqa: SIM115 (the stack closes it)
     while block := os.read(0, 1 << 20):
         handle.write(block)
     handle.flush()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import stat
 import struct
@@ -12,18 +11,21 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from netexfil.read import text
+from netexfil.read import fields, rows, text
 
 PEEK = 1 << 16
 
-PCAP = {b"\xd4\xc3\xb2\xa1": ("<", 1e-6), b"\xa1\xb2\xc3\xd4": (">", 1e-6), b"\x4d\x3c\xb2\xa1": ("<", 1e-9), b"\xa1\xb2\x3c\x4d": (">", 1e-9),
-        b"\x34\xcd\xb2\xa1": ("<", 1e-6), b"\xa1\xb2\xcd\x34": (">", 1e-6)}
+PCAP = {
+    b"\xd4\xc3\xb2\xa1": ("<", 1e-6), b"\xa1\xb2\xc3\xd4": (">", 1e-6), b"\x4d\x3c\xb2\xa1": ("<", 1e-9),
+    b"\xa1\xb2\x3c\x4d": (">", 1e-9), b"\x34\xcd\xb2\xa1": ("<", 1e-6), b"\xa1\xb2\xcd\x34": (">", 1e-6),
+}  # fmt: skip
 PCAPNG = b"\x0a\x0d\x0d\x0a"
 
 # First bytes of what we know and do not read.
 KNOWN: Mapping[bytes, str] = {
     b"BZh": "bzip2: unpack it first", b"\xfd7zXZ\0": "xz: unpack it first", b"\x04\x22\x4d\x18": "lz4: unpack it first",
-    b"PK\x03\x04": "a zip archive: unpack it first", b"7z\xbc\xaf": "a 7z archive: unpack it first", b"snoop\0\0\0": "a snoop capture: convert it with editcap",
+    b"PK\x03\x04": "a zip archive: unpack it first", b"7z\xbc\xaf": "a 7z archive: unpack it first",
+    b"snoop\0\0\0": "a snoop capture: convert it with editcap",
     b"ElfFile\0": "a Windows event log: give it to --join", b"SQLite format 3\0": "an SQLite file", b"PAR1": "a Parquet file",
 }  # fmt: skip
 
@@ -152,26 +154,29 @@ def _tsv(path: str, peek: bytes, wrap: str) -> Head | None:
 
 
 def _json(path: str, peek: bytes, wrap: str) -> Head | None:
-    """JSON lines: the first complete line must be an object."""
+    """JSON lines of which one belongs to a log that we know, or that names its log."""
     lines = [line for line in peek.removeprefix(b"\xef\xbb\xbf").splitlines() if line.strip()]
     if not lines or not lines[0].lstrip().startswith(b"{"):
         return None
-    record = _object(lines[0])
-    if record is None:
-        later = next((found for line in lines[1:] if (found := _object(line)) is not None), None)
-        if later is None:
-            return Head("other", "begins like JSON, but holds no complete JSON object on a line")
-        record = later
-    dialect = "eve" if "event_type" in record and ("flow_id" in record or "timestamp" in record) else "json"
-    return Head("log", dialect=dialect, wrap=wrap, mark=_mark(lines[0]))
+    name, objects = stem(path), 0
+    for line in lines:
+        try:
+            record = rows.parse(line)
+        except rows.Refused:
+            continue
+        objects += 1
+        if "event_type" in record and "flow_id" in record:
+            return Head("log", dialect="eve", wrap=wrap, mark=_mark(lines[0]))
+        if _is_log(rows.unwrap(record, name), name):
+            return Head("log", dialect="json", path=name, wrap=wrap, mark=_mark(lines[0]))
+    return Head("other", "JSON lines, not a Zeek log" if objects else "begins like JSON, but holds no complete JSON object on a line")
 
 
-def _object(line: bytes) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
+def _is_log(record: Mapping[str, Any], name: str) -> bool:
+    timed = "ts" in record or "@timestamp" in record
+    named = any(isinstance(record.get(key), str) for key in fields.NAMES[:3])
+    signed = ("uid" in record or "fuid" in record or "id_orig_h" in record) and any(key in record for key, _ in fields.SIGNS)
+    return timed and (named or signed or fields.log_of(name) in fields.LOGS or name in fields.OTHER)
 
 
 def _words(path: str, peek: bytes, wrap: str) -> Head | None:

@@ -1,0 +1,171 @@
+"""Rows of logs to sessions: what other logs say joined by uid, reports of one session made one, two sensors counted once.
+
+Everything is SQL over tables, so that the one-shot run and the state use the same words. `raw_<log>` are the rows as they were read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from netexfil.read import truth
+from netexfil.tables import FACT, READ
+
+if TYPE_CHECKING:
+    import duckdb
+
+# Columns of a session that facts can fill.
+FILLED = tuple(name for name in FACT if name in READ and name not in ("uid", "ts", "service", "hints", "source"))
+
+_FIRST = "nullif(string_split(coalesce(fuids, ''), '\x1f')[1], '')"
+_HEX = f"CASE WHEN length({_FIRST}) IN (40, 64) THEN {_FIRST} END"
+
+# log -> what one of its rows says of a session. `uid` ties it; certificates are tied by `fuid`.
+FACTS: Mapping[str, str] = {
+    "ssl": f"""SELECT uid, {_FIRST} AS fuid, 'ssl' AS kind, ts, server_name, version AS tls_version, next_protocol AS alpn, ja3, ja4,
+        subject AS cert_subject, issuer AS cert_issuer, coalesce({_HEX}, cert_hash) AS cert_fingerprint,
+        CASE WHEN subject IS NOT NULL AND issuer IS NOT NULL THEN subject = issuer END AS cert_self_signed FROM raw_ssl""",
+    "quic": """SELECT uid, 'quic' AS kind, ts, server_name, CASE WHEN version IS NOT NULL THEN 'TLSv13' END AS tls_version,
+        client_protocol AS alpn, ja4 FROM raw_quic""",
+    "ssh": "SELECT uid, 'ssh' AS kind, ts, client AS ssh_client, server AS ssh_server, hassh, hassh_server FROM raw_ssh",
+    "x509": """SELECT fuid, 'x509' AS kind, ts, subject AS cert_subject, issuer AS cert_issuer, subject = issuer AS cert_self_signed,
+        coalesce(fingerprint, CASE WHEN length(fuid) IN (40, 64) THEN fuid END) AS cert_fingerprint FROM raw_x509""",
+    "files": "SELECT fuid, 'files' AS kind, ts, sha256 AS cert_fingerprint FROM raw_files WHERE sha256 IS NOT NULL AND source = 'SSL'",
+    "smtp": "SELECT uid, 'smtp' AS kind, ts, 'starttls' AS hints FROM raw_smtp WHERE tls",
+    "http": """SELECT uid, 'http' AS kind, ts, 'connect=' || replace(coalesce(uri, host), ',', '') AS hints FROM raw_http
+        WHERE upper(method) = 'CONNECT' AND coalesce(uri, host) IS NOT NULL""",
+    "socks": """SELECT uid, 'socks' AS kind, ts, 'connect=' || replace(coalesce(request_name, request_host), ',', '') || ':' || request_p AS hints
+        FROM raw_socks WHERE coalesce(request_name, request_host) IS NOT NULL AND request_p IS NOT NULL""",
+    "tunnel": "SELECT uid, 'tunnel' AS kind, ts, lower(regexp_replace(tunnel_type, '^.*::', '')) AS tunnel FROM raw_tunnel",
+    "ftp": """SELECT uid, data_resp_h || ' ' || data_resp_p AS fuid, 'ftp' AS kind, ts, 'control=' || uid || ',ftp_data' AS hints FROM raw_ftp
+        WHERE data_resp_h IS NOT NULL AND data_resp_p IS NOT NULL""",
+}
+
+
+def facts(con: duckdb.DuckDBPyConnection, logs: Sequence[str], into: str) -> None:
+    """Add what the rows of `logs` say to a table of FACT's columns."""
+    for log in logs:
+        if log in FACTS:
+            con.execute(f"INSERT INTO {into} BY NAME SELECT * FROM ({FACTS[log]}) WHERE {'fuid' if log in ('x509', 'files') else 'uid'} IS NOT NULL")
+
+
+def gather(con: duckdb.DuckDBPyConnection, table: str, into: str) -> None:
+    """One row a uid with everything that a table of facts says of it; the earliest word counts, certificates are looked up by fuid."""
+    said = ", ".join(f"first({name} ORDER BY ts, {name}) FILTER ({name} IS NOT NULL) AS {name}" for name in FILLED)
+    of_cert = ("cert_subject", "cert_issuer", "cert_fingerprint", "cert_self_signed")
+    with_cert = ", ".join(f"coalesce(s.{name}, c.{name}) AS {name}" if name in of_cert else f"s.{name}" for name in FILLED)
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE {into} AS
+        WITH cert AS (SELECT fuid, {", ".join(f"first({n} ORDER BY ts, {n}) FILTER ({n} IS NOT NULL) AS {n}" for n in of_cert)}
+                      FROM {table} WHERE kind IN ('x509', 'files') AND fuid IS NOT NULL GROUP BY fuid),
+             said AS (SELECT uid, {said}, first(fuid ORDER BY ts, fuid) FILTER (fuid IS NOT NULL) AS fuid,
+                      string_agg(hints, ',') AS hints FROM {table} WHERE uid IS NOT NULL AND kind <> 'ftp' GROUP BY uid)
+        SELECT s.uid, {with_cert}, s.hints FROM said s LEFT JOIN cert c ON c.fuid = s.fuid""")
+
+
+def words(*parts: str) -> str:
+    """SQL: comma separated words of several expressions as one sorted list without repeats; NULL where there are none."""
+    joined = ", ".join(parts)
+    return f"nullif(array_to_string(list_sort(list_distinct(list_filter(string_split(concat_ws(',', {joined}), ','), lambda w: w <> ''))), ','), '')"
+
+
+def sessions(con: duckdb.DuckDBPyConnection, rows: str, gathered: str) -> None:
+    """Rows of conn logs (a table or stream with the fields of `conn`, `name` and `file`) to the table `session`."""
+    out, back = truth.side("orig", "resp"), truth.side("resp", "orig")
+    given = ("ts", "orig_h", "orig_p", "resp_h", "resp_p", "proto", "duration", "orig_bytes", "resp_bytes", "conn_state", "local_orig",
+             "local_resp", "missed_bytes", "history", "orig_pkts", "orig_ip_bytes", "resp_pkts", "resp_ip_bytes", "community_id")  # fmt: skip
+    open_hint = "CASE WHEN r.logname <> 'conn' THEN 'open' END"
+    lost = f"CASE WHEN {out['lost']} OR {back['lost']} THEN 'onesided' END"
+    midstream = "CASE WHEN proto = 'tcp' AND history <> '' AND NOT regexp_matches(history, '[SsHh]') THEN 'midstream' END"
+    tls_ftp = "CASE WHEN contains(service, 'ftp') AND contains(service, 'ssl') THEN 'auth_tls' WHEN contains(service, 'ftp-data') THEN 'ftp_data' END"
+    made = "coalesce(r.uid, 'N' || substr(md5(concat_ws(' ', ts, orig_h, orig_p, resp_h, resp_p, proto)), 1, 17))"
+    tunnel = "coalesce(t.tunnel, CASE WHEN coalesce(r.tunnel_parents, '') <> '' THEN 'tunnel' END)"
+    filled = {name: f"f.{name}" for name in FILLED} | {"tunnel": tunnel}
+    columns = {
+        "uid": made, "service": _services("r.service"), "hints": words(open_hint, lost, midstream, tls_ftp, "f.hints"), "source": "r.file",
+        "orig_low": out["low"], "orig_high": out["high"], "orig_quality": out["quality"],
+        "resp_low": back["low"], "resp_high": back["high"], "resp_quality": back["quality"],
+    } | {name: f"r.{name}" for name in given} | filled  # fmt: skip
+    con.execute(f"""INSERT INTO session ({", ".join(columns)}) SELECT {", ".join(f"{how} AS {name}" for name, how in columns.items())}
+        FROM {rows} r LEFT JOIN {gathered} f ON f.uid = r.uid
+        LEFT JOIN (SELECT uid, tunnel FROM {gathered} WHERE tunnel IS NOT NULL) t ON t.uid = string_split(coalesce(r.tunnel_parents, ''), '\x1f')[1]""")
+
+
+def _services(column: str) -> str:
+    """Zeek's service names sorted; a name that Zeek took back (`-ssl`) is left out."""
+    kept = f"list_filter(string_split(lower({column}), ','), lambda w: w <> '' AND NOT starts_with(w, '-'))"
+    return f"CASE WHEN contains({column}, ',') OR starts_with({column}, '-') THEN nullif(array_to_string(list_sort(list_distinct({kept})), ','), '') ELSE {column} END"
+
+
+def merge_facts(con: duckdb.DuckDBPyConnection, facts_table: str = "fact", sessions_table: str = "session") -> None:
+    """Give sessions what facts say of them; what a session has already stays. May be called again after each batch."""
+    gather(con, facts_table, "gathered_late")
+    filled = ", ".join(f"{name} = coalesce(s.{name}, f.{name})" for name in FILLED)
+    changed = " OR ".join(f"(s.{name} IS NULL AND f.{name} IS NOT NULL)" for name in FILLED)
+    con.execute(f"""UPDATE {sessions_table} AS s SET {filled}, hints = {words("s.hints", "f.hints")}
+        FROM gathered_late f WHERE f.uid = s.uid AND ({changed} OR {words("s.hints", "f.hints")} IS DISTINCT FROM s.hints)""")
+    con.execute("DROP TABLE gathered_late")
+    announce(con, facts_table, sessions_table)
+
+
+def announce(con: duckdb.DuckDBPyConnection, facts_table: str = "fact", sessions_table: str = "session") -> None:
+    """Mark the sessions that an FTP control session announced: those to the announced endpoint that begin within a minute of the word."""
+    con.execute(f"""UPDATE {sessions_table} AS s SET hints = {words("s.hints", "f.hints")} FROM
+        (SELECT fuid, min(ts) AS begun, max(ts) AS ended, min(hints) AS hints FROM {facts_table} WHERE kind = 'ftp' GROUP BY fuid, uid) f
+        WHERE s.resp_h || ' ' || s.resp_p = f.fuid AND s.ts BETWEEN f.begun - 60 AND f.ended + 60""")
+
+
+KEY = ("uid", "orig_h", "orig_p", "resp_h", "resp_p", "proto")
+
+
+def once(con: duckdb.DuckDBPyConnection, table: str = "session") -> int:
+    """Several reports of one session (open_conn, conn_long, the final row, a copy of it) become one; returns how many rows went.
+
+    The final row wins over one of a session in progress, then the longest, then the one with most bytes; columns that it lacks
+    are taken from the others.
+    """
+    key = ", ".join(KEY)
+    twice = con.execute(f"SELECT uid FROM {table} GROUP BY uid HAVING count(*) > 1 LIMIT 1").fetchone()
+    if twice is None:
+        return 0
+    con.execute(f"CREATE OR REPLACE TEMP TABLE several AS SELECT * FROM {table} WHERE uid IN (SELECT uid FROM {table} GROUP BY {key} HAVING count(*) > 1)")
+    con.execute(f"DELETE FROM {table} WHERE uid IN (SELECT uid FROM several)")
+    best = f"""contains(',' || coalesce(hints, '') || ',', ',open,'), duration DESC NULLS LAST,
+        coalesce(orig_bytes, 0) + coalesce(resp_bytes, 0) DESC, ts, source"""
+    late = ("local_orig", "local_resp", "community_id", "history", "service", *FILLED)
+    replaced = ", ".join(f"coalesce({name}, first_value({name} IGNORE NULLS) OVER (PARTITION BY {key} ORDER BY {best} ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)) AS {name}" for name in late)
+    before = con.execute("SELECT count(*) FROM several").fetchone()
+    con.execute(f"""INSERT INTO {table} SELECT * REPLACE ({replaced}) FROM several
+        QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {best}) = 1""")
+    kept = con.execute(f"SELECT count(*) FROM {table} WHERE uid IN (SELECT uid FROM several)").fetchone()
+    con.execute("DROP TABLE several")
+    return (before[0] if before else 0) - (kept[0] if kept else 0)
+
+
+def sensors(con: duckdb.DuckDBPyConnection, table: str = "session") -> int:
+    """A session that two sensors saw becomes one; returns how many rows went.
+
+    One sensor never has two sessions of the same tuple at the same time. So rows of one tuple with different uids that begin within
+    a second of each other and overlap were seen twice. The row with more packets stays and names the other: hint `sensor2=UID`.
+    """
+    tuple_ = " AND ".join(f"a.{name} = b.{name}" for name in KEY[1:])
+    size = "(coalesce({0}.orig_pkts, 0) + coalesce({0}.resp_pkts, 0), coalesce({0}.orig_bytes, 0) + coalesce({0}.resp_bytes, 0), {0}.uid)"
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE seen_twice AS
+        WITH often AS (SELECT * FROM (SELECT {", ".join(KEY)}, ts, duration, orig_pkts, resp_pkts, orig_bytes, resp_bytes, source,
+            count(*) OVER (PARTITION BY {", ".join(KEY[1:])}) AS times FROM {table} WHERE proto IN ('tcp', 'udp')) WHERE times > 1)
+        SELECT b.uid AS gone, max_by(a.uid, {size.format("a")}) AS stays FROM often a JOIN often b
+        ON {tuple_} AND a.uid <> b.uid AND a.source <> b.source AND abs(a.ts - b.ts) <= 1
+        AND (abs(a.ts - b.ts) <= 0.05 OR (a.ts <= b.ts + coalesce(b.duration, 0) AND b.ts <= a.ts + coalesce(a.duration, 0)))
+        AND {size.format("a")} > {size.format("b")} GROUP BY b.uid""")
+    gone = con.execute("SELECT count(*) FROM seen_twice").fetchone()
+    if gone and gone[0]:
+        con.execute(f"""UPDATE {table} AS s SET hints = {words("s.hints", "w.said")} FROM
+            (SELECT stays, string_agg('sensor2=' || gone, ',') AS said FROM seen_twice GROUP BY stays) w WHERE s.uid = w.stays""")
+        con.execute(f"DELETE FROM {table} WHERE uid IN (SELECT gone FROM seen_twice)")
+    con.execute("DROP TABLE seen_twice")
+    return gone[0] if gone else 0
+
+
+def merge(con: duckdb.DuckDBPyConnection, table: str = "session") -> None:
+    """Every session once. Idempotent: uid (with its tuple) is unique afterwards."""
+    once(con, table)
+    sensors(con, table)
