@@ -8,8 +8,17 @@ use std::net::IpAddr;
 use crate::session::Facts;
 
 pub mod bytes;
+mod dns;
+mod dtls;
+mod ftp;
 mod handshake;
+mod http;
+mod imap;
+mod quic;
+mod smtp;
+mod socks;
 mod ssh;
+mod text;
 mod tls;
 mod x509;
 
@@ -61,23 +70,42 @@ pub struct Streams<'a> {
     pub depth: u8,
 }
 
+/// The first datagrams of each side.
+#[derive(Debug, Clone, Copy)]
+pub struct Datagrams<'a> {
+    pub orig: &'a [&'a [u8]],
+    pub resp: &'a [&'a [u8]],
+    pub done: bool,
+}
+
 type StreamParser = fn(Streams<'_>) -> Option<Outcome>;
+type DatagramParser = fn(Datagrams<'_>) -> Option<Outcome>;
 
 /// Tried in this order; the first that answers has the session.
-const STREAM_PARSERS: &[StreamParser] = &[tls::parse, ssh::parse];
+const STREAM_PARSERS: &[StreamParser] =
+    &[tls::parse, http::parse, ssh::parse, smtp::parse, ftp::parse, imap::parse, imap::parse_pop3, socks::parse, dns::parse_stream];
+const DATAGRAM_PARSERS: &[DatagramParser] = &[quic::parse, dtls::parse, dns::parse];
+
+/// Carriers within carriers that are looked into.
+const DEEPEST: u8 = 3;
+/// Ports whose service is TLS from the first byte (IANA), for the hints `clear` and `no_tls`.
+const TLS_PORTS: &[u16] = &[443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995, 5061, 8443];
 
 /// A stream that no parser knew after this many bytes in all will not become known.
 const UNKNOWN_AFTER: usize = 4096;
 /// With this many bytes from both sides every parser could have said yes.
 const ENOUGH: usize = 64;
+/// Datagrams after which an unknown session stays unknown.
+const FEW_DATAGRAMS: usize = 16;
 
 /// Look at the first bytes of a session. Cheap enough to be called several times as bytes arrive.
 #[must_use]
 pub fn inspect(input: &Hello<'_>) -> Outcome {
     let mut outcome = match input.proto {
         Proto::Tcp => stream(Streams { orig: input.orig, resp: input.resp, resp_port: input.resp_port, done: input.done, depth: 0 }),
-        Proto::Udp => Outcome { want_more: !input.done, ..Outcome::default() },
+        Proto::Udp => datagrams(Datagrams { orig: input.orig_datagrams, resp: input.resp_datagrams, done: input.done }),
     };
+    outcome.compare_with_port(input);
     outcome.services.sort_unstable();
     outcome.services.dedup();
     outcome.hints.sort_unstable();
@@ -86,9 +114,45 @@ pub fn inspect(input: &Hello<'_>) -> Outcome {
 }
 
 fn stream(streams: Streams<'_>) -> Outcome {
-    STREAM_PARSERS.iter().find_map(|parse| parse(streams)).unwrap_or_else(|| {
+    let known = (streams.depth <= DEEPEST).then(|| STREAM_PARSERS.iter().find_map(|parse| parse(streams))).flatten();
+    known.unwrap_or_else(|| {
         let (orig, resp) = (streams.orig.len(), streams.resp.len());
         let want_more = !streams.done && (orig < ENOUGH || resp < ENOUGH) && orig + resp < UNKNOWN_AFTER;
         Outcome { want_more, ..Outcome::default() }
     })
+}
+
+fn datagrams(datagrams: Datagrams<'_>) -> Outcome {
+    let known = DATAGRAM_PARSERS.iter().find_map(|parse| parse(datagrams));
+    let few = datagrams.orig.len() + datagrams.resp.len() < FEW_DATAGRAMS;
+    known.unwrap_or_else(|| Outcome { want_more: !datagrams.done && few, ..Outcome::default() })
+}
+
+impl Outcome {
+    fn hint_if(&mut self, holds: bool, hint: &str) {
+        if holds {
+            self.hints.push(hint.to_owned());
+        }
+    }
+
+    /// Take over what was found behind a carrier.
+    fn absorb(&mut self, inner: Self) {
+        self.services.extend(inner.services);
+        self.facts = inner.facts;
+        self.hints.extend(inner.hints);
+        self.expect.extend(inner.expect);
+        self.want_more = inner.want_more;
+    }
+
+    /// On a port of TLS: say what is not TLS there.
+    fn compare_with_port(&mut self, input: &Hello<'_>) {
+        let encrypted = self.services.contains(&"ssl");
+        if input.proto != Proto::Tcp || !TLS_PORTS.contains(&input.resp_port) || encrypted || input.orig.len() + input.resp.len() < 8 {
+            return;
+        }
+        self.hint_if(!self.want_more, "no_tls");
+        let opening = if input.orig.is_empty() { input.resp } else { input.orig };
+        let printable = opening.iter().take(64).all(|byte| matches!(byte, b'\t' | b'\r' | b'\n' | 0x20..=0x7e));
+        self.hint_if(!self.want_more && printable && !self.services.contains(&"ssh"), "clear");
+    }
 }

@@ -23,9 +23,9 @@ enum Side<'a> {
     },
 }
 
-fn side(bytes: &[u8]) -> Side<'_> {
+fn side(bytes: &[u8], lines_before: usize) -> Side<'_> {
     let mut left = bytes;
-    for _ in 0..LINES_BEFORE {
+    for _ in 0..=lines_before {
         if left.starts_with(b"SSH-") {
             return banner(left);
         }
@@ -77,11 +77,10 @@ fn waits(rest: &[u8]) -> bool {
 #[must_use]
 pub fn parse(streams: Streams<'_>) -> Option<Outcome> {
     let Streams { orig, resp, done, .. } = streams;
-    let sides = [side(orig), side(resp)];
+    let sides = [side(orig, 0), side(resp, LINES_BEFORE)];
     if !sides.iter().any(|side| matches!(side, Side::Banner { .. })) {
         return None;
     }
-    // A page of text with a line "SSH-" in it is no SSH: either side must at least be able to be.
     let mut outcome = Outcome { services: vec!["ssh"], ..Outcome::default() };
     let mut more = false;
     for (place, side) in sides.into_iter().enumerate() {

@@ -1,0 +1,48 @@
+//! IMAP and POP3: STARTTLS/STLS and log-ins, and the TLS that follows.
+
+use super::text::{Dialogue, dialogue, word};
+use super::{Outcome, Streams};
+
+const IMAP_COMMANDS: &[&str] =
+    &["CAPABILITY", "LOGIN", "AUTHENTICATE", "STARTTLS", "SELECT", "EXAMINE", "ID", "NOOP", "LIST", "LSUB", "APPEND", "FETCH", "UID", "NAMESPACE"];
+const POP3_COMMANDS: &[&str] = &["USER", "PASS", "APOP", "CAPA", "STLS", "AUTH", "QUIT", "STAT", "LIST", "UIDL", "RETR"];
+
+fn is_imap(dialogue: &Dialogue<'_>) -> bool {
+    let (_, greeting) = dialogue.opening();
+    let greets = ["OK", "PREAUTH", "BYE"].iter().any(|state| word(greeting, 1, state));
+    let asks = dialogue.client.lines.iter().take(4).any(|line| IMAP_COMMANDS.iter().any(|command| word(line, 1, command)) && !line.starts_with(b"/"));
+    match greeting {
+        [] => asks && dialogue.client.lines.iter().take(4).any(|line| ["LOGIN", "CAPABILITY", "STARTTLS", "AUTHENTICATE"].iter().any(|command| word(line, 1, command))),
+        _ => word(greeting, 0, "*") && greets,
+    }
+}
+
+/// Read IMAP from both streams; `None` where it does not look like it.
+#[must_use]
+pub fn parse(streams: Streams<'_>) -> Option<Outcome> {
+    let dialogue = dialogue(streams);
+    if !is_imap(&dialogue) {
+        return None;
+    }
+    let mut outcome = dialogue.outcome("imap", streams);
+    outcome.hint_if(dialogue.asks("STARTTLS"), "starttls");
+    outcome.hint_if(dialogue.asks("LOGIN") || dialogue.asks("AUTHENTICATE"), "auth");
+    Some(outcome)
+}
+
+/// Read POP3 from both streams; `None` where it does not look like it.
+#[must_use]
+pub fn parse_pop3(streams: Streams<'_>) -> Option<Outcome> {
+    let dialogue = dialogue(streams);
+    let (request, greeting) = dialogue.opening();
+    let asks = POP3_COMMANDS.iter().any(|command| word(request, 0, command));
+    let greets = word(greeting, 0, "+OK") && (asks || request.is_empty());
+    let refuses = word(greeting, 0, "-ERR") && asks;
+    if !greets && !refuses {
+        return None;
+    }
+    let mut outcome = dialogue.outcome("pop3", streams);
+    outcome.hint_if(dialogue.asks("STLS"), "starttls");
+    outcome.hint_if(["PASS", "APOP", "AUTH"].iter().any(|command| dialogue.asks(command)), "auth");
+    Some(outcome)
+}

@@ -1,0 +1,268 @@
+//! QUIC: the client's Initial packets opened with their published keys (RFC 9001 5.2, RFC 9369), CRYPTO frames put in order.
+
+use aes::Aes128;
+use aes::cipher::{BlockCipherEncrypt, KeyInit};
+use aes_gcm::Aes128Gcm;
+use aes_gcm::aead::{Aead, Payload};
+use hkdf::Hkdf;
+use sha2::Sha256;
+
+use super::bytes::Bytes;
+use super::handshake::{self, CLIENT_HELLO};
+use super::{Datagrams, Outcome};
+use crate::fingerprint::Carrier;
+
+/// A version whose Initial packets can be opened.
+struct Version {
+    first: u32,
+    last: u32,
+    salt: [u8; 20],
+    /// `quic key`, `quicv2 key` …: the part in front of the space.
+    label: &'static str,
+    /// The two type bits of an Initial packet.
+    initial: u8,
+}
+
+const SALT_29: [u8; 20] =
+    [0xaf, 0xbf, 0xec, 0x28, 0x99, 0x93, 0xd2, 0x4c, 0x9e, 0x97, 0x86, 0xf1, 0x9c, 0x61, 0x11, 0xe0, 0x43, 0x90, 0xa8, 0x99];
+const SALT_23: [u8; 20] =
+    [0xc3, 0xee, 0xf7, 0x12, 0xc7, 0x2e, 0xbb, 0x5a, 0x11, 0xa7, 0xd2, 0x43, 0x2b, 0xb4, 0x63, 0x65, 0xbe, 0xf9, 0xf5, 0x02];
+const SALT_1: [u8; 20] = [0x38, 0x76, 0x2c, 0xf7, 0xf5, 0x59, 0x34, 0xb3, 0x4d, 0x17, 0x9a, 0xe6, 0xa4, 0xc8, 0x0c, 0xad, 0xcc, 0xbb, 0x7f, 0x0a];
+const SALT_2: [u8; 20] = [0x0d, 0xed, 0xe3, 0xde, 0xf7, 0x00, 0xa6, 0xdb, 0x81, 0x93, 0x81, 0xbe, 0x6e, 0x26, 0x9d, 0xcb, 0xf9, 0xbd, 0x2e, 0xd9];
+
+const VERSIONS: &[Version] = &[
+    Version { first: 1, last: 1, salt: SALT_1, label: "quic", initial: 0 },
+    Version { first: 0x6b33_43cf, last: 0x6b33_43cf, salt: SALT_2, label: "quicv2", initial: 1 },
+    Version { first: 0xff00_001d, last: 0xff00_0020, salt: SALT_29, label: "quic", initial: 0 },
+    Version { first: 0xff00_0017, last: 0xff00_001c, salt: SALT_23, label: "quic", initial: 0 },
+];
+
+/// Bytes of CRYPTO frames kept per side; a ClientHello larger than this stays unread.
+const MOST_CRYPTO: usize = 32 * 1024;
+/// RFC 9000 17.2: connection ids of versions 1 and 2 have at most 20 bytes.
+const LONGEST_ID: usize = 20;
+
+/// A long-header packet before its protection is taken off.
+struct Packet<'a> {
+    version: u32,
+    kind: u8,
+    id: &'a [u8],
+    /// The packet from its first byte to the end of its payload, as far as it was captured.
+    bytes: &'a [u8],
+    number_at: usize,
+    complete: bool,
+}
+
+struct Keys {
+    key: [u8; 16],
+    iv: [u8; 12],
+    header: [u8; 16],
+}
+
+impl Keys {
+    /// The client's Initial keys for a destination connection id.
+    fn derive(version: &Version, id: &[u8]) -> Option<Self> {
+        let initial = Hkdf::<Sha256>::new(Some(&version.salt), id);
+        let mut secret = [0; 32];
+        expand(&initial, "client in", &mut secret)?;
+        let client = Hkdf::<Sha256>::from_prk(&secret).ok()?;
+        let mut keys = Self { key: [0; 16], iv: [0; 12], header: [0; 16] };
+        expand(&client, &format!("{} key", version.label), &mut keys.key)?;
+        expand(&client, &format!("{} iv", version.label), &mut keys.iv)?;
+        expand(&client, &format!("{} hp", version.label), &mut keys.header)?;
+        Some(keys)
+    }
+
+    /// The frames of a packet; `None` where these are not its keys.
+    fn open(&self, packet: &Packet<'_>) -> Option<Vec<u8>> {
+        let mut left = Bytes::new(packet.bytes);
+        let head = left.take(packet.number_at)?;
+        let mut sampled = left;
+        sampled.take(4)?;
+        let mut mask = [0; 16];
+        mask.copy_from_slice(sampled.take(16)?);
+        encrypt(&self.header, &mut mask);
+        let [first_mask, number_mask @ ..] = mask;
+        let (first, head) = head.split_first()?;
+        let first = first ^ first_mask & 0x0f;
+        let sealed_number = left.take(usize::from(first & 3) + 1)?;
+        let number: Vec<u8> = sealed_number.iter().zip(number_mask).map(|(byte, mask)| byte ^ mask).collect();
+        let mut nonce = self.iv;
+        nonce.iter_mut().rev().zip(number.iter().rev()).for_each(|(byte, part)| *byte ^= part);
+        if !packet.complete {
+            return Some(self.open_cut(nonce, left.rest()));
+        }
+        let header = [&[first], head, &number].concat();
+        let payload = Payload { msg: left.rest(), aad: &header };
+        Aes128Gcm::new(&self.key.into()).decrypt(&nonce.into(), payload).ok()
+    }
+
+    /// What a cut packet still shows. Its tag is gone, so nothing vouches for it but that frames can be read.
+    fn open_cut(&self, nonce: [u8; 12], sealed: &[u8]) -> Vec<u8> {
+        let mut open = sealed.to_vec();
+        for (counter, chunk) in (2_u32..).zip(open.chunks_mut(16)) {
+            let mut block = [0; 16];
+            let counted = nonce.iter().copied().chain(counter.to_be_bytes());
+            block.iter_mut().zip(counted).for_each(|(to, from)| *to = from);
+            encrypt(&self.key, &mut block);
+            chunk.iter_mut().zip(block).for_each(|(byte, pad)| *byte ^= pad);
+        }
+        open
+    }
+}
+
+fn encrypt(key: &[u8; 16], block: &mut [u8; 16]) {
+    Aes128::new(&(*key).into()).encrypt_block(block.into());
+}
+
+/// HKDF-Expand-Label of TLS 1.3 (RFC 8446 7.1) with an empty context.
+fn expand(from: &Hkdf<Sha256>, label: &str, into: &mut [u8]) -> Option<()> {
+    let length = u16::try_from(into.len()).ok()?.to_be_bytes();
+    let label_length = [u8::try_from(label.len() + 6).ok()?];
+    from.expand_multi_info(&[&length, &label_length, b"tls13 ", label.as_bytes(), &[0]], into).ok()
+}
+
+/// RFC 9000 16: a number whose first two bits say its length.
+fn varint(left: &mut Bytes<'_>) -> Option<u64> {
+    let width = 1 << (left.rest().first()? >> 6);
+    left.number(width).map(|value| value & (u64::MAX >> (64 - 8 * width + 2)))
+}
+
+fn size(left: &mut Bytes<'_>) -> Option<usize> {
+    varint(left).and_then(|value| usize::try_from(value).ok())
+}
+
+/// The next long-header packet of a datagram and what follows it.
+fn packet(datagram: &[u8]) -> Option<(Packet<'_>, &[u8])> {
+    let mut left = Bytes::new(datagram);
+    let first = left.u8().filter(|first| first & 0xc0 == 0xc0)?;
+    let version = left.u32()?;
+    let id = left.vector(1).map(|id| id.rest()).filter(|id| id.len() <= LONGEST_ID)?;
+    left.vector(1).filter(|id| id.rest().len() <= LONGEST_ID)?;
+    let kind = first >> 4 & 3;
+    if find(version).is_some_and(|version| version.initial == kind) {
+        let token = size(&mut left)?;
+        left.take(token)?;
+    }
+    let length = size(&mut left)?;
+    let number_at = datagram.len() - left.rest().len();
+    let end = number_at.checked_add(length)?;
+    let (bytes, rest) = datagram.split_at_checked(end).unwrap_or((datagram, &[]));
+    Some((Packet { version, kind, id, bytes, number_at, complete: bytes.len() == end }, rest))
+}
+
+fn find(version: u32) -> Option<&'static Version> {
+    VERSIONS.iter().find(|known| (known.first..=known.last).contains(&version))
+}
+
+/// Whether a datagram begins with a long header of some version of QUIC.
+fn begins(datagram: &[u8]) -> bool {
+    let mut left = Bytes::new(datagram);
+    let long = left.u8().is_some_and(|first| first & 0x80 != 0);
+    long && left.u32().is_some_and(|version| find(version).is_some() || matches!(version.to_be_bytes(), [b'Q' | b'T', b'0', b'0'..=b'9', b'0'..=b'9']))
+}
+
+/// The client's handshake bytes, from as many datagrams as there are.
+#[derive(Default)]
+struct Crypto {
+    pieces: Vec<(usize, Vec<u8>)>,
+    kept: usize,
+}
+
+impl Crypto {
+    fn keep(&mut self, offset: usize, data: &[u8]) {
+        if self.kept + data.len() <= MOST_CRYPTO && offset <= MOST_CRYPTO {
+            self.kept += data.len();
+            self.pieces.push((offset, data.to_vec()));
+        }
+    }
+
+    /// RFC 9000 19: padding, ping, acknowledgements and CRYPTO are what an Initial may carry.
+    fn read_frames(&mut self, frames: &[u8]) -> Option<()> {
+        let mut left = Bytes::new(frames);
+        while let Some(kind) = left.u8() {
+            match kind {
+                0 | 1 => {}
+                2 | 3 => skip_ack(&mut left, kind)?,
+                6 => {
+                    let offset = size(&mut left)?;
+                    let length = size(&mut left)?;
+                    self.keep(offset, left.up_to(length));
+                }
+                _ => return None,
+            }
+        }
+        Some(())
+    }
+
+    /// The bytes from offset 0 on, without a gap.
+    fn joined(mut self) -> Vec<u8> {
+        self.pieces.sort_by_key(|(offset, _)| *offset);
+        let mut joined: Vec<u8> = Vec::new();
+        for (offset, data) in self.pieces {
+            let Some(known) = joined.len().checked_sub(offset) else { break };
+            joined.extend_from_slice(data.get(known..).unwrap_or_default());
+        }
+        joined
+    }
+}
+
+fn skip_ack(left: &mut Bytes<'_>, kind: u8) -> Option<()> {
+    varint(left)?;
+    varint(left)?;
+    let ranges = varint(left)?;
+    let counts = if kind == 3 { 3 } else { 0 };
+    for _ in 0..ranges.checked_mul(2)?.checked_add(1 + counts)? {
+        varint(left)?;
+    }
+    Some(())
+}
+
+/// The client's CRYPTO bytes of these datagrams.
+fn client_crypto(datagrams: &[&[u8]]) -> Vec<u8> {
+    let mut crypto = Crypto::default();
+    let mut keys: Vec<(u32, Vec<u8>, Keys)> = Vec::new();
+    for datagram in datagrams {
+        let mut rest = *datagram;
+        while let Some((packet, after)) = packet(rest) {
+            rest = after;
+            let Some(version) = find(packet.version).filter(|version| version.initial == packet.kind) else { continue };
+            // The first id the client chose makes the keys; after a Retry, the new one does.
+            let known = keys.iter().find_map(|(number, _, keys)| (*number == packet.version).then(|| keys.open(&packet)).flatten());
+            let frames = known.or_else(|| {
+                if keys.iter().any(|(number, id, _)| *number == packet.version && id == packet.id) {
+                    return None;
+                }
+                let fresh = Keys::derive(version, packet.id)?;
+                let frames = fresh.open(&packet);
+                keys.insert(0, (packet.version, packet.id.to_vec(), fresh));
+                frames
+            });
+            // Frames that cannot be read end their packet, not the search.
+            let _ = crypto.read_frames(&frames.unwrap_or_default());
+        }
+    }
+    crypto.joined()
+}
+
+/// Read QUIC from the first datagrams; `None` where neither side sends long headers of a known version.
+#[must_use]
+pub fn parse(datagrams: Datagrams<'_>) -> Option<Outcome> {
+    let speaks = |side: &[&[u8]]| side.iter().take(4).any(|datagram| begins(datagram));
+    if !speaks(datagrams.orig) && !speaks(datagrams.resp) {
+        return None;
+    }
+    let mut outcome = Outcome { services: vec!["quic"], want_more: !datagrams.done, ..Outcome::default() };
+    for (client, server) in [(datagrams.orig, datagrams.resp), (datagrams.resp, datagrams.orig)] {
+        let joined = client_crypto(client);
+        let Some(message) = handshake::messages(&joined).next().filter(|message| message.kind == CLIENT_HELLO) else { continue };
+        let Some(hello) = handshake::client_hello(message, false) else { continue };
+        hello.tell(&mut outcome.facts, &mut outcome.hints, Carrier::Quic);
+        outcome.services.push("ssl");
+        // QUIC is never anything else (RFC 9001 4.2); the ServerHello needs no opening for it.
+        outcome.facts.tls_version = speaks(server).then(|| "TLSv13".to_owned());
+        outcome.want_more = !datagrams.done && (!message.complete || server.is_empty());
+        break;
+    }
+    Some(outcome)
+}

@@ -1,0 +1,95 @@
+//! Line protocols: a side's clear lines, and where TLS begins behind them.
+
+use super::{Outcome, Streams, stream};
+
+/// Longer lines are no command or reply (RFC 5321 allows 512 bytes, RFC 9051 and real clients some thousands).
+const LONGEST_LINE: usize = 4096;
+
+/// One side of a dialogue: its whole lines without their ends, and the TLS stream that follows them, if one does.
+#[derive(Debug, Clone, Default)]
+pub struct Side<'a> {
+    pub lines: Vec<&'a [u8]>,
+    pub tls: Option<&'a [u8]>,
+    /// Bytes of an unfinished line at the end.
+    pub open: &'a [u8],
+}
+
+/// Cut one side into lines. A record header of TLS where a line would begin ends the clear part.
+#[must_use]
+pub fn side(bytes: &[u8]) -> Side<'_> {
+    let mut side = Side { open: bytes, ..Side::default() };
+    loop {
+        if matches!(side.open, [0x14..=0x17, 3, 0..=4, ..]) || super::tls::begins(side.open) {
+            side.tls = Some(std::mem::take(&mut side.open));
+            return side;
+        }
+        let reach = side.open.get(..side.open.len().min(LONGEST_LINE)).unwrap_or_default();
+        let Some((line, rest)) = memchr::memchr(b'\n', reach).and_then(|end| side.open.split_at_checked(end + 1)) else { return side };
+        side.lines.push(line.trim_ascii_end());
+        side.open = rest;
+    }
+}
+
+/// Both sides of a dialogue.
+pub struct Dialogue<'a> {
+    pub client: Side<'a>,
+    pub server: Side<'a>,
+}
+
+#[must_use]
+pub fn dialogue(streams: Streams<'_>) -> Dialogue<'_> {
+    Dialogue { client: side(streams.orig), server: side(streams.resp) }
+}
+
+impl Dialogue<'_> {
+    /// Whether the client sent a line with this command (in any case) as one of its first two words; IMAP puts a tag in front.
+    #[must_use]
+    pub fn asks(&self, command: &str) -> bool {
+        self.client.lines.iter().any(|line| word(line, 0, command) || word(line, 1, command))
+    }
+
+    /// The first line of the client and of the server.
+    #[must_use]
+    pub fn opening(&self) -> (&[u8], &[u8]) {
+        (self.client.lines.first().copied().unwrap_or_default(), self.server.lines.first().copied().unwrap_or_default())
+    }
+
+    /// The outcome of the protocol, and of the TLS that follows its clear lines.
+    #[must_use]
+    pub fn outcome(&self, service: &'static str, streams: Streams<'_>) -> Outcome {
+        let mut outcome = Outcome { services: vec![service], want_more: !streams.done, ..Outcome::default() };
+        if self.client.tls.is_some() || self.server.tls.is_some() {
+            let behind = Streams {
+                orig: self.client.tls.unwrap_or_default(),
+                resp: self.server.tls.unwrap_or_default(),
+                depth: streams.depth + 1,
+                ..streams
+            };
+            outcome.absorb(stream(behind));
+        }
+        outcome
+    }
+}
+
+/// Whether the `place`-th word of the line is this one, in any case.
+#[must_use]
+pub fn word(line: &[u8], place: usize, wanted: &str) -> bool {
+    line.split(|byte| *byte == b' ').nth(place).is_some_and(|word| word.eq_ignore_ascii_case(wanted.as_bytes()))
+}
+
+/// Whether the line begins with a three-digit reply code whose first digit is one of `classes`, then space, `-` or its end.
+#[must_use]
+pub fn reply(line: &[u8], classes: &[u8]) -> bool {
+    match line {
+        [first, second, third, rest @ ..] => {
+            classes.contains(first) && second.is_ascii_digit() && third.is_ascii_digit() && matches!(rest, [] | [b' ' | b'-', ..])
+        }
+        _ => false,
+    }
+}
+
+/// Whether a text stands in the line, in any case.
+#[must_use]
+pub fn mentions(line: &[u8], wanted: &str) -> bool {
+    line.windows(wanted.len()).any(|part| part.eq_ignore_ascii_case(wanted.as_bytes()))
+}
