@@ -1,0 +1,34 @@
+"""STEP: endpoint telemetry to events, and events to endpoint alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from netexfil.errors import Note
+from netexfil.policy import Policy
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def events(con: duckdb.DuckDBPyConnection, paths: Sequence[str], progress: Callable[[str, int, int], None] | None = None) -> list[Note]:
+    """Read telemetry files into table `event`; gives what was refused, by file and reason."""
+    from netexfil import tables
+    from netexfil.endpoint import inside, reading
+
+    tables.create(con, ("event",))
+    reader = reading.Reader(con, progress)
+    for path in paths:
+        reader.read(reading.Path(path))
+    inside.complete(con, reader.side)
+    return [note for account in reader.accounts for note in account.notes()]
+
+
+def alerts(con: duckdb.DuckDBPyConnection, policy: Policy, sigma: str | None = None) -> list[Note]:
+    """Fill table `alert` from the products' own alerts, both seed rules, our own rules and the user's Sigma rules."""
+    from netexfil import tables
+    from netexfil.endpoint import rules
+
+    tables.create(con, ("event", "alert"))
+    return rules.select(con, policy, sigma)

@@ -1,0 +1,45 @@
+"""The seeds' tuning items as policy knobs: what fits an item is kept as an alert of severity `info` that names the item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from netexfil.policy import Policy
+
+if TYPE_CHECKING:
+    import duckdb
+
+# knob -> the tuning item of the seeds that it answers. In the policy: [tuning.KNOB] with any of the FIELDS below, each a list.
+KNOBS: Mapping[str, str] = {
+    "it_staff": "authorised IT staff using rclone, WinSCP, FileZilla or SCP for sanctioned transfers to managed servers",
+    "devops": "DevOps and CI/CD publishing with sftp, scp, curl or rclone to S3, Azure Blob, GCS",
+    "agents": "monitoring and security agents that send telemetry over HTTPS to their vendor",
+    "backup": "backup agents and DR sites reached over SFTP, FTPS or HTTPS",
+    "security_team": "vulnerability scans and forensic images moved over SFTP",
+    "updates": "software update and telemetry mechanisms over HTTPS to vendor endpoints",
+}
+
+# policy field -> column of `event`; a value fits when it stands somewhere in the column, whatever the case.
+FIELDS: Mapping[str, str] = {
+    "users": "\"user\"", "hosts": "host_raw", "processes": "image", "parents": "parent_image", "commands": "command_line",
+    "destinations": "concat_ws(' ', remote_ip, remote_host, command_line)",
+}
+
+
+def apply(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
+    """Lower what the policy's knobs sanction to `info`; every named field of a knob must fit."""
+    settings: Mapping[str, Any] = getattr(policy, "tuning", None) or {}
+    for knob, wanted in settings.items():
+        tests = [(column, list(wanted[name])) for name, column in FIELDS.items() if wanted.get(name)]
+        if knob in KNOBS and tests:
+            _lower(con, knob, tests)
+
+
+def _lower(con: duckdb.DuckDBPyConnection, knob: str, tests: Sequence[tuple[str, list[str]]]) -> None:
+    where = " AND ".join(f"list_has_any([true], [contains(lower(coalesce({column}, '')), lower(v)) FOR v IN ?])" for column, _ in tests)
+    con.execute(
+        f"""UPDATE alert SET severity = 'info', reason = reason || ?
+        WHERE rule IN ('logscale', 'splunk', 'netexfil') AND eid IN (SELECT eid FROM event WHERE {where})""",
+        [f" (sanctioned by the policy: tuning.{knob})", *(values for _, values in tests)],
+    )

@@ -1,0 +1,1 @@
+"""The user's Sigma rules (extra `sigma`) as SQL over table `event`."""
