@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from netexfil import pipeline, read, tables
 from netexfil.errors import Note
-from netexfil.read import find
+from netexfil.read import find, merge
 from netexfil.state import places, store
 
 if TYPE_CHECKING:
@@ -81,32 +81,38 @@ def commit(con: duckdb.DuckDBPyConnection, path: Path, batch: Sequence[places.Pa
 def store_sessions(con: duckdb.DuckDBPyConnection, tally: Tally) -> None:
     """Merge `session`, `fact` and `name` into the attached state."""
     _pull(con)
-    read.merge(con)
+    merge.merge_facts(con)
+    merge.merge(con)
     _push(con, tally)
 
 
 def _pull(con: duckdb.DuckDBPyConnection) -> None:
-    """Take back stored rows that the new ones belong to: sessions of the same uid, facts of new sessions."""
-    kept = ", ".join(tables.READ)
-    facts = ", ".join(tables.FACT)
+    """Take back stored rows that the new ones belong to: sessions of the same uid, facts of new sessions, logins of new certificates."""
+    kept, facts = ", ".join(tables.READ), ", ".join(tables.FACT)
     con.execute("CREATE OR REPLACE TEMP TABLE fresh AS SELECT uid FROM session UNION SELECT uid FROM fact WHERE uid IS NOT NULL")
+    con.execute("INSERT INTO fresh SELECT uid FROM state.fact WHERE uid IS NOT NULL AND fuid IN (SELECT fuid FROM fact WHERE uid IS NULL)")
     con.execute(f"INSERT INTO session ({kept}) SELECT {kept} FROM state.session WHERE uid IN (FROM fresh)")
     con.execute("DELETE FROM state.session WHERE uid IN (FROM fresh)")
-    con.execute(f"INSERT INTO fact ({facts}) SELECT {facts} FROM state.fact WHERE uid IN (FROM fresh) OR fuid IS NOT NULL")
-    con.execute("DELETE FROM state.fact WHERE uid IN (FROM fresh) OR fuid IS NOT NULL")
+    wanted = "uid IN (FROM fresh) OR (uid IS NULL AND fuid IN (SELECT fuid FROM fact))"
+    con.execute(f"INSERT INTO fact ({facts}) SELECT {facts} FROM state.fact WHERE {wanted}")
+    con.execute(f"DELETE FROM state.fact WHERE {wanted}")
 
 
 def _push(con: duckdb.DuckDBPyConnection, tally: Tally) -> None:
     kept = ", ".join(tables.READ)
     facts, names = ", ".join(tables.FACT), ", ".join(tables.NAME)
     con.execute(f"INSERT INTO state.session ({kept}, day) SELECT {kept}, CAST(floor(ts / {DAY}) AS BIGINT) FROM session ORDER BY ts, uid")
-    con.execute(f"INSERT INTO state.fact ({facts}) SELECT DISTINCT {facts} FROM fact")
+    con.execute(f"INSERT INTO state.fact ({facts}) SELECT DISTINCT {facts} FROM fact WHERE {_STILL_NEEDED}")
     con.execute(f"INSERT INTO state.name ({names}) SELECT DISTINCT {names} FROM name EXCEPT SELECT {names} FROM state.name")
     con.execute(f"INSERT INTO state.dirty SELECT DISTINCT CAST(floor(ts / {DAY}) AS BIGINT) FROM session")
     row = con.execute("SELECT count(*), max(ts + coalesce(duration, 0)) FROM session").fetchone()
     if row and row[0]:
         tally.sessions += row[0]
         tally.last_ts = max(row[1], tally.last_ts or row[1])
+
+
+# What a session has taken over is not kept; certificates, their logins and announced data channels may serve sessions that come later.
+_STILL_NEEDED = "uid IS NULL OR fuid IS NOT NULL OR uid NOT IN (SELECT uid FROM session)"
 
 
 def _remember(con: duckdb.DuckDBPyConnection, part: places.Part, now: float) -> None:
