@@ -141,5 +141,6 @@ def _observables(finding: Finding) -> list[dict[str, Any]]:
 def _unmapped(finding: Finding) -> dict[str, Any]:
     return {
         "bytes_out": dict(finding.bytes_out), "bytes_in": finding.bytes_in, "pcr": finding.pcr, "score": finding.score,
-        "window": finding.window, "tool": dict(finding.tool), "protocol": finding.protocol, "suppressed": dict(finding.suppressed) if finding.suppressed else None,
+        "window": finding.window, "tool": dict(finding.tool), "protocol": finding.protocol,
+        "suppressed": dict(finding.suppressed) if finding.suppressed else None,
     }  # fmt: skip
