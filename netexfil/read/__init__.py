@@ -93,6 +93,14 @@ def sessions(
     return notes
 
 
+def merge(con: duckdb.DuckDBPyConnection) -> None:
+    """Make `session` whole: facts added by uid, reports of one session and two sensors' rows made one. Idempotent."""
+    from netexfil.read import merging
+
+    merging.merge_facts(con)
+    merging.merge(con)
+
+
 def _captures(con: duckdb.DuckDBPyConnection, paths: Sequence[str], options: Options, progress: Progress | None) -> list[Note]:
     if engine(options) == "core":
         from netexfil.read import capture

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from netexfil import tables
 from netexfil.errors import Note
-from netexfil.read import fields, merge, names, values
+from netexfil.read import fields, merging, names, values
 
 if TYPE_CHECKING:
     import duckdb
@@ -45,13 +45,13 @@ def _join(con: duckdb.DuckDBPyConnection, present: Sequence[str], options: Optio
     tables.create(con, ["fact"])
     columns = ", ".join(f"{name} {kind}" for name, kind in tables.FACT.items())
     con.execute(f"CREATE OR REPLACE TEMP TABLE fact_new ({columns})")
-    merge.facts(con, present, "fact_new")
-    merge.gather(con, "fact_new", "gathered")
-    merge.sessions(con, "raw_conn", "gathered")
-    merge.announce(con, "fact_new")
+    merging.facts(con, present, "fact_new")
+    merging.gather(con, "fact_new", "gathered")
+    merging.sessions(con, "raw_conn", "gathered")
+    merging.announce(con, "fact_new")
     if options.keep_facts:
         con.execute("INSERT INTO fact SELECT * FROM fact_new")
-    merge.merge(con)
+    merging.merge(con)
     con.execute("DROP TABLE fact_new")
     con.execute("DROP TABLE gathered")
 
@@ -109,7 +109,7 @@ def offload(con: duckdb.DuckDBPyConnection) -> list[Note]:
         ON w.folder = {folder} GROUP BY 1
         HAVING lost > 0 AND lost >= CASE WHEN weird > 0 THEN {OFFLOAD_TOLD_SHARE} * tcp ELSE greatest({OFFLOAD_LEAST}, {OFFLOAD_SHARE} * tcp) END ORDER BY 1""").fetchall()
     for sensor, *_ in found:
-        con.execute(f"UPDATE session SET hints = {merge.words('hints', chr(39) + 'offload' + chr(39))} WHERE {folder} = ? AND {side}", [sensor])
+        con.execute(f"UPDATE session SET hints = {merging.words('hints', chr(39) + 'offload' + chr(39))} WHERE {folder} = ? AND {side}", [sensor])
     reason = (
         "the sensor dropped packets with bad checksums, so one side's bytes are unknown in {0} of {1} TCP sessions;"
         " run zeek -C, or redef ignore_checksums = T"

@@ -90,7 +90,7 @@ def _lines(path: str, span: tuple[int, int | None] | None, tally: Tally) -> Iter
             tally.refused += 1
             tally.note("refused", "a line longer than 16 MB", number + 1)
             number, at, rest = number + 1, at + len(rest), b""
-    if rest and span is None:
+    if rest and (span is None or (end is not None and at + len(rest) <= end)):
         yield Line(number + 1, rest, False)
 
 
@@ -188,7 +188,7 @@ def _refuse(tally: Tally, line: Line, reason: str) -> None:
 
 def _cell(header: Header, cell: bytes, one: fields.Field) -> Any:
     """One TSV cell. Escapes are undone after a list is taken apart, so that an escaped comma stays in its element."""
-    if cell == header.unset or (not cell and one.kind != "str"):
+    if not cell or cell == header.unset:
         if one.filled:
             raise Refused(f"{one.name}: empty")
         return None

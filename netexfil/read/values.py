@@ -18,23 +18,35 @@ class Bad(ValueError):
     """A cell that is not what its column must be; the message says what was expected."""
 
 
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
+
+
+def _float(cell: Any) -> float | None:
+    """A number zero or above, written in digits; else None."""
+    if isinstance(cell, str):
+        cell = float(cell) if _NUMBER.fullmatch(cell) else None
+    if isinstance(cell, bool) or not isinstance(cell, int | float) or not 0 <= cell < math.inf:
+        return None
+    return float(cell)
+
+
 def time(cell: Any) -> float:
     """Seconds since 1970: a number (milli- and microseconds are told by their size) or ISO 8601, UTC where no zone is named."""
-    try:
-        number = float(cell)
-    except (TypeError, ValueError):
-        return _iso(str(cell))
-    if not math.isfinite(number) or number < 0:
-        raise Bad("not a time")
+    number = _float(cell)
+    if number is None:
+        return _iso(cell)
     for limit, unit in ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3)):
         if number >= limit:
             return number / unit
     return number
 
 
-def _iso(text: str) -> float:
+_ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
+
+
+def _iso(text: Any) -> float:
     """Only `YYYY-MM-DDThh:mm:ss[.fraction][zone]`; the fraction is cut to microseconds."""
-    match = re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d+))?\s*(Z|[+-]\d\d:?\d\d)?", text.strip(), re.ASCII)
+    match = _ISO.fullmatch(text) if isinstance(text, str) else None
     if not match:
         raise Bad("not a time")
     *parts, fraction, zone = match.groups()
@@ -105,11 +117,8 @@ def port(cell: Any) -> int:
 
 def number(cell: Any) -> float:
     """A finite number, zero or more."""
-    try:
-        value = float(cell)
-    except (TypeError, ValueError):
-        raise Bad("not a number") from None
-    if not math.isfinite(value) or value < 0:
+    value = _float(cell)
+    if value is None:
         raise Bad("not a number")
     return value
 
@@ -134,7 +143,7 @@ def words(cell: Any) -> str:
         return ",".join(words(part) for part in cell)
     if isinstance(cell, bool):
         return "T" if cell else "F"
-    return cell if isinstance(cell, str) else str(cell)
+    return cell if isinstance(cell, str) else "" if isinstance(cell, dict) or cell is None else str(cell)
 
 
 def parts(cell: Any) -> str:
