@@ -12,10 +12,9 @@ fn read(mut left: Bytes<'_>) -> Option<bool> {
     left.u16()?;
     let flags = left.u16()?;
     let [questions, answers, authorities, additional] = [left.u16()?, left.u16()?, left.u16()?, left.u16()?];
-    let operation = flags >> 11 & 15;
     let counts = questions <= 4 && answers <= 256 && authorities <= 64 && additional <= 64 && questions + answers > 0;
     let asks = flags & 0x8000 != 0 || answers == 0 || questions == 0;
-    if operation > 5 || flags & 0x40 != 0 || !counts || !asks {
+    if flags & 0x40 != 0 || !counts || !asks {
         return Some(false);
     }
     name(&mut left)?;
@@ -45,10 +44,13 @@ fn found() -> Outcome {
     Outcome { services: vec!["dns"], ..Outcome::default() }
 }
 
+/// Ports on which anything with a header's length is DNS to Zeek too: DNS, NetBIOS names, mDNS, LLMNR.
+const PORTS: &[u16] = &[53, 137, 5353, 5355];
+
 #[must_use]
 pub fn parse(datagrams: Datagrams<'_>) -> Option<Outcome> {
     let first = datagrams.orig.first().or(datagrams.resp.first())?;
-    is_message(first).then(found)
+    (is_message(first) || PORTS.contains(&datagrams.resp_port) && first.len() >= 12).then(found)
 }
 
 /// Over TCP each message stands behind its length in two bytes.

@@ -20,9 +20,10 @@ fn is_ftp(dialogue: &Dialogue<'_>, port: u16) -> bool {
     let asks = |commands: &[&str]| dialogue.client.lines.iter().take(8).any(|line| commands.iter().any(|command| word(line, 0, command)));
     let wants_tls = word(request, 0, "AUTH") && ["TLS", "SSL", "TLS-C", "TLS-P", "GSSAPI"].iter().any(|kind| word(request, 1, kind));
     if greeting.is_empty() {
-        return asks(OWN) && !mentions(request, "EHLO") || wants_tls;
+        let here = port == PORT && (asks(COMMANDS) || asks(&["QUIT"]));
+        return here || asks(OWN) && !mentions(request, "EHLO") || wants_tls;
     }
-    let greets = reply(greeting, b"1245") && !mentions(greeting, "SMTP");
+    let greets = reply(greeting, b"1245") && !mentions(greeting, "SMTP") && !asks(&["EHLO", "HELO"]);
     greets && (asks(COMMANDS) || wants_tls || request.is_empty() && (mentions(greeting, "FTP") || port == PORT))
 }
 

@@ -18,8 +18,10 @@ fn request_line(bytes: &[u8]) -> Option<&[u8]> {
     // The version is the last word; an unfinished first line can be believed for its method and target.
     let whole = line.len() < reach.trim_ascii_end().len() || reach.ends_with(b"\n");
     let versioned = line.rsplit(|byte| *byte == b' ').next().is_some_and(|last| last.starts_with(b"HTTP/"));
-    let target = line.split(|byte| *byte == b' ').nth(1).is_some_and(|target| !target.is_empty());
-    (target && (versioned || !whole && line.len() >= 16)).then_some(line)
+    let target = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    // HTTP 0.9 is a GET without a version.
+    let oldest = whole && line.starts_with(b"GET /");
+    (!target.is_empty() && (versioned || oldest || !whole && line.len() >= 16)).then_some(line)
 }
 
 fn answers(bytes: &[u8]) -> bool {

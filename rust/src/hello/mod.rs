@@ -20,6 +20,7 @@ mod socks;
 mod ssh;
 mod text;
 mod tls;
+mod upgrade;
 mod x509;
 
 /// The transport that carried the bytes.
@@ -75,6 +76,7 @@ pub struct Streams<'a> {
 pub struct Datagrams<'a> {
     pub orig: &'a [&'a [u8]],
     pub resp: &'a [&'a [u8]],
+    pub resp_port: u16,
     pub done: bool,
 }
 
@@ -83,7 +85,7 @@ type DatagramParser = fn(Datagrams<'_>) -> Option<Outcome>;
 
 /// Tried in this order; the first that answers has the session.
 const STREAM_PARSERS: &[StreamParser] =
-    &[tls::parse, http::parse, ssh::parse, smtp::parse, ftp::parse, imap::parse, imap::parse_pop3, socks::parse, dns::parse_stream];
+    &[tls::parse, http::parse, ssh::parse, ftp::parse, smtp::parse, imap::parse, imap::parse_pop3, socks::parse, dns::parse_stream, upgrade::parse];
 const DATAGRAM_PARSERS: &[DatagramParser] = &[quic::parse, dtls::parse, dns::parse];
 
 /// Carriers within carriers that are looked into.
@@ -103,7 +105,7 @@ const FEW_DATAGRAMS: usize = 16;
 pub fn inspect(input: &Hello<'_>) -> Outcome {
     let mut outcome = match input.proto {
         Proto::Tcp => stream(Streams { orig: input.orig, resp: input.resp, resp_port: input.resp_port, done: input.done, depth: 0 }),
-        Proto::Udp => datagrams(Datagrams { orig: input.orig_datagrams, resp: input.resp_datagrams, done: input.done }),
+        Proto::Udp => datagrams(Datagrams { orig: input.orig_datagrams, resp: input.resp_datagrams, resp_port: input.resp_port, done: input.done }),
     };
     outcome.compare_with_port(input);
     outcome.services.sort_unstable();
