@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from netexfil import pipeline, read, tables
 from netexfil.errors import Note
-from netexfil.read import find, merge
+from netexfil.read import find
 from netexfil.state import places, store
 
 if TYPE_CHECKING:
@@ -81,8 +81,7 @@ def commit(con: duckdb.DuckDBPyConnection, path: Path, batch: Sequence[places.Pa
 def store_sessions(con: duckdb.DuckDBPyConnection, tally: Tally) -> None:
     """Merge `session`, `fact` and `name` into the attached state."""
     _pull(con)
-    merge.merge_facts(con)
-    merge.merge(con)
+    read.merge(con)
     _push(con, tally)
 
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from netexfil import __version__, outbound, pipeline, tables
+from netexfil import __version__, outbound, pipeline, read, tables
 from netexfil.errors import Note
 from netexfil.finding import Finding
-from netexfil.read import find, merge
+from netexfil.read import find
 from netexfil.state import captures, ingest, places, store
 
 if TYPE_CHECKING:
@@ -121,8 +121,7 @@ def _load(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(f"INSERT INTO session ({kept}) SELECT {kept} FROM state.session ORDER BY ts, uid")
     con.execute(f"INSERT INTO name ({names}) SELECT {names} FROM state.name")
     con.execute(f"INSERT INTO fact ({facts}) SELECT {facts} FROM state.fact")
-    merge.merge_facts(con)
-    merge.merge(con)
+    read.merge(con)
     columns = ", ".join(f'"{name}"' for name in tables.EVENT if name != "eid")
     con.execute(f"""INSERT INTO event ({columns}, eid) SELECT {columns}, row_number() OVER (ORDER BY ts, file, line, key) - 1
                     FROM state.event ORDER BY ts, file, line, key""")
