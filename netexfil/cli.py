@@ -22,7 +22,7 @@ COMMANDS = {
 }
 
 
-class Lazy(DefaultGroup):
+class Lazy(DefaultGroup):  # type: ignore[misc]
     """A group that imports a command only when it is asked for; a first word that is no command is a source to analyze."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

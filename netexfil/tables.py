@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import duckdb
 
 # Columns of a session as a reader hands it over; the Rust core's stream has exactly these (a test holds it).
-READ: Mapping[str, str] = {
+READ: dict[str, str] = {
     "ts": "DOUBLE", "uid": "VARCHAR", "orig_h": "VARCHAR", "orig_p": "INTEGER", "resp_h": "VARCHAR", "resp_p": "INTEGER",
     "proto": "VARCHAR", "service": "VARCHAR", "duration": "DOUBLE", "orig_bytes": "BIGINT", "resp_bytes": "BIGINT",
     "conn_state": "VARCHAR", "local_orig": "BOOLEAN", "local_resp": "BOOLEAN", "missed_bytes": "BIGINT", "history": "VARCHAR",
@@ -28,7 +28,7 @@ READ: Mapping[str, str] = {
 
 # What `outbound.py` adds. `inside_h` and `remote_*` turn a session so that "out" is away from the inside host.
 # `cid` is the session's channel (null: none), set by `channels.py`.
-SESSION: Mapping[str, str] = READ | {
+SESSION: dict[str, str] = READ | {
     "sid": "BIGINT", "outbound": "VARCHAR", "inside_h": "VARCHAR", "remote_h": "VARCHAR", "remote_p": "INTEGER",
     "protocol": "VARCHAR", "pcr": "DOUBLE", "rate_out": "DOUBLE",
     "bytes_out_low": "BIGINT", "bytes_out_high": "BIGINT", "bytes_in": "BIGINT", "byte_quality": "VARCHAR", "cid": "BIGINT",
