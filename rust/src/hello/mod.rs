@@ -8,20 +8,20 @@ use std::net::IpAddr;
 use crate::session::Facts;
 
 pub mod bytes;
-mod dns;
-mod dtls;
-mod ftp;
-mod handshake;
-mod http;
-mod imap;
-mod quic;
-mod smtp;
-mod socks;
-mod ssh;
-mod text;
-mod tls;
-mod upgrade;
-mod x509;
+pub mod dns;
+pub mod dtls;
+pub mod ftp;
+pub mod handshake;
+pub mod http;
+pub mod imap;
+pub mod quic;
+pub mod smtp;
+pub mod socks;
+pub mod ssh;
+pub mod text;
+pub mod tls;
+pub mod upgrade;
+pub mod x509;
 
 /// The transport that carried the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -254,6 +254,15 @@ fn client_crypto(datagrams: &[&[u8]]) -> Vec<u8> {
     crypto.joined()
 }
 
+/// The CRYPTO bytes of one packet's open frames.
+#[must_use]
+pub fn crypto_of(frames: &[u8]) -> Vec<u8> {
+    let mut crypto = Crypto::default();
+    // Frames that cannot be read end the packet.
+    let _ = crypto.read_frames(frames);
+    crypto.joined()
+}
+
 /// Read QUIC from the first datagrams; `None` where neither side sends long headers of a known version.
 #[must_use]
 pub fn parse(datagrams: Datagrams<'_>) -> Option<Outcome> {
