@@ -9,6 +9,17 @@ pub enum Error {
     Refused { path: String, reason: String },
 }
 
+impl Error {
+    /// What is wrong, without the path.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Open { source, .. } => source.to_string(),
+            Self::Refused { reason, .. } => reason.clone(),
+        }
+    }
+}
+
 /// Something that was skipped or is known to be missing; the good rest was still read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {

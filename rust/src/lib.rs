@@ -4,9 +4,16 @@
 //! `stream` puts first bytes in order for `hello`, `batch` makes Arrow of what is done. `zeek` reads logs.
 
 pub mod batch;
+pub mod bytes;
+pub mod capture;
+pub mod community_id;
+pub mod decode;
 pub mod error;
 pub mod fingerprint;
+pub mod flow;
 pub mod hello;
 #[cfg(feature = "python")]
 mod python;
+pub mod reader;
 pub mod session;
+mod stream;

@@ -1,14 +1,17 @@
 //! The Python module `netexfil._core`; the only file that names pyo3.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict};
 
-use crate::error::Note;
+use crate::error::{Error, Note};
+use crate::flow::Limits;
 
 /// Something that hands out batches of one schema until it is drained.
 pub trait Source: Send {
@@ -17,6 +20,10 @@ pub trait Source: Send {
     fn next_batch(&mut self) -> Option<Result<RecordBatch, ArrowError>>;
     /// What was lost, complete once drained.
     fn notes(&self) -> Vec<Note>;
+    /// Bytes read so far, where that is counted.
+    fn counter(&self) -> Option<Arc<AtomicU64>> {
+        None
+    }
 }
 
 type Shared = Arc<Mutex<Box<dyn Source>>>;
@@ -49,11 +56,13 @@ impl RecordBatchReader for Reader {
 #[pyclass(frozen, module = "netexfil._core")]
 pub struct Stream {
     source: Shared,
+    counter: Option<Arc<AtomicU64>>,
 }
 
 impl Stream {
     pub fn new(source: Box<dyn Source>) -> Self {
-        Self { source: Arc::new(Mutex::new(source)) }
+        let counter = source.counter();
+        Self { source: Arc::new(Mutex::new(source)), counter }
     }
 }
 
@@ -69,6 +78,12 @@ impl Stream {
         let schema = self.source.lock().map_err(poisoned)?.schema();
         let reader = Reader { schema, source: Arc::clone(&self.source) };
         PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(Box::new(reader)), c"arrow_array_stream")
+    }
+
+    /// Bytes read so far (compressed size); may be asked from another thread while the stream is drained.
+    #[getter]
+    fn bytes_read(&self) -> u64 {
+        self.counter.as_ref().map_or(0, |counter| counter.load(Ordering::Relaxed))
     }
 
     /// List of {file, place, kind, reason, count}.
@@ -89,9 +104,54 @@ fn describe<'py>(py: Python<'py>, note: &Note) -> PyResult<Bound<'py, PyDict>> {
     Ok(row)
 }
 
+pyo3::create_exception!(netexfil._core, CaptureError, PyValueError, "A file that is no capture, or of a kind that is not read.");
+
+impl From<Error> for PyErr {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Open { path, source } => match source.raw_os_error() {
+                Some(number) => PyOSError::new_err((number, source.to_string(), path)),
+                None => PyOSError::new_err(format!("{path}: {source}")),
+            },
+            refused @ Error::Refused { .. } => CaptureError::new_err(refused.to_string()),
+        }
+    }
+}
+
+impl Source for crate::reader::Reader {
+    fn schema(&self) -> SchemaRef {
+        self.schema()
+    }
+
+    fn next_batch(&mut self) -> Option<Result<RecordBatch, ArrowError>> {
+        self.batch()
+    }
+
+    fn notes(&self) -> Vec<Note> {
+        self.notes()
+    }
+
+    fn counter(&self) -> Option<Arc<AtomicU64>> {
+        Some(self.counter())
+    }
+}
+
+/// Sessions of captures, which follow on from each other or ran in parallel. One that cannot be read becomes a note of
+/// kind `unreadable`; where that is all of them, the first one's error is raised.
+#[pyfunction]
+#[pyo3(signature = (paths, *, max_sessions=None, hello_bytes=None))]
+fn capture(py: Python<'_>, paths: Vec<String>, max_sessions: Option<usize>, hello_bytes: Option<usize>) -> PyResult<Stream> {
+    let default = Limits::default();
+    let limits = Limits { sessions: max_sessions.unwrap_or(default.sessions), hello: hello_bytes.unwrap_or(default.hello) };
+    let reader = py.detach(|| crate::reader::Reader::open(&paths, limits))?;
+    Ok(Stream::new(Box::new(reader)))
+}
+
 #[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Stream>()?;
+    module.add("CaptureError", module.py().get_type::<CaptureError>())?;
+    module.add_function(wrap_pyfunction!(capture, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     Ok(())
 }

@@ -1,0 +1,179 @@
+//! One byte stream: opened, counted, decompressed, and read through one reused buffer.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::bytes;
+use crate::error::Error;
+
+/// Large enough to make calls rare, small enough to stay in the cache.
+const BUFFER: usize = 256 * 1024;
+/// No record that a sane writer makes is longer; what claims to be is damage.
+pub const LONGEST: usize = 16 * 1024 * 1024;
+
+/// Counts the (compressed) bytes taken from the source, for progress.
+struct Counted<R> {
+    inner: R,
+    count: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(into)?;
+        self.count.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+/// A buffered stream that hands out contiguous bytes.
+pub struct Input {
+    inner: Box<dyn Read + Send>,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    offset: u64,
+    ended: bool,
+    trouble: Option<String>,
+}
+
+impl Input {
+    /// Open a path (`-` is standard input), looking through gzip and zstd by their magic.
+    ///
+    /// # Errors
+    /// Where the source cannot be opened or its first bytes cannot be read.
+    pub fn open(path: &str, count: &Arc<AtomicU64>) -> Result<Self, Error> {
+        let failed = |source: io::Error| Error::Open { path: path.to_owned(), source };
+        let raw: Box<dyn Read + Send> = if path == "-" { Box::new(io::stdin()) } else { Box::new(open_file(path).map_err(failed)?) };
+        let mut plain = Self::new(Box::new(Counted { inner: raw, count: Arc::clone(count) }));
+        plain.ensure(4);
+        if plain.available() == 0 {
+            if let Some(trouble) = plain.trouble.take() {
+                return Err(failed(io::Error::other(trouble)));
+            }
+        }
+        Ok(match plain.peek(4) {
+            Some([0x1f, 0x8b, ..]) => Self::new(Box::new(flate2::read::MultiGzDecoder::new(Rest(plain)))),
+            Some([0x28, 0xb5, 0x2f, 0xfd]) => Self::new(Box::new(zstd::stream::read::Decoder::new(Rest(plain)).map_err(failed)?)),
+            _ => plain,
+        })
+    }
+
+    /// Over any reader.
+    #[must_use]
+    pub fn new(inner: Box<dyn Read + Send>) -> Self {
+        Self { inner, buffer: vec![0; BUFFER], start: 0, end: 0, offset: 0, ended: false, trouble: None }
+    }
+
+    /// Bytes in the buffer.
+    #[inline]
+    #[must_use]
+    pub fn available(&self) -> usize {
+        self.end.saturating_sub(self.start)
+    }
+
+    /// Offset of the next byte in the decompressed stream.
+    #[inline]
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Why the stream ended before its end, once.
+    pub fn trouble(&mut self) -> Option<String> {
+        self.trouble.take()
+    }
+
+    /// Make `size` bytes contiguous; false where the stream ends before (or `size` is beyond reason).
+    #[inline]
+    pub fn ensure(&mut self, size: usize) -> bool {
+        self.available() >= size || self.fill(size)
+    }
+
+    #[cold]
+    fn fill(&mut self, size: usize) -> bool {
+        if size > LONGEST {
+            return false;
+        }
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end = self.available();
+        self.start = 0;
+        if self.buffer.len() < size {
+            self.buffer.resize(size, 0);
+        }
+        while self.end < size && !self.ended {
+            let Some(space) = self.buffer.get_mut(self.end..) else { break };
+            match self.inner.read(space) {
+                Ok(0) => self.ended = true,
+                Ok(read) => self.end = self.end.saturating_add(read).min(self.buffer.len()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.trouble = Some(error.to_string());
+                    self.ended = true;
+                }
+            }
+        }
+        self.end >= size
+    }
+
+    /// The next `size` bytes, if they are in the buffer.
+    #[inline]
+    #[must_use]
+    pub fn peek(&self, size: usize) -> Option<&[u8]> {
+        self.buffer.get(self.start..self.end)?.get(..size)
+    }
+
+    /// Bytes `skip..skip + size` from here, if they are in the buffer.
+    #[inline]
+    #[must_use]
+    pub fn view(&self, skip: usize, size: usize) -> &[u8] {
+        bytes::first(bytes::after(self.buffer.get(self.start..self.end).unwrap_or_default(), skip), size)
+    }
+
+    /// Step over bytes that are in the buffer.
+    #[inline]
+    pub fn consume(&mut self, size: usize) {
+        let size = size.min(self.available());
+        self.start += size;
+        self.offset += size as u64;
+    }
+
+    /// Step over bytes, wherever they are; false where the stream ends before.
+    pub fn skip(&mut self, mut size: u64) -> bool {
+        while size > 0 {
+            if self.available() == 0 && !self.ensure(1) {
+                return false;
+            }
+            let step = size.min(self.available() as u64);
+            self.consume(usize::try_from(step).unwrap_or(usize::MAX));
+            size -= step;
+        }
+        true
+    }
+}
+
+/// A file that is no directory: reading one fails only later and less clearly.
+fn open_file(path: &str) -> io::Result<File> {
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a directory"));
+    }
+    Ok(file)
+}
+
+/// An input as a plain reader, for a decompressor.
+struct Rest(Input);
+
+impl Read for Rest {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if !self.0.ensure(1) {
+            return self.0.trouble().map_or(Ok(0), |trouble| Err(io::Error::other(trouble)));
+        }
+        let size = self.0.available().min(into.len());
+        let (Some(target), Some(source)) = (into.get_mut(..size), self.0.peek(size)) else { return Ok(0) };
+        target.copy_from_slice(source);
+        self.0.consume(size);
+        Ok(size)
+    }
+}

@@ -1,0 +1,255 @@
+//! IPv4 and IPv6 to TCP, UDP and ICMP.
+
+use super::link::Layer;
+use super::tunnel::Tunnel;
+use super::{Address, Context, Decoder, Packet, Sink, Tcp};
+use crate::bytes::{after, array, first, u8_at, u16_at, u32_at};
+
+pub const ICMP: u8 = 1;
+pub const TCP: u8 = 6;
+pub const UDP: u8 = 17;
+pub const ICMP6: u8 = 58;
+
+/// An IP packet, header read.
+#[derive(Clone, Copy)]
+pub(super) struct Ip {
+    pub source: Address,
+    pub target: Address,
+    pub proto: u8,
+    /// Header and payload, by the header; what the frame held where the header says nothing (offload).
+    pub total: usize,
+    /// Header length, extension headers included.
+    pub header: usize,
+    pub id: Option<u16>,
+    /// Identification, offset in bytes and "more follow", where it is a fragment.
+    pub fragment: Option<(u32, usize, bool)>,
+}
+
+impl Ip {
+    fn payload(&self) -> usize {
+        self.total.saturating_sub(self.header)
+    }
+}
+
+#[inline]
+fn mapped([a, b, c, d]: [u8; 4]) -> Address {
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+}
+
+#[inline]
+fn v4(data: &[u8], length: usize) -> Option<Ip> {
+    let head = data.first_chunk::<20>()?;
+    let total = match u16::from_be_bytes([head[2], head[3]]) {
+        0 => length,
+        total => usize::from(total),
+    };
+    let header = usize::from(head[0] & 15) * 4;
+    if header < 20 || header > total || length < total || header > data.len() {
+        return None;
+    }
+    let id = u16::from_be_bytes([head[4], head[5]]);
+    let part = u16::from_be_bytes([head[6], head[7]]);
+    let fragment = (part & 0x3fff != 0).then(|| (u32::from(id), usize::from(part & 0x1fff) * 8, part & 0x2000 != 0));
+    let source = mapped([head[12], head[13], head[14], head[15]]);
+    let target = mapped([head[16], head[17], head[18], head[19]]);
+    Some(Ip { source, target, proto: head[9], total, header, id: Some(id), fragment })
+}
+
+fn v6(data: &[u8], length: usize) -> Option<Ip> {
+    let head = data.first_chunk::<40>()?;
+    let total = match u16::from_be_bytes([head[4], head[5]]) {
+        0 => length,
+        payload => usize::from(payload) + 40,
+    };
+    if length < total {
+        return None;
+    }
+    let mut ip = Ip { source: array(data, 8)?, target: array(data, 24)?, proto: head[6], total, header: 40, id: None, fragment: None };
+    extensions(data, &mut ip)?;
+    (ip.header <= total && ip.header <= data.len()).then_some(ip)
+}
+
+/// Step over extension headers; the last destination of a routing header is the packet's.
+fn extensions(data: &[u8], ip: &mut Ip) -> Option<()> {
+    for _ in 0..16 {
+        let at = ip.header;
+        let size = match ip.proto {
+            0 | 43 | 60 | 135 | 139 | 140 => usize::from(u8_at(data, at + 1)?) * 8 + 8,
+            51 => usize::from(u8_at(data, at + 1)?) * 4 + 8,
+            44 => 8,
+            _ => return Some(()),
+        };
+        if ip.proto == 44 {
+            let part = u16_at(data, at + 2)?;
+            if part & 0xfff9 != 0 {
+                ip.fragment = Some((u32_at(data, at + 4)?, usize::from(part & 0xfff8), part & 1 != 0));
+            }
+        }
+        if ip.proto == 43 && u8_at(data, at + 2)? == 0 && u8_at(data, at + 3)? > 0 && size >= 24 {
+            ip.target = array(data, at + size - 16)?;
+        }
+        ip.proto = u8_at(data, at)?;
+        ip.header += size;
+        if ip.fragment.is_some_and(|(_, offset, _)| offset > 0) {
+            return Some(());
+        }
+    }
+    Some(())
+}
+
+impl Decoder {
+    #[inline]
+    pub(super) fn ip<S: Sink>(&mut self, data: &[u8], length: usize, context: Context, sink: &mut S) {
+        let Some(version) = u8_at(data, 0) else { return };
+        let ip = match version >> 4 {
+            4 => v4(data, length),
+            6 => v6(data, length),
+            _ => None,
+        };
+        let Some(ip) = ip else {
+            sink.lost("malformed", "IP header that does not fit its packet");
+            return;
+        };
+        let data = first(data, ip.total);
+        if let Some((id, offset, more)) = ip.fragment {
+            return self.fragment(&ip, data, (id, offset, more), context, sink);
+        }
+        self.transport(&ip, after(data, ip.header), context, sink);
+    }
+
+    /// A fragment: once all are there, the whole packet is one, with the length of the whole.
+    fn fragment<S: Sink>(&mut self, ip: &Ip, data: &[u8], part: (u32, usize, bool), context: Context, sink: &mut S) {
+        let (id, offset, more) = part;
+        if data.len() < ip.total {
+            // Cut by the snapshot length: cannot be put together. The first one still tells the session.
+            if offset == 0 {
+                self.transport(ip, after(data, ip.header), context, sink);
+            }
+            return;
+        }
+        let key = (ip.source, ip.target, id, ip.proto);
+        let Some(body) = self.fragments.add(key, offset, more, after(data, ip.header), self.time) else { return };
+        let whole = Ip { total: ip.header + body.len(), fragment: None, ..*ip };
+        self.transport(&whole, &body, context, sink);
+        self.fragments.recycle(body);
+    }
+
+    #[inline]
+    fn transport<S: Sink>(&mut self, ip: &Ip, data: &[u8], context: Context, sink: &mut S) {
+        match ip.proto {
+            TCP => tcp(ip, data, context, sink),
+            UDP => self.udp(ip, data, context, sink),
+            ICMP | ICMP6 => icmp(ip, data, context, sink),
+            4 => self.tunnel(Tunnel::IPIP, Layer::Ip, data, ip.payload(), context, sink),
+            41 => self.tunnel(Tunnel::SIX, Layer::Ip, data, ip.payload(), context, sink),
+            47 => self.gre(data, ip.payload(), context, sink),
+            97 => self.tunnel(Tunnel::ETHERIP, Layer::Ethernet, after(data, 2), ip.payload().saturating_sub(2), context, sink),
+            137 => self.tunnel(Tunnel::MPLS, Layer::Mpls, data, ip.payload(), context, sink),
+            _ => {}
+        }
+    }
+
+    #[inline]
+    fn udp<S: Sink>(&mut self, ip: &Ip, data: &[u8], context: Context, sink: &mut S) {
+        let Some(head) = data.first_chunk::<8>() else { return };
+        if ip.payload() < 8 {
+            return;
+        }
+        let [a, b, c, d, e, f, _, _] = *head;
+        let said = usize::from(u16::from_be_bytes([e, f]));
+        // Zero where offload left it to the network card.
+        let length = if said >= 8 { said - 8 } else { ip.payload() - 8 };
+        let payload = first(after(data, 8), length);
+        let mut packet = blank(ip, context);
+        packet.source_port = u16::from_be_bytes([a, b]);
+        packet.target_port = u16::from_be_bytes([c, d]);
+        packet.length = u32::try_from(length).unwrap_or(u32::MAX);
+        packet.payload = payload;
+        let inner = self.inside_udp(&packet);
+        packet.carrier = inner.is_some();
+        sink.packet(&packet);
+        if let Some(inner) = inner {
+            let context = Context { network: inner.network.map_or(context.network, |network| network + 1), ..context };
+            let rest = (packet.length as usize).saturating_sub(inner.skip);
+            self.tunnel(inner.kind, inner.layer, after(payload, inner.skip), rest, context, sink);
+        }
+    }
+}
+
+fn blank(ip: &Ip, context: Context) -> Packet<'static> {
+    Packet {
+        source: ip.source,
+        target: ip.target,
+        proto: ip.proto,
+        source_port: 0,
+        target_port: 0,
+        one_way: false,
+        ip_bytes: u32::try_from(ip.total).unwrap_or(u32::MAX),
+        id: ip.id,
+        tcp: Tcp::default(),
+        length: 0,
+        payload: &[],
+        tunnel: context.tunnel,
+        network: context.network,
+        carrier: false,
+    }
+}
+
+#[inline]
+fn tcp<S: Sink>(ip: &Ip, data: &[u8], context: Context, sink: &mut S) {
+    let Some(head) = data.first_chunk::<20>() else { return };
+    let header = usize::from(head[12] >> 4) * 4;
+    let mut packet = blank(ip, context);
+    packet.source_port = u16::from_be_bytes([head[0], head[1]]);
+    packet.target_port = u16::from_be_bytes([head[2], head[3]]);
+    if header < 20 || header > ip.payload() {
+        sink.lost("malformed", "TCP header that does not fit its packet");
+        return;
+    }
+    packet.tcp = Tcp {
+        seq: u32::from_be_bytes([head[4], head[5], head[6], head[7]]),
+        ack: u32::from_be_bytes([head[8], head[9], head[10], head[11]]),
+        flags: head[13],
+        window: u16::from_be_bytes([head[14], head[15]]),
+    };
+    let length = ip.payload() - header;
+    packet.length = u32::try_from(length).unwrap_or(u32::MAX);
+    packet.payload = first(after(data, header), length);
+    sink.packet(&packet);
+}
+
+/// Request and answer types: one session for both.
+const ECHOES: &[(u8, u8, u8)] = &[
+    (ICMP, 8, 0),
+    (ICMP, 13, 14),
+    (ICMP, 15, 16),
+    (ICMP, 10, 9),
+    (ICMP, 17, 18),
+    (ICMP6, 128, 129),
+    (ICMP6, 133, 134),
+    (ICMP6, 135, 136),
+    (ICMP6, 130, 131),
+    (ICMP6, 139, 140),
+    (ICMP6, 144, 145),
+];
+
+fn icmp<S: Sink>(ip: &Ip, data: &[u8], context: Context, sink: &mut S) {
+    let Some([kind, code]) = array::<2>(data, 0) else { return };
+    if data.len() < 8 || ip.payload() < 8 {
+        return;
+    }
+    let answer = ECHOES.iter().find_map(|&(proto, ask, reply)| match kind {
+        _ if proto != ip.proto => None,
+        kind if kind == ask => Some(reply),
+        kind if kind == reply => Some(ask),
+        _ => None,
+    });
+    let mut packet = blank(ip, context);
+    packet.one_way = answer.is_none();
+    packet.source_port = u16::from(kind);
+    packet.target_port = u16::from(answer.unwrap_or(code));
+    let length = ip.payload() - 8;
+    packet.length = u32::try_from(length).unwrap_or(u32::MAX);
+    packet.payload = first(after(data, 8), length);
+    sink.packet(&packet);
+}

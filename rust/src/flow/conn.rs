@@ -1,0 +1,181 @@
+//! An open session: what is remembered of it between packets.
+
+use super::history::History;
+use super::key::Key;
+use super::ranges::Ranges;
+use super::tcp::Conversation;
+use crate::decode::{Packet, Tunnel};
+use crate::stream::Stream;
+
+pub const SECOND: i64 = 1_000_000_000;
+/// No timer.
+pub const NEVER: i64 = i64::MAX;
+
+/// One side's counts.
+#[derive(Debug, Clone, Default)]
+pub struct Count {
+    pub pkts: u64,
+    pub ip_bytes: u64,
+    /// Payload of datagrams, every one counted (UDP and ICMP).
+    pub bytes: u64,
+    /// Payload seen, each byte once.
+    pub seen: Ranges,
+    /// Sequence number space that the acknowledgements of the other side prove (TCP).
+    pub proven: Option<i64>,
+    /// Where the stream begins, where its SYN was seen; else its first byte seen (TCP).
+    pub begin: Option<i64>,
+    /// Latest position in the unwrapped sequence space (TCP).
+    at: Option<i64>,
+    pub syn: bool,
+    /// Last datagrams, to know one that was captured twice.
+    recent: [(u32, u32); 4],
+    next: u8,
+}
+
+impl Count {
+    /// Unwrap a sequence number near the last one.
+    pub fn unwrap(&mut self, seq: u32) -> i64 {
+        let at = self.at.map_or(i64::from(seq), |at| {
+            let low = u32::try_from(at & 0xffff_ffff).unwrap_or(0);
+            at + i64::from(seq.wrapping_sub(low).cast_signed())
+        });
+        if self.at.is_none_or(|last| at > last) {
+            self.at = Some(at);
+        }
+        at
+    }
+
+    /// The other side acknowledged everything below a number.
+    pub fn acknowledge(&mut self, ack: u32) {
+        let first = self.at.is_none();
+        if first {
+            self.at = Some(i64::from(ack));
+            self.begin = Some(i64::from(ack));
+        }
+        let Some(at) = self.at else { return };
+        let low = u32::try_from(at & 0xffff_ffff).unwrap_or(0);
+        let proven = at + i64::from(ack.wrapping_sub(low).cast_signed());
+        if self.proven.is_none_or(|old| proven > old) {
+            self.proven = Some(proven);
+            if self.pkts == 0 {
+                self.at = Some(proven);
+            }
+        }
+    }
+
+    /// Payload that the other side acknowledged (the FIN, where there is one, may be counted too).
+    pub fn acknowledged(&self) -> u64 {
+        let (Some(begin), Some(proven)) = (self.begin, self.proven) else { return 0 };
+        let sent = self.sent();
+        let acked = u64::try_from(proven - begin).unwrap_or(0);
+        if self.pkts == 0 { acked } else { acked.min(sent) }
+    }
+
+    /// From where the stream begins to the last payload byte seen.
+    pub fn sent(&self) -> u64 {
+        let (Some(begin), Some((_, end))) = (self.begin, self.seen.span()) else { return 0 };
+        u64::try_from(end - begin).unwrap_or(0)
+    }
+
+    /// Was a datagram with this identity and content just seen?
+    pub fn repeated(&mut self, identity: u32, content: u32) -> bool {
+        if self.recent.contains(&(identity, content)) {
+            return true;
+        }
+        if let Some(place) = self.recent.get_mut(usize::from(self.next)) {
+            *place = (identity, content);
+        }
+        self.next = (self.next + 1) % 4;
+        false
+    }
+}
+
+/// Facts that become hints.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Marks {
+    pub cut: bool,
+    pub duplicate: bool,
+    pub early: bool,
+    pub open: bool,
+    pub carrier: bool,
+    pub ftp_data: bool,
+}
+
+pub struct Conn {
+    pub key: Key,
+    /// Does the originator stand at `a` of the key?
+    pub orig_is_a: bool,
+    pub live: bool,
+    pub marks: Marks,
+    pub start: i64,
+    pub last: i64,
+    /// Times at which Zeek would look at it: nobody answered, still there, gone.
+    pub attempt: i64,
+    pub expire: i64,
+    pub expire_half: i64,
+    pub remove: i64,
+    /// Longest silence.
+    pub idle: i64,
+    /// Earliest entry in the heap of timers.
+    pub armed: i64,
+    pub history: History,
+    pub tcp: Conversation,
+    pub counts: [Count; 2],
+    pub letters: u8,
+    pub file: u32,
+    pub tunnel: Tunnel,
+    pub control: Option<Box<str>>,
+    pub stream: Option<Box<Stream>>,
+}
+
+impl Conn {
+    pub fn new(key: Key, orig_is_a: bool, packet: &Packet<'_>, time: i64, file: u32) -> Self {
+        Self {
+            key,
+            orig_is_a,
+            live: true,
+            marks: Marks::default(),
+            start: time,
+            last: time,
+            attempt: NEVER,
+            expire: NEVER,
+            expire_half: NEVER,
+            remove: NEVER,
+            idle: 60 * SECOND,
+            armed: NEVER,
+            history: History::default(),
+            tcp: Conversation::new(),
+            counts: Default::default(),
+            letters: 0,
+            file,
+            tunnel: packet.tunnel,
+            control: None,
+            stream: None,
+        }
+    }
+
+    /// When to look at it next.
+    pub fn due(&self) -> i64 {
+        self.attempt.min(self.expire).min(self.expire_half).min(self.remove).min(self.last.saturating_add(self.idle))
+    }
+
+    pub fn count(&mut self, orig: bool) -> &mut Count {
+        let [first, second] = &mut self.counts;
+        if orig { first } else { second }
+    }
+
+    /// Ports of originator and responder.
+    pub fn ports(&self) -> (u16, u16) {
+        if self.orig_is_a { (self.key.a_port, self.key.b_port) } else { (self.key.b_port, self.key.a_port) }
+    }
+
+    /// Turn originator and responder.
+    pub fn flip(&mut self) {
+        self.orig_is_a = !self.orig_is_a;
+        let [first, second] = &mut self.counts;
+        std::mem::swap(first, second);
+        if let Some(stream) = &mut self.stream {
+            stream.flip();
+        }
+    }
+}

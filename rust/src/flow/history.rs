@@ -1,0 +1,36 @@
+//! The history string: short ones lie inside the record.
+
+const INSIDE: usize = 22;
+
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    length: u8,
+    inside: [u8; INSIDE],
+    more: Option<Box<String>>,
+}
+
+impl History {
+    #[inline]
+    pub fn push(&mut self, letter: u8) {
+        if let Some(place) = self.inside.get_mut(usize::from(self.length)) {
+            *place = letter;
+            self.length += 1;
+        } else {
+            let more = self.more.get_or_insert_default();
+            // Repeated letters can be forced by a sender; nobody reads a history this long.
+            if more.len() < 1000 {
+                more.push(char::from(letter));
+            }
+        }
+    }
+
+    #[must_use]
+    pub fn text(&self) -> String {
+        let inside = self.inside.get(..usize::from(self.length)).unwrap_or_default();
+        let mut text: String = inside.iter().copied().map(char::from).collect();
+        if let Some(more) = &self.more {
+            text.push_str(more);
+        }
+        text
+    }
+}

@@ -1,0 +1,94 @@
+//! What makes packets one session: the unordered tuple, its hash, and the names derived from it.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::decode::{Address, Packet};
+
+/// The tuple in a fixed order, so that both directions have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Key {
+    pub a: Address,
+    pub b: Address,
+    pub a_port: u16,
+    pub b_port: u16,
+    pub proto: u8,
+    pub one_way: bool,
+    pub network: u32,
+}
+
+impl Key {
+    /// The key of a packet, and whether it goes from `a` to `b`.
+    #[inline]
+    #[must_use]
+    pub fn of(packet: &Packet<'_>) -> (Self, bool) {
+        let forward = packet.one_way || (packet.source, packet.source_port) <= (packet.target, packet.target_port);
+        let (a, b, a_port, b_port) = if forward {
+            (packet.source, packet.target, packet.source_port, packet.target_port)
+        } else {
+            (packet.target, packet.source, packet.target_port, packet.source_port)
+        };
+        (Self { a, b, a_port, b_port, proto: packet.proto, one_way: packet.one_way, network: packet.network }, forward)
+    }
+
+    /// A hash that an outsider cannot steer without knowing the seeds.
+    #[inline]
+    #[must_use]
+    pub fn hash(&self, seeds: (u64, u64)) -> u64 {
+        let mut state = seeds.0;
+        for half in [&self.a, &self.b] {
+            let whole = u128::from_le_bytes(*half);
+            state = fold(state ^ low(whole), seeds.1 ^ low(whole >> 64));
+        }
+        let tail = (u64::from(self.a_port) << 48) | (u64::from(self.b_port) << 32) | (u64::from(self.network) << 8) | u64::from(self.proto);
+        fold(state ^ tail, seeds.1 ^ 0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+#[inline]
+fn low(whole: u128) -> u64 {
+    (whole & u128::from(u64::MAX)) as u64
+}
+
+/// Both halves of a product: the mixing step of wyhash.
+#[inline]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    low(product) ^ low(product >> 64)
+}
+
+/// An address as text, IPv4 where it is mapped.
+#[must_use]
+pub fn text(address: &Address) -> String {
+    ip(address).to_string()
+}
+
+/// An address as the standard library's.
+#[must_use]
+pub fn ip(address: &Address) -> IpAddr {
+    let six = Ipv6Addr::from(*address);
+    six.to_ipv4_mapped().map_or(IpAddr::V6(six), IpAddr::V4)
+}
+
+/// A name like Zeek's (`C` and base 62) that is the same in every run: from the tuple, in its fixed order, and the start.
+#[must_use]
+pub fn uid(key: &Key, start: i64) -> String {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let one = mix(key.hash((0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344)) ^ start.cast_unsigned());
+    let two = mix(key.hash((0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89)).wrapping_add(start.cast_unsigned()));
+    let mut rest = (u128::from(one) << 32) | u128::from(two & 0xffff_ffff);
+    let mut text = String::with_capacity(18);
+    text.push('C');
+    for _ in 0..17 {
+        let digit = (rest % 62) as usize;
+        rest /= 62;
+        text.push(DIGITS.get(digit).copied().map_or('0', char::from));
+    }
+    text
+}
+
+/// The finaliser of splitmix64.
+fn mix(mut value: u64) -> u64 {
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}

@@ -1,0 +1,102 @@
+//! Captures to batches of sessions: the loop that joins the parts.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use arrow_array::RecordBatch;
+use arrow_schema::{ArrowError, SchemaRef};
+
+use crate::batch;
+use crate::capture::Set;
+use crate::decode::Decoder;
+use crate::error::{Error, Note};
+use crate::flow::{Flows, Limits};
+use crate::session::Session;
+
+/// Sessions in a batch.
+const BATCH: usize = 8192;
+
+/// Reads captures and hands out finished sessions in batches.
+pub struct Reader {
+    set: Set,
+    decoder: Decoder,
+    flows: Flows,
+    schema: SchemaRef,
+    state: State,
+}
+
+#[derive(PartialEq, Eq)]
+enum State {
+    New,
+    Reading,
+    Closing,
+}
+
+impl Reader {
+    /// Open the captures.
+    ///
+    /// # Errors
+    /// Where not one of them can be read.
+    pub fn open(paths: &[String], limits: Limits) -> Result<Self, Error> {
+        Ok(Self { set: Set::open(paths)?, decoder: Decoder::default(), flows: Flows::new(limits), schema: batch::schema(), state: State::New })
+    }
+
+    /// Bytes read so far.
+    #[must_use]
+    pub fn counter(&self) -> Arc<AtomicU64> {
+        self.set.counter()
+    }
+
+    #[must_use]
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    #[must_use]
+    pub fn notes(&self) -> Vec<Note> {
+        self.set.notes()
+    }
+
+    /// Finished sessions, some thousands at a time; `None` at the end.
+    pub fn sessions(&mut self) -> Option<Vec<Session>> {
+        if self.state == State::New {
+            self.state = State::Reading;
+            self.set.start();
+        }
+        while self.state == State::Reading && self.flows.done().len() < BATCH {
+            self.step();
+        }
+        let done = self.flows.done();
+        let take = done.len().min(BATCH);
+        if take == 0 {
+            return None;
+        }
+        let part: Vec<_> = done.drain(..take).collect();
+        Some(part.into_iter().map(|(file, session)| Session { source: self.set.name(file).to_string(), ..session }).collect())
+    }
+
+    /// Read one frame, or end.
+    #[inline]
+    fn step(&mut self) {
+        let Some((frame, file)) = self.set.frame() else {
+            self.state = State::Closing;
+            self.flows.close();
+            return;
+        };
+        self.flows.tick(frame.time, file);
+        self.decoder.frame(&frame, &mut self.flows);
+        let lost = self.flows.lost();
+        if !lost.is_empty() {
+            let place = self.set.place();
+            for (kind, reason) in lost {
+                self.set.note(file, Some(place), kind, reason);
+            }
+        }
+        self.set.advance();
+    }
+
+    /// The next batch.
+    pub fn batch(&mut self) -> Option<Result<RecordBatch, ArrowError>> {
+        self.sessions().map(|sessions| batch::batch(&self.schema, &sessions))
+    }
+}

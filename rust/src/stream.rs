@@ -1,0 +1,120 @@
+//! The first bytes of each direction, in order and bounded, for the hellos.
+
+use crate::hello::{self, Hello, Outcome, Proto};
+
+/// Pieces that may wait above a hole, per direction.
+const WAITING: usize = 32;
+/// Datagrams kept per direction.
+const DATAGRAMS: usize = 8;
+/// How often a conversation is looked at, at most.
+const LOOKS: u16 = 200;
+
+#[derive(Debug, Default)]
+struct Side {
+    bytes: Vec<u8>,
+    waiting: Vec<(usize, Vec<u8>)>,
+    datagrams: Vec<Vec<u8>>,
+}
+
+impl Side {
+    /// Add payload at its place in the stream; true where it made the ordered part longer.
+    fn add(&mut self, at: usize, data: &[u8], limit: usize) -> bool {
+        let have = self.bytes.len();
+        if at > have {
+            let held: usize = self.waiting.iter().map(|piece| piece.1.len()).sum();
+            if at < limit && self.waiting.len() < WAITING && held + data.len() <= limit {
+                self.waiting.push((at, data.to_vec()));
+            }
+            return false;
+        }
+        let fresh = data.get(have - at..).unwrap_or_default();
+        let room = limit.saturating_sub(have);
+        self.bytes.extend_from_slice(fresh.get(..room).unwrap_or(fresh));
+        while let Some(index) = self.waiting.iter().position(|piece| piece.0 <= self.bytes.len()) {
+            let (at, piece) = self.waiting.swap_remove(index);
+            let skip = self.bytes.len() - at;
+            let fresh = piece.get(skip..).unwrap_or_default();
+            let room = limit.saturating_sub(self.bytes.len());
+            self.bytes.extend_from_slice(fresh.get(..room).unwrap_or(fresh));
+        }
+        self.bytes.len() > have
+    }
+
+    fn datagram(&mut self, data: &[u8], limit: usize) -> bool {
+        let held: usize = self.datagrams.iter().map(Vec::len).sum();
+        if data.is_empty() || self.datagrams.len() >= DATAGRAMS || held + data.len() > limit {
+            return false;
+        }
+        self.datagrams.push(data.to_vec());
+        true
+    }
+}
+
+/// The first bytes of a conversation and what they told so far.
+#[derive(Debug)]
+pub struct Stream {
+    sides: [Side; 2],
+    looks: u16,
+    limit: usize,
+    pub outcome: Outcome,
+}
+
+impl Stream {
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { sides: Default::default(), looks: 0, limit, outcome: Outcome { want_more: true, ..Outcome::default() } }
+    }
+
+    /// Originator and responder changed places.
+    pub fn flip(&mut self) {
+        let [first, second] = &mut self.sides;
+        std::mem::swap(first, second);
+    }
+
+    fn side(&mut self, orig: bool) -> &mut Side {
+        let [first, second] = &mut self.sides;
+        if orig { first } else { second }
+    }
+
+    /// TCP payload at its offset in the stream. True where there is something new to look at.
+    pub fn segment(&mut self, orig: bool, at: u64, data: &[u8]) -> bool {
+        let limit = self.limit;
+        let Ok(at) = usize::try_from(at) else { return false };
+        self.side(orig).add(at, data, limit)
+    }
+
+    /// A UDP payload.
+    pub fn datagram(&mut self, orig: bool, data: &[u8]) -> bool {
+        let limit = self.limit;
+        self.side(orig).datagram(data, limit)
+    }
+
+    /// Look at what there is. `done`: nothing more will come.
+    pub fn look(&mut self, proto: Proto, ports: (u16, u16), done: bool) {
+        if !self.outcome.want_more || (self.looks >= LOOKS && !done) {
+            return;
+        }
+        self.looks += 1;
+        let [orig, resp] = &self.sides;
+        let full = match proto {
+            Proto::Tcp => orig.bytes.len() >= self.limit && resp.bytes.len() >= self.limit,
+            Proto::Udp => orig.datagrams.len() >= DATAGRAMS && resp.datagrams.len() >= DATAGRAMS,
+        };
+        let first: Vec<&[u8]> = orig.datagrams.iter().map(Vec::as_slice).collect();
+        let second: Vec<&[u8]> = resp.datagrams.iter().map(Vec::as_slice).collect();
+        let input = Hello {
+            proto,
+            orig: &orig.bytes,
+            resp: &resp.bytes,
+            orig_datagrams: &first,
+            resp_datagrams: &second,
+            orig_port: ports.0,
+            resp_port: ports.1,
+            done: done || full,
+        };
+        self.outcome = hello::inspect(&input);
+        if done || full {
+            self.outcome.want_more = false;
+        }
+    }
+}
