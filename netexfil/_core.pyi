@@ -1,0 +1,31 @@
+"""The Rust core: bytes to one Arrow stream of sessions."""
+
+from collections.abc import Sequence
+from typing import Any
+
+__version__: str
+
+class CaptureError(ValueError):
+    """A file that is no capture, or of a kind that is not read."""
+
+class Stream:
+    """An Arrow stream (columns `netexfil.tables.READ`), read once; DuckDB and pyarrow take it without copying."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> Any: ...
+    @property
+    def bytes_read(self) -> int: ...
+    @property
+    def notes(self) -> list[dict[str, Any]]: ...
+
+def capture(paths: Sequence[str], *, max_sessions: int | None = None, hello_bytes: int | None = None) -> Stream:
+    """Sessions of captures that follow on from each other.
+
+    Args:
+        paths: files, `-` for standard input.
+        max_sessions: open sessions at once; beyond it those nearest to their timeout are handed out early.
+        hello_bytes: first bytes kept per direction; 0 turns the hellos off.
+
+    Raises:
+        OSError: not one of the files could be opened.
+        CaptureError: not one of them is a capture.
+    """

@@ -1,0 +1,94 @@
+"""Captures to sessions through the Rust core."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netexfil import tables
+from netexfil.errors import Note
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from netexfil._core import Stream
+    from netexfil.read import Options
+
+Progress = Callable[[str, int, int], None]
+
+# How often progress is told while the core reads, in seconds.
+TICK = 0.2
+
+
+def read(con: duckdb.DuckDBPyConnection, paths: Sequence[str], options: Options, progress: Progress | None = None) -> list[Note]:
+    """Append the sessions of `paths` to the table `session`.
+
+    Returns:
+        What was lost: `unreadable` (the whole file), `truncated`, `damaged`, `link_type`, `malformed`.
+    """
+    from netexfil import _core
+
+    try:
+        stream = _core.capture([str(path) for path in paths], max_sessions=options.max_sessions)
+    except OSError as error:
+        return _refused(paths, error.strerror or str(error))
+    except _core.CaptureError as error:
+        return _refused(paths, str(error))
+    with _told(stream, paths, progress):
+        _insert(con, stream)
+    return [_note(row) for row in stream.notes]
+
+
+def _insert(con: duckdb.DuckDBPyConnection, stream: Stream) -> None:
+    columns = ", ".join(f'"{name}"' for name in tables.READ)
+    con.register("captured", stream)
+    try:
+        con.execute(f"INSERT INTO session ({columns}) SELECT {columns} FROM captured")
+    finally:
+        con.unregister("captured")
+
+
+def _note(row: dict[str, Any]) -> Note:
+    return Note(file=row["file"], kind=row["kind"], reason=row["reason"], place=row["place"], count=row["count"])
+
+
+def _refused(paths: Sequence[str], reason: str) -> list[Note]:
+    """Every file was refused; the core tells the first one's reason only."""
+    notes = []
+    for path in paths:
+        told = reason.removeprefix(f"{path}: ")
+        notes.append(Note(file=str(path), kind="unreadable", reason=told))
+    return notes
+
+
+@contextmanager
+def _told(stream: Stream, paths: Sequence[str], progress: Progress | None) -> Iterator[None]:
+    """Tell progress from a thread of its own while DuckDB drains the stream."""
+    if progress is None:
+        yield
+        return
+    total = sum(_size(path) for path in paths)
+    done = threading.Event()
+
+    def tell() -> None:
+        while not done.wait(TICK):
+            progress("captures", stream.bytes_read, total)
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        progress("captures", stream.bytes_read, total)
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return 0
