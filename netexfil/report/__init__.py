@@ -55,9 +55,7 @@ def write(findings: Sequence[Finding], notes: Sequence[Note], form: str, out: Ou
         module.write(findings, notes, stream, options or Options())
 
 
-def write_sessions(
-    con: duckdb.DuckDBPyConnection, form: str, out: Out = None, outbound_only: bool = False, options: Options | None = None
-) -> None:
+def write_sessions(con: duckdb.DuckDBPyConnection, form: str, out: Out = None, outbound_only: bool = False, options: Options | None = None) -> None:
     """Write the table `session` under the contract's column names, by time, in batches: memory does not grow with the rows.
 
     `outbound_only` leaves those whose `outbound` is `true` or `pull`.

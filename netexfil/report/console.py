@@ -61,11 +61,7 @@ def write(findings: Sequence[Finding], _notes: Sequence[Note], out: Sink, option
 
 def terminal(out: Sink, options: Options) -> Console:
     """A rich console that renders into memory: no markup, no emoji, colours only for a terminal without NO_COLOR."""
-    colour = (
-        options.colour
-        if options.colour is not None
-        else out.terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    )
+    colour = options.colour if options.colour is not None else out.terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return Console(
         file=io.StringIO(),
         width=options.width or out.columns,
@@ -157,9 +153,7 @@ def _details(finding: Finding) -> list[RenderableType]:
     """What -v adds: every reason, the sessions, the events behind the links, the time and the id."""
     lines: list[RenderableType] = [_text(words.suppression(finding), "dim")] if finding.suppressed else []
     lines += [_reason(e) for e in finding.evidence]
-    lines.append(
-        _text(f"{iso(finding.first_ts)} – {iso(finding.last_ts)}, {words.span(finding.duration)}, {finding.confidence} confidence")
-    )
+    lines.append(_text(f"{iso(finding.first_ts)} – {iso(finding.last_ts)}, {words.span(finding.duration)}, {finding.confidence} confidence"))
     shown = ", ".join(finding.session_uids[:8]) + (f" … {len(finding.session_uids) - 8} more" if len(finding.session_uids) > 8 else "")
     lines.append(_text(f"{finding.sessions} session{'s' if finding.sessions != 1 else ''}: {shown}"))
     lines += [_link(link) for link in words.best_links(finding)[:8]]
@@ -209,11 +203,7 @@ def _count(findings: Sequence[Finding]) -> Text:
         return Text("No findings.")
     alerts = sum(f.is_alert for f in findings)
     hidden = sum(f.suppressed is not None for f in findings)
-    parts = [
-        f"{len(findings)} finding{'s' * (len(findings) != 1)}",
-        f"{alerts} alert{'s' * (alerts != 1)}",
-        f"{hidden} allowed" if hidden else "",
-    ]
+    parts = [f"{len(findings)} finding{'s' * (len(findings) != 1)}", f"{alerts} alert{'s' * (alerts != 1)}", f"{hidden} allowed" if hidden else ""]
     return Text(_dotted(parts))
 
 

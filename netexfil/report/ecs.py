@@ -144,8 +144,7 @@ def _own(finding: Finding) -> dict[str, Any]:
         "tool": dict(finding.tool),
         "match": words.best_links(finding)[0].match if finding.links else None,
         "evidence": [
-            {"code": e.code, "points": e.points, "text": e.text, "value": None if e.value is None else str(e.value)}
-            for e in finding.evidence
+            {"code": e.code, "points": e.points, "text": e.text, "value": None if e.value is None else str(e.value)} for e in finding.evidence
         ],
         "suppressed": dict(finding.suppressed) if finding.suppressed else None,
     }

@@ -40,6 +40,7 @@ EVENT = (
 
 def write(findings: Sequence[Finding], notes: Sequence[Note], out: Sink, options: Options) -> None:
     import jinja2
+    from markupsafe import Markup
 
     folder = files("netexfil.report")
     style = folder.joinpath("page.css").read_text("utf-8")
@@ -48,10 +49,10 @@ def write(findings: Sequence[Finding], notes: Sequence[Note], out: Sink, options
     environment.filters |= {"units": words.units, "visible": visible}
     page = environment.from_string(folder.joinpath("page.html.j2").read_text("utf-8")).stream(
         title=visible(options.title),
-        style=jinja2.utils.markupsafe.Markup(style),
-        script=jinja2.utils.markupsafe.Markup(script),
+        style=Markup(style),
+        script=Markup(script),
         hashes={"style": _hash(style), "script": _hash(script)},
-        data=jinja2.utils.markupsafe.Markup(_embedded(_page_records(findings))),
+        data=Markup(_embedded(_page_records(findings))),
         summary=summary(findings),
         top=[_line(f) for f in findings[:WITHOUT_SCRIPT]],
         clocks=clocks(findings),
@@ -184,10 +185,11 @@ def allowed(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     for finding in findings:
         if entry := finding.suppressed:
             groups[str(entry.get("by")), str(entry.get("reason")), str(entry.get("expires") or "never")].append(finding)
-    return [
-        {"by": visible(by), "reason": visible(reason), "expires": visible(expires), "findings": len(hidden), "bytes": sum(f.bytes_out.get("low") or 0 for f in hidden)}
-        for (by, reason, expires), hidden in sorted(groups.items(), key=lambda item: -len(item[1]))
-    ]  # fmt: skip
+    rows = []
+    for (by, reason, expires), hidden in sorted(groups.items(), key=lambda item: -len(item[1])):
+        size = sum(f.bytes_out.get("low") or 0 for f in hidden)
+        rows.append({"by": visible(by), "reason": visible(reason), "expires": visible(expires), "findings": len(hidden), "bytes": size})
+    return rows
 
 
 def quality(findings: Sequence[Finding]) -> list[tuple[str, int]]:

@@ -129,10 +129,7 @@ def _observables(finding: Finding) -> list[dict[str, Any]]:
         ("evidences.src_endpoint.hostname", HOSTNAME, finding.host.get("name")),
     ]
     found += [("evidences.dst_endpoint.ip", IP_ADDRESS, ip) for ip in place.get("ips") or ()]
-    found += [
-        ("evidences.dst_endpoint.hostname", HOSTNAME, place.get("name")),
-        ("evidences.process.user.name", USER_NAME, event.get("user")),
-    ]
+    found += [("evidences.dst_endpoint.hostname", HOSTNAME, place.get("name")), ("evidences.process.user.name", USER_NAME, event.get("user"))]
     if event.get("image"):
         found.append(("evidences.process.name", PROCESS_NAME, words.base_name(event["image"])))
     return [{"name": name, "type_id": kind, "value": str(value)} for name, kind, value in found if value]

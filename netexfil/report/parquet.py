@@ -42,8 +42,7 @@ COLUMNS = {
     "rate": "DOUBLE",
     "in_progress": "BOOLEAN",
     "evidence": "STRUCT(code VARCHAR, value JSON, unit VARCHAR, threshold JSON, points DOUBLE, text VARCHAR, source VARCHAR)[]",
-    "links": "STRUCT(match VARCHAR, confidence DOUBLE, candidates INTEGER, seconds_apart DOUBLE, clock_offset DOUBLE, event JSON, "
-    "uid VARCHAR)[]",
+    "links": "STRUCT(match VARCHAR, confidence DOUBLE, candidates INTEGER, seconds_apart DOUBLE, clock_offset DOUBLE, event JSON, uid VARCHAR)[]",
     "attack": "STRUCT(technique VARCHAR, strategy VARCHAR)[]",
     "suppressed": 'STRUCT("by" VARCHAR, reason VARCHAR, expires VARCHAR)',
     "window": "VARCHAR",
@@ -60,7 +59,5 @@ def write(findings: Sequence[Finding], notes: Sequence[Note], out: Sink, options
         columns = ", ".join(f"'{name}': '{kind.replace(chr(39), chr(39) * 2)}'" for name, kind in COLUMNS.items())
         with connect() as con:
             copy_parquet(
-                con,
-                f"SELECT * FROM read_json('{lines}', format='newline_delimited', columns={{{columns}}}, maximum_object_size=268435456)",
-                out,
+                con, f"SELECT * FROM read_json('{lines}', format='newline_delimited', columns={{{columns}}}, maximum_object_size=268435456)", out
             )

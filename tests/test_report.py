@@ -1,0 +1,320 @@
+"""Formats of findings and sessions: exact where a machine reads, harmless where a person does."""
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+
+import duckdb
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from report_cases import HOSTILE, finding, hostile, session
+
+from netexfil import report, tables
+from netexfil.errors import Note, Unreadable
+from netexfil.finding import Finding
+from netexfil.report import saved, words
+
+NAUGHTY = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f]")
+
+
+def written(findings, form, **options):
+    out = io.BytesIO()
+    report.write(findings, [], form, out, report.Options(**options))
+    return out.getvalue()
+
+
+def stored(*rows):
+    con = tables.connect()
+    tables.create(con)
+    tables.insert(con, "session", [[row.get(name) for name in tables.SESSION] for row in rows])
+    return con
+
+
+def sessions(con, form, **more):
+    out = io.BytesIO()
+    report.write_sessions(con, form, out, **more)
+    return out.getvalue().decode()
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_console_says_all_that_decides(width):
+    shown = written([finding()], "console", width=width).decode()
+    for said in (
+        "91",
+        "critical",
+        "10.0.0.1 (ws-1)",
+        "files.example.net",
+        "SFTP/SCP",
+        "rclone",
+        "1.30 MB",
+        "1,301,419 B",
+        "+0.98",
+        "rclone.exe [4242]",
+        "alice",
+        "+40",
+        "5 times the threshold",
+        "+30",
+        "SSH banner names rclone",
+        "1 finding · 1 alert",
+    ):
+        assert said in re.sub(r"\s+", " ", shown), said
+    assert max(map(len, shown.splitlines())) <= width
+    assert "\x1b" not in shown
+
+
+def test_console_verbose_adds_sessions_links_and_all_evidence():
+    shown = re.sub(r"\s+", " ", written([finding()], "console", verbose=True, width=100).decode())
+    for said in ("CaaaaaaaaaaaaaaaA1", "a nightly job", "five_tuple 99% of 1", "rclone.exe copy", "id 0000000000000001", "2024-04-19T04:23:20.250Z"):
+        assert said in shown, said
+
+
+@pytest.mark.parametrize("options", [{"width": 80}, {"width": 160}, {"verbose": True}, {"plain": True}, {"plain": True, "verbose": True}])
+def test_console_shows_no_control_characters_and_no_markup(options):
+    shown = written([hostile()], "console", **options).decode()
+    assert not NAUGHTY.search(shown.replace("\t", "")), options
+    assert "\\x1b[31m" in re.sub(r"\s+", "", shown)
+    assert "[red]" in re.sub(r"\s+", "", shown), "rich took data for markup"
+
+
+def test_console_colours_only_where_asked(monkeypatch):
+    assert b"\x1b[" in written([finding()], "console", colour=True)
+
+    class Terminal(io.BytesIO):
+        def isatty(self):
+            return True
+
+    for no_color, wanted in (("", True), ("1", False)):
+        monkeypatch.setenv("NO_COLOR", no_color)
+        monkeypatch.setenv("TERM", "xterm")
+        out = Terminal()
+        report.write([finding()], [], "console", out)
+        assert (b"\x1b[" in out.getvalue()) is wanted
+
+
+def test_console_without_findings_is_silent_in_a_pipe():
+    assert written([], "console") == b""
+    assert written([], "console", plain=True) == b""
+
+
+def test_plain_is_one_line_a_finding():
+    lines = written([finding(1), hostile(2)], "console", plain=True).decode().splitlines()
+    assert len(lines) == 3
+    assert len({line.count("\t") for line in lines}) == 1
+
+
+def test_endpoint_finding_without_destination_everywhere():
+    alone = finding(
+        destination=None,
+        kind="endpoint",
+        session_uids=(),
+        sessions=0,
+        pcr=None,
+        duration=None,
+        rate=None,
+        bytes_in=None,
+        bytes_out={"low": 0, "high": None, "quality": "unknown"},
+    )
+    for form in report.FORMATS:
+        assert written([alone], form)
+
+
+def test_jsonl_is_the_record_and_comes_back():
+    findings = [finding(1), hostile(2)]
+    lines = written(findings, "jsonl").splitlines()
+    assert [json.loads(line) for line in lines] == [json.loads(json.dumps(f.record())) for f in findings]
+    assert [Finding.from_record(json.loads(line)) for line in lines] == [Finding.from_record(json.loads(json.dumps(f.record()))) for f in findings]
+
+
+def test_jsonl_takes_undecodable_file_names():
+    shown = json.loads(written([finding(protocol="x\udc80")], "jsonl"))
+    assert shown["protocol"] == "x\\udc80"
+
+
+def test_csv_defuses_formulas_and_keeps_numbers():
+    evil = finding(tool={"name": "=cmd|' /C calc'!A0", "verdict": "none"}, host={"ip": "10.0.0.1", "name": "+1+1"}, pcr=-0.5)
+    row = next(csv.DictReader(io.StringIO(written([evil], "csv").decode())))
+    assert row["tool"] == "'=cmd|' /C calc'!A0"
+    assert row["host_name"] == "'+1+1"
+    assert row["pcr"] == "-0.5"
+    assert not [name for name, cell in row.items() if cell[:1] in ("=", "@", "\t", "\r") or (cell[:1] in "+-" and cell and name != "pcr")]
+
+
+def test_parquet_of_findings(tmp_path):
+    path = tmp_path / "findings.parquet"
+    report.write([finding(), hostile()], [], "parquet", path)
+    row = duckdb.execute(f"SELECT id, evidence[1].points, links[1].event->>'pid', bytes_out.low, len(evidence) FROM '{path}' ORDER BY id").fetchone()
+    assert row == ("0000000000000001", 40.0, "4242", 1301419, 4)
+
+
+def test_notice_log_has_every_field_and_no_raw_controls():
+    text = written([finding(), hostile()], "notice").decode()
+    head = {line.split("\t")[0]: line.split("\t")[1:] for line in text.splitlines() if line.startswith("#")}
+    rows = [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
+    assert len(head["#fields"]) == len(head["#types"])
+    assert [len(row) for row in rows] == [len(head["#fields"])] * 2
+    shown = dict(zip(head["#fields"], rows[0], strict=True))
+    assert (shown["note"], shown["src"], shown["dst"], shown["p"]) == ("Exfil::Encrypted_Upload", "10.0.0.1", "192.0.2.1", "22")
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)
+
+
+def test_every_format_goes_to_a_path_too(tmp_path):
+    for form in report.FORMATS:
+        path = tmp_path / form
+        report.write([finding(), hostile()], [Note("x", "gap", "y")], form, path, report.Options(width=120))
+        assert path.read_bytes() == (written([finding(), hostile()], form, width=120) if form not in ("html", "parquet") else path.read_bytes())
+
+
+def test_sessions_jsonl_has_the_contract():
+    rows = [
+        json.loads(line)
+        for line in sessions(
+            stored(
+                session(),
+                session(uid="C2", ts=1.5, outbound="pull", pcr=float("nan")),
+                session(uid="C3", ts=2.0, outbound="false", server_name='a"outbound":"true"'),
+            ),
+            "jsonl",
+        ).splitlines()
+    ]
+    assert [tables.SHOWN.get(name, name) for name in tables.SESSION_OUTPUT] == list(rows[0])
+    assert [row["outbound"] for row in rows] == ["pull", False, True]
+    assert rows[0]["pcr"] is None
+    assert rows[1]["server_name"] == 'a"outbound":"true"'
+    assert rows[2]["id.orig_h"] == "10.0.0.14"
+
+
+def test_sessions_outbound_only():
+    con = stored(session(), session(uid="C2", outbound="false"), session(uid="C3", outbound="pull"), session(uid="C4", outbound=None))
+    assert len(sessions(con, "jsonl", outbound_only=True).splitlines()) == 2
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")))
+@settings(max_examples=60, deadline=None)
+def test_sessions_csv_and_zeek_carry_any_text(text):
+    con = stored(session(server_name=text))
+    row = next(csv.DictReader(io.StringIO(sessions(con, "csv"), newline="")))
+    assert row["server_name"] in (text, "'" + text)
+    assert row["server_name"][:1] not in ("=", "+", "-", "@")
+    lines = sessions(con, "zeek").split("\n")
+    fields, cells = lines[5].split("\t")[1:], lines[7].split("\t")
+    assert len(fields) == len(cells)
+    assert len(lines) == 9
+    cell = cells[fields.index("server_name")]
+    assert unescaped(cell) == text
+
+
+def unescaped(cell):
+    if cell == "(empty)":
+        return ""
+    data = re.sub(rb"\\x([0-9a-f]{2})|\\\\", lambda m: bytes([int(m[1], 16)]) if m[1] else b"\\", cell.encode())
+    return data.decode()
+
+
+def test_sessions_zeek_header_and_types():
+    lines = sessions(stored(session()), "zeek").splitlines()
+    fields, kinds, cells = lines[5].split("\t")[1:], lines[6].split("\t")[1:], lines[7].split("\t")
+    shown = dict(zip(fields, zip(kinds, cells, strict=True), strict=True))
+    assert lines[:5] == ["#separator \\x09", "#set_separator\t,", "#empty_field\t(empty)", "#unset_field\t-", "#path\tconn"]
+    assert shown["ts"] == ("time", "1713500000.250000")
+    assert shown["id.resp_p"] == ("port", "22")
+    assert shown["duration"] == ("interval", "12.500000")
+    assert shown["local_orig"] == ("bool", "-")
+    assert shown["orig_bytes"] == ("count", "1301419")
+
+
+def test_sessions_parquet(tmp_path):
+    path = tmp_path / "s.parquet"
+    report.write_sessions(stored(session()), "parquet", path)
+    assert duckdb.execute(f"""SELECT "id.orig_h", orig_bytes, ts FROM '{path}'""").fetchone() == ("10.0.0.14", 1301419, 1713500000.25)
+
+
+def test_sessions_table_is_turned_and_harmless():
+    shown = sessions(
+        stored(
+            session(server_name=HOSTILE),
+            session(
+                uid="C2", orig_h="198.51.100.7", resp_h="10.0.0.5", outbound="pull", inside_h="10.0.0.5", remote_h="198.51.100.7", remote_p=40000
+            ),
+        ),
+        "table",
+        options=report.Options(width=200),
+    )
+    assert not NAUGHTY.search(shown)
+    assert re.search(r"10\.0\.0\.5 +198\.51\.100\.7:40000/tcp .*pull", shown)
+    assert sessions(stored(), "table") == ""
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.00 kB"),
+        (1301419, "1.30 MB"),
+        (99949, "99.9 kB"),
+        (99951, "100 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1.00 MB"),
+        (5 * 10**15, "5000 TB"),
+        (None, "?"),
+    ],
+)
+def test_units(count, shown):
+    assert words.units(count) == shown
+
+
+def test_bounds_are_said():
+    assert words.size({"low": 0, "high": None, "quality": "unknown"}) == "unknown"
+    assert words.exact({"low": 5, "high": None, "quality": "bounded"}) == "≥ 5 B"
+    assert words.size({"low": 10**6, "high": 2 * 10**6, "quality": "bounded"}) == "1.00 MB – 2.00 MB"
+
+
+@given(st.text())
+def test_visible_text_is_printable_and_plain_text_is_kept(text):
+    assert words.visible(text).isprintable()
+    if text.isprintable():
+        assert words.visible(text) == text
+
+
+def test_saved_findings_skip_broken_lines(tmp_path):
+    path = tmp_path / "f.jsonl"
+    good = written([finding()], "jsonl")
+    path.write_bytes(
+        good
+        + b"{broken\n\n"
+        + good.replace(b'"critical"', b'"dreadful"')
+        + b'[1]\n{"schema":2}\n'
+        + good.replace(b'"first_ts":1713500600.25', b'"first_ts":1e300')
+    )
+    found, notes = saved.findings(path)
+    assert [f.id for f in found] == ["0000000000000001"]
+    assert [note.place for note in notes] == [2, 4, 5, 6, 7]
+    path.write_text("nothing\n")
+    with pytest.raises(Unreadable):
+        saved.findings(path)
+
+
+def test_report_command(tmp_path):
+    from netexfil.commands.report import command
+
+    lines, page = tmp_path / "f.jsonl", tmp_path / "r.html"
+    lines.write_bytes(written([finding(), finding(2, severity="low")], "jsonl"))
+    assert CliRunner().invoke(command, [str(lines), "-o", str(page), "--title", "Case <7>"], standalone_mode=False).return_value == 0
+    assert "<h1>Case &lt;7&gt;</h1>" in page.read_text()
+    done = CliRunner().invoke(command, [str(lines), "--format", "jsonl", "--min-severity", "medium"], standalone_mode=False)
+    assert len(done.stdout.splitlines()) == 1
+    done = CliRunner().invoke(command, [str(lines), "--format", "console", "-v", "--plain"], standalone_mode=False)
+    assert "evidence" in done.stdout
+    with lines.open("ab") as file:
+        file.write(b"junk\n")
+    assert CliRunner().invoke(command, [str(lines), "--format", "csv"], standalone_mode=False).return_value == 3
+
+
+def test_help_does_not_import_the_writers():
+    code = "import sys, netexfil.report; sys.exit(bool({'rich', 'jinja2', 'duckdb', 'orjson'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
