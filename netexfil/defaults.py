@@ -69,6 +69,9 @@ THRESHOLDS: dict[str, Threshold] = {
     "common_share": Threshold(
         0.1, "share", "share of the active hosts that makes an entity part of the business",
         "RITA: -0.15 from 50 %; uploads weigh more"),
+    "sender": Threshold(
+        0.01, "bytes", "an inside host that sent this much to an entity in one window counts as a sender",
+        "more than chatter: 100 KiB at the default line", "outbound_volume"),
     "fleet": Threshold(
         10, "hosts", "with fewer active inside hosts prevalence says nothing",
         "one in ten is the coarsest share used"),

@@ -62,7 +62,7 @@ class Policy:
     watched: Sequence[int] = WATCHED
     thresholds: Mapping[str, float] = field(default_factory=dict)
     allow: Sequence[Allow] = ()
-    zone: str = "UTC"
+    zone: str | None = None
     working_hours: str = "Mon-Fri 06:00-22:00"
     certificate_issuer_denylist: Sequence[str] = ()
     binary_allowlist: Sequence[str] = ()

@@ -95,8 +95,26 @@ FACT: Mapping[str, str] = {"uid": "VARCHAR", "fuid": "VARCHAR", "kind": "VARCHAR
     )
 }
 
+# One inside host, one destination address, port and transport, one UTC day (`day` counts from 1970), one direction (`out`, `pull`).
+# All sums are over the channel's sessions, siblings included. `entity` is the owner's domain, else the address. `push_*` sums the
+# sessions that sent at least three bytes for each they received. `quality` is 0 exact, 1 bounded, 2 unknown; `in_unknown`
+# counts sessions whose answers no sensor saw.
+CHANNEL: Mapping[str, str] = {
+    "cid": "BIGINT", "day": "INTEGER", "inside_h": "VARCHAR", "remote_h": "VARCHAR", "remote_p": "INTEGER", "proto": "VARCHAR",
+    "direction": "VARCHAR", "entity": "VARCHAR", "server_name": "VARCHAR", "protocol": "VARCHAR", "first_ts": "DOUBLE",
+    "last_ts": "DOUBLE", "sessions": "BIGINT", "siblings": "BIGINT", "unfinished": "BIGINT", "bytes_low": "BIGINT", "bytes_high": "BIGINT",
+    "bytes_in": "BIGINT", "in_unknown": "BIGINT", "quality": "INTEGER", "push_low": "BIGINT", "push_in": "BIGINT", "push_sessions": "BIGINT",
+    "max_low": "BIGINT", "busy": "DOUBLE", "ssh_client": "VARCHAR", "ssh_sessions": "BIGINT", "tls_sessions": "BIGINT",
+    "odd_sessions": "BIGINT", "clear_leg": "BOOLEAN",
+}
+
+# How many inside hosts used an entity, as changes by day: sums up to a day give the hosts of the 30 days before it. Rows add up across
+# partitions. The entity '' counts the active hosts. `senders` counts hosts that sent more than a few handshakes to it.
+FLEET: Mapping[str, str] = {"entity": "VARCHAR", "day": "INTEGER", "users": "BIGINT", "senders": "BIGINT"}
+
 TABLES: Mapping[str, Mapping[str, str]] = {
     "session": SESSION, "name": NAME, "event": EVENT, "alert": ALERT, "link": LINK, "unmatched": UNMATCHED, "fact": FACT,
+    "channel": CHANNEL, "fleet": FLEET,
 }
 
 

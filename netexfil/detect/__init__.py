@@ -1,0 +1,66 @@
+"""STEP 5: channels and links to findings. One question per file; this is their table.
+
+A question takes the candidates (columns) and the policy and gives reasons (arrays). The strongest reason of a family scores, the points of all
+families add up to the score. To add a question, write its file and name it here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netexfil.detect import (
+    asymmetry, collect, destination, endpoint, gather, ledger, links, mismatch, novelty, prevalence, rate, shape, timing, tool, volume,
+)
+from netexfil.detect.budget import budget
+from netexfil.detect.evidence_rows import sessions_of, names_of
+from netexfil.detect.question import Candidates, Code, Points, Reason
+from netexfil.detect.record import evidence, finding
+from netexfil.detect.unseen import unseen
+from netexfil.detect.weigh import weigh
+from netexfil.finding import Finding
+from netexfil.policy import Policy
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["CODES", "QUESTIONS", "budget", "judge", "score"]
+
+QUESTIONS = (volume, ledger, asymmetry, rate, timing, novelty, prevalence, shape, tool, mismatch, destination, collect, endpoint)
+CODES: Mapping[str, Code] = {code.code: code for question in QUESTIONS for code in question.CODES} | {
+    "cap": Code("cap", "cap", "points", "a score lies between 0 and 100", "Do the points leave 0 … 100?", "132 points count as 100"),
+}
+
+
+def judge(c: Candidates, policy: Policy) -> tuple[list[Reason], Points]:
+    """Every question asked of every candidate: reasons, and the points that count (one row a reason)."""
+    reasons = [reason for question in QUESTIONS for reason in question.ask(c, policy)]
+    return reasons, weigh(reasons, CODES, c.size)
+
+
+def score(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] | None = None) -> list[Finding]:
+    """Findings, score descending (then by time and id).
+
+    Args:
+        con: holds `session`, `channel`, `fleet`, `name`, `link`, `event`, `alert`, `unmatched`.
+        days: judge only these windows (days since 1970); what went before still counts as history.
+    """
+    c = gather.candidates(con, policy, days)
+    found = links.fetch(con)
+    c = links.described(c, found)
+    reasons, counted = judge(c, policy)
+    totals = counted.sum(axis=0)
+    chosen = np.flatnonzero(((totals >= policy.threshold("finding_floor")) | (c.num("alert_points") > 0)) & (c.num("bytes_low") + c.num("quality") > 0))
+    cids = c.columns["cid"][chosen]
+    sessions, names = sessions_of(con, cids), names_of(con, c, chosen, found)
+    findings = []
+    for index in chosen.tolist():
+        cid = int(c.columns["cid"][index])
+        held = sessions[cid]
+        source = f"{held.source} {held.largest}" if len(held.uids) == 1 else f"{len(held.uids)} sessions, the largest {held.largest} in {held.source}"
+        rows = evidence(c, index, reasons, counted, CODES, source)
+        findings.append(finding(c, index, rows, [*found.get(cid, ())], held, names[index], policy))
+    findings += unseen(con, policy, days)
+    return sorted(findings, key=lambda f: (-f.score, f.first_ts, f.id))

@@ -1,0 +1,76 @@
+"""What the site sanctions: the first allow entry that fits a channel, all of whose named fields must hold."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import zoneinfo
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from netexfil.detect import tools
+from netexfil.detect.destination import under
+from netexfil.policy import Allow, Policy, schedule
+
+
+def suppressed(facts: Mapping[str, Any], policy: Policy) -> dict[str, Any] | None:
+    """`{by, reason, expires}` of the first entry that fits, or None.
+
+    Args:
+        facts: host (address), host_name, remote, names (destination names), port, tool, images, users, bytes, first_ts, last_ts.
+    """
+    for number, entry in enumerate(policy.allow, 1):
+        if fits(entry, facts, policy):
+            said = ", ".join(f"{key} {getattr(entry, key)}" for key in _CHECKS if getattr(entry, key) is not None)
+            return {"by": f"allow {number}: {said}", "reason": entry.reason, "expires": entry.expires.isoformat() if entry.expires else None}
+    return None
+
+
+def fits(entry: Allow, facts: Mapping[str, Any], policy: Policy) -> bool:
+    """Whether every field that the entry names holds. Times are the traffic's own, never the clock's."""
+    if entry.expires is not None and _local(facts["last_ts"], policy).date() >= entry.expires:
+        return False
+    return all(check(entry, facts, policy) for key, check in _CHECKS.items() if getattr(entry, key) is not None)
+
+
+def _local(ts: float, policy: Policy) -> dt.datetime:
+    return dt.datetime.fromtimestamp(ts, zoneinfo.ZoneInfo(policy.zone or "UTC"))
+
+
+def _address(text: str, address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_network(text)
+    except ValueError:
+        return False
+
+
+def _place(text: str, address: str | None, names: Sequence[str | None]) -> bool:
+    return bool(address and _address(text, address)) or any(under(name, (text,)) for name in names if name)
+
+
+def _among(text: str, values: Sequence[str | None]) -> bool:
+    wanted = text.lower()
+    return any(value and (value.lower() == wanted or tools.base(value) == tools.base(wanted)) for value in values)
+
+
+def _user(text: str, values: Sequence[str | None]) -> bool:
+    wanted = text.lower()
+    return any(value and (value.lower() == wanted or value.lower().rsplit("\\", 1)[-1] == wanted) for value in values)
+
+
+def _within(entry: Allow, facts: Mapping[str, Any], policy: Policy) -> bool:
+    """The whole upload lies within the schedule (its first and its last moment)."""
+    hours = schedule(str(entry.schedule))
+    return all(hours.holds(_local(facts[key], policy)) for key in ("first_ts", "last_ts"))
+
+
+_CHECKS: Mapping[str, Callable[[Allow, Mapping[str, Any], Policy], bool]] = {
+    "host": lambda e, f, p: _place(str(e.host), f["host"], [f.get("host_name")]) or str(e.host).lower() == str(f.get("host_name") or "").lower(),
+    "destination": lambda e, f, p: _place(str(e.destination), f["remote"], f["names"]),
+    "port": lambda e, f, p: f["port"] == e.port,
+    "tool": lambda e, f, p: str(e.tool).lower() == str(f.get("tool") or "").lower(),
+    "process": lambda e, f, p: _among(str(e.process), f["images"]),
+    "user": lambda e, f, p: _user(str(e.user), f["users"]),
+    "schedule": _within,
+    "ceiling": lambda e, f, p: f["bytes"] <= (e.ceiling or 0),
+}

@@ -1,0 +1,24 @@
+"""Collected inside before it was sent outside?
+
+Asks: did the host pull much from inside servers (file shares, databases, other hosts) in the hours before the upload?
+Why: thieves gather before they send; Vectra and Darktrace sell this sequence, and volume ratio and lag tell it from a day's work.
+Fooled by: hosts that always mirror inside data (prevalence and history speak against), sensors that do not see inside traffic (nothing is said then).
+"""
+
+from __future__ import annotations
+
+from netexfil.detect.question import Candidates, Code, Reason, held
+from netexfil.policy import Policy
+
+CODES = (
+    Code("collected", "collect", "bytes", "{value} were pulled from inside hosts in the {collect_hours:.0f} hours before",
+         "Did the host collect data inside before it sent?", "300 GB over SMB, then 230 GB to port 5000"),
+)
+# SMB, NFS, databases, web, SSH, RDP, AFP, iSCSI, WinRM: where files and tables are read from.
+PORTS = (445, 139, 2049, 111, 1433, 1521, 3306, 5432, 27017, 9200, 80, 443, 8080, 22, 21, 873, 548, 3260, 5985, 5986, 3389)
+
+
+def ask(c: Candidates, policy: Policy) -> list[Reason]:
+    pulled, low = c.num("collected"), c.num("bytes_low")
+    mask = (low >= policy.threshold("outbound_volume")) & (pulled >= policy.threshold("collect_ratio") * low) & (c.columns["direction"] == "out")
+    return [held("collected", mask, pulled, None, 12, "sessions inside")]

@@ -1,0 +1,48 @@
+"""Which program sent it, as the wire says and as the endpoint says, and whether the two agree.
+
+Asks: does an SSH banner, a key exchange or a linked process name a transfer tool? Does the process match the banner?
+Why: WinSCP, FileZilla and rclone are in most published cases; a tool name lets a small upload count. A contradiction (svchost speaking rclone)
+is nearly always a disguise.
+Fooled by: `rclone --user-agent`, administrators who use the same tools (allow entries by host, user, destination).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from netexfil.detect import tools
+from netexfil.detect.question import Candidates, Code, Reason, held
+from netexfil.policy import Policy
+
+CODES = (
+    Code("tool_banner", "tool", "banner", "the SSH client calls itself {value}", "Does the SSH banner name a transfer tool or library?",
+         "SSH-2.0-rclone/v1.69.0"),
+    Code("tool_disguised", "tool", "banner", "the SSH client calls itself {value}, but its key exchange is that of a Go program (rclone and others)",
+         "Does the key exchange belie the banner?", "an OpenSSH banner before Go's key exchange list"),
+    Code("tool_process", "tool", "image", "the endpoint says {value} sent it", "Does a linked process name a transfer tool?", "C:\\Temp\\rclone.exe"),
+    Code("tool_contradicted", "mismatch", "image", "on the wire it is {threshold}, on the endpoint {value}: renamed or disguised",
+         "Do wire and endpoint name different programs?", "/var/tmp/svchost speaking rclone"),
+    Code("tool_library", "tool", "JA4", "the TLS client looks like {value}", "Does the TLS fingerprint name a scripting library or transfer tool?",
+         "Go's TLS client, as rclone has"),
+    Code("familiar_program", "tool", "image", "the endpoint says {value} sent it, which the policy allows to", "Is the linked process on the site's list?",
+         "OneDrive.exe on binary_allowlist"),
+)
+
+
+def ask(c: Candidates, policy: Policy) -> list[Reason]:
+    least = c.num("bytes_low") >= policy.threshold("asymmetry_small")
+    banners = [tools.by_banner(banner) for banner in c.text("ssh_client")]
+    wire = np.array([tool.wire if tool else 0 for tool in banners], float)
+    disguised = np.array([bool(h in tools.GO_HASSH and tool and tool.name == "OpenSSH") for h, tool in zip(c.text("hassh"), banners, strict=True)], bool)
+    process = c.num("process_points")
+    library = np.array([tools.LIBRARY_JA4.get(ja4 or "") for ja4 in c.text("ja4")], object)
+    known = np.array([name is not None for name in library], bool)
+    allowed = np.array([tools.base(image) in {tools.base(x) for x in policy.binary_allowlist} and bool(image) for image in c.text("image")], bool)
+    return [
+        held("tool_banner", (wire > 0) & least, c.text("ssh_client"), None, wire, "ssh"),
+        held("tool_disguised", disguised, c.text("ssh_client"), None, 25, "ssh"),
+        held("tool_process", (process > 0) & least & ~allowed, c.text("image"), None, process, "endpoint"),
+        held("tool_contradicted", c.is_("verdict", "contradicted") & least, c.text("image"), None, 20, "endpoint"),
+        held("tool_library", known & least, library, None, 3, "ssl"),
+        held("familiar_program", allowed, c.text("image"), None, -20, "endpoint"),
+    ]
