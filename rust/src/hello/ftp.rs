@@ -30,7 +30,7 @@ fn is_ftp(dialogue: &Dialogue<'_>, port: u16) -> bool {
 /// Read an FTP control connection; `None` where it does not look like one.
 #[must_use]
 pub fn parse(streams: Streams<'_>) -> Option<Outcome> {
-    let dialogue = dialogue(streams);
+    let dialogue = dialogue(streams)?;
     if !is_ftp(&dialogue, streams.resp_port) {
         return None;
     }

@@ -40,7 +40,12 @@ pub fn parse(streams: Streams<'_>) -> Option<Outcome> {
     if line.is_none() && !answers(streams.resp) && !streams.orig.starts_with(PREFACE) {
         return None;
     }
-    let mut outcome = Outcome { services: vec!["http"], ..Outcome::default() };
+    // Until the request line is there, it may still be a CONNECT.
+    let open = memchr::memchr(b'\n', streams.orig).is_none() && streams.orig.len() < LONGEST_LINE;
+    let mut outcome = Outcome { services: vec!["http"], want_more: open && !streams.done, ..Outcome::default() };
+    if outcome.want_more {
+        return Some(outcome);
+    }
     if let Some(target) = line.and_then(|line| line.strip_prefix(b"CONNECT ")).and_then(|rest| rest.split(|byte| *byte == b' ').next()) {
         outcome.hints.push(connect_hint(&text(target)));
         outcome.absorb(behind_proxy(streams));

@@ -20,7 +20,7 @@ fn is_imap(dialogue: &Dialogue<'_>) -> bool {
 /// Read IMAP from both streams; `None` where it does not look like it.
 #[must_use]
 pub fn parse(streams: Streams<'_>) -> Option<Outcome> {
-    let dialogue = dialogue(streams);
+    let dialogue = dialogue(streams)?;
     if !is_imap(&dialogue) {
         return None;
     }
@@ -33,7 +33,7 @@ pub fn parse(streams: Streams<'_>) -> Option<Outcome> {
 /// Read POP3 from both streams; `None` where it does not look like it.
 #[must_use]
 pub fn parse_pop3(streams: Streams<'_>) -> Option<Outcome> {
-    let dialogue = dialogue(streams);
+    let dialogue = dialogue(streams)?;
     let (request, greeting) = dialogue.opening();
     let asks = POP3_COMMANDS.iter().any(|command| word(request, 0, command));
     let greets = word(greeting, 0, "+OK") && (asks || request.is_empty());

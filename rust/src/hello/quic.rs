@@ -284,3 +284,123 @@ pub fn parse(datagrams: Datagrams<'_>) -> Option<Outcome> {
     }
     Some(outcome)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test may fail
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ID: [u8; 8] = [0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08];
+
+    fn keys(version: u32) -> Keys {
+        Keys::derive(find(version).unwrap(), &ID).unwrap()
+    }
+
+    #[test]
+    fn keys_are_those_of_rfc_9001_and_rfc_9369() {
+        let told = |version| {
+            let keys = keys(version);
+            [super::super::bytes::hex(&keys.key), super::super::bytes::hex(&keys.iv), super::super::bytes::hex(&keys.header)]
+        };
+        assert_eq!(told(1), ["1f369613dd76d5467730efcbe3b1a22d", "fa044b2f42a3fd3b46fb255c", "9f50449e04a0e810283a1e9933adedd2"]);
+        assert_eq!(told(0x6b33_43cf), ["8b1a0bc121284290a29e0971b5cd045d", "91f73e2351d8fa91660e909f", "45b95e15235d6f45a6b19cbcb0294ba9"]);
+    }
+
+    fn put_varint(out: &mut Vec<u8>, value: usize) {
+        out.extend_from_slice(&(0x8000_0000_u32 | u32::try_from(value).unwrap()).to_be_bytes());
+    }
+
+    /// A protected Initial packet with these frames, padded to 1200 bytes.
+    fn seal(version: u32, number: u32, frames: &[u8]) -> Vec<u8> {
+        let keys = keys(version);
+        let mut plain = frames.to_vec();
+        plain.resize(plain.len().max(1150), 0);
+        let mut packet = vec![0xc3 | find(version).unwrap().initial << 4];
+        packet.extend_from_slice(&version.to_be_bytes());
+        packet.extend_from_slice(&[8]);
+        packet.extend_from_slice(&ID);
+        packet.extend_from_slice(&[0, 0]);
+        put_varint(&mut packet, 4 + plain.len() + 16);
+        let number_at = packet.len();
+        packet.extend_from_slice(&number.to_be_bytes());
+        let mut nonce = keys.iv;
+        nonce.iter_mut().rev().zip(number.to_be_bytes().iter().rev()).for_each(|(byte, part)| *byte ^= part);
+        let sealed = Aes128Gcm::new(&keys.key.into()).encrypt(&nonce.into(), Payload { msg: &plain, aad: &packet }).unwrap();
+        packet.extend(sealed);
+        let mut mask = [0; 16];
+        mask.copy_from_slice(&packet[number_at + 4..number_at + 20]);
+        encrypt(&keys.header, &mut mask);
+        packet[0] ^= mask[0] & 0x0f;
+        (0..4).for_each(|place| packet[number_at + place] ^= mask[place + 1]);
+        packet
+    }
+
+    fn crypto_frame(offset: usize, data: &[u8]) -> Vec<u8> {
+        let mut frame = vec![6];
+        put_varint(&mut frame, offset);
+        put_varint(&mut frame, data.len());
+        frame.extend_from_slice(data);
+        frame
+    }
+
+    /// A ClientHello for `example.org` as a handshake message, with a session id of `padding` bytes' worth of ciphers.
+    fn client_hello(padding: usize) -> Vec<u8> {
+        let ciphers = [0x13, 0x01].repeat(padding + 1);
+        let name = b"example.org";
+        let mut body = vec![3, 3];
+        body.extend([7; 32]);
+        body.push(0);
+        body.extend(u16::try_from(ciphers.len()).unwrap().to_be_bytes());
+        body.extend(ciphers);
+        body.extend([1, 0]);
+        body.extend([0, 20, 0, 0, 0, 16, 0, 14, 0, 0, 11]);
+        body.extend(name);
+        let mut message = vec![1];
+        message.extend(&u32::try_from(body.len()).unwrap().to_be_bytes()[1..]);
+        message.extend(body);
+        message
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_split_and_order_of_crypto_frames_is_the_same_hello(
+            version in prop_oneof![Just(1), Just(0x6b33_43cf)],
+            padding in 0_usize..700,
+            cuts in prop::collection::vec(1_usize..1000, 1..6),
+            order in any::<prop::sample::Index>(),
+        ) {
+            let message = client_hello(padding);
+            let mut ends: Vec<usize> = cuts.into_iter().map(|cut| cut % message.len()).chain([0, message.len()]).collect();
+            ends.sort_unstable();
+            ends.dedup();
+            let mut frames: Vec<Vec<u8>> = ends.windows(2).map(|ends| crypto_frame(ends[0], &message[ends[0]..ends[1]])).collect();
+            let turn = order.index(frames.len());
+            frames.rotate_left(turn);
+            let packets: Vec<Vec<u8>> = (1..).zip(&frames).map(|(number, frames)| seal(version, number, frames)).collect();
+            let datagrams: Vec<&[u8]> = packets.iter().map(Vec::as_slice).collect();
+            let found = parse(Datagrams { orig: &datagrams, resp: &[], resp_port: 443, done: true }).unwrap();
+            prop_assert_eq!(found.facts.server_name.as_deref(), Some("example.org"));
+            prop_assert!(found.facts.ja4.unwrap().starts_with('q'));
+        }
+
+        #[test]
+        fn a_damaged_packet_is_not_believed(place in 30_usize..1200, bit in 0_u8..8) {
+            let mut packet = seal(1, 1, &crypto_frame(0, &client_hello(0)));
+            let place = place % packet.len();
+            packet[place] ^= 1 << bit;
+            let found = parse(Datagrams { orig: &[&packet], resp: &[], resp_port: 443, done: true });
+            prop_assert!(found.is_none_or(|found| found.facts.server_name.is_none()));
+        }
+    }
+
+    #[test]
+    fn a_packet_cut_by_the_snaplen_still_shows_its_start() {
+        let packet = seal(1, 1, &crypto_frame(0, &client_hello(0)));
+        let found = parse(Datagrams { orig: &[&packet[..200]], resp: &[], resp_port: 443, done: true }).unwrap();
+        assert_eq!(found.facts.server_name.as_deref(), Some("example.org"));
+    }
+}

@@ -20,7 +20,7 @@ fn is_smtp(dialogue: &Dialogue<'_>, port: u16) -> bool {
 /// Read SMTP from both streams; `None` where it does not look like it.
 #[must_use]
 pub fn parse(streams: Streams<'_>) -> Option<Outcome> {
-    let dialogue = dialogue(streams);
+    let dialogue = dialogue(streams)?;
     if !is_smtp(&dialogue, streams.resp_port) {
         return None;
     }

@@ -36,9 +36,12 @@ pub struct Dialogue<'a> {
     pub server: Side<'a>,
 }
 
+/// Both sides cut into lines; `None` where a side does not begin with text.
 #[must_use]
-pub fn dialogue(streams: Streams<'_>) -> Dialogue<'_> {
-    Dialogue { client: side(streams.orig), server: side(streams.resp) }
+pub fn dialogue(streams: Streams<'_>) -> Option<Dialogue<'_>> {
+    let printable = |bytes: &[u8]| bytes.iter().take(4).all(|byte| matches!(byte, b'\t' | b'\r' | b'\n' | 0x20..=0x7e));
+    let texts = printable(streams.orig) && printable(streams.resp) && !(streams.orig.is_empty() && streams.resp.is_empty());
+    texts.then(|| Dialogue { client: side(streams.orig), server: side(streams.resp) })
 }
 
 impl Dialogue<'_> {
