@@ -1,0 +1,97 @@
+"""Sure ties of the second kind: through the process. What a process did elsewhere (its start, files, scripts, look-ups, alerts)
+reaches the session that a connection event of the same process owns.
+
+A process is named by its GUID, or by (host, pid) within a lifetime whose start was seen and whose image fits. A pid
+alone is no identity: it is used again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netexfil.join.nearest import nearest
+
+if TYPE_CHECKING:
+    import duckdb
+
+SAME_START = 10.0  # seconds within which two sources' start events with one pid and image mean one process
+SLACK = 1.0  # seconds a pid-only event may precede the start of its process (clocks of two channels)
+FOREVER = 1e12
+CARRIED = {"alert": 20}  # events of a kind that one session gets on each side in time; others 8
+USUAL = 8
+NOT_CARRIED = ("net_conn", "net_listen", "host_info", "process_end", "process_start")
+
+
+def processes(con: duckdb.DuckDBPyConnection) -> None:
+    """`join_proc` (eid, pk, how): which process each event belongs to, where that is certain."""
+    con.execute(
+        """
+        CREATE TEMP TABLE join_start AS SELECT e.eid, e.hk, e.pid, e.base, t.t, e.guid FROM join_event e
+            JOIN join_time t USING (eid) WHERE e.kind = 'process_start' AND e.pid IS NOT NULL AND e.pid > 0
+        """
+    )
+    # A start without GUID (Security 4688) beside one with (Sysmon 1): the same process.
+    nearest(
+        con,
+        "SELECT eid AS id, (hk::HUGEINT * 9223372036854775807 + pid) AS g, t FROM join_start WHERE guid IS NULL",
+        "SELECT eid AS id, (hk::HUGEINT * 9223372036854775807 + pid) AS g, t FROM join_start WHERE guid IS NOT NULL",
+        "join_near", 1, SAME_START, SAME_START,
+    )
+    con.execute(
+        f"""
+        CREATE TEMP TABLE join_life AS
+        WITH twin AS (SELECT n.id AS eid, arg_min(b.guid, abs(n.dt)) AS guid FROM join_near n JOIN join_start a ON a.eid = n.id
+            JOIN join_start b ON b.eid = n.other WHERE a.base = b.base GROUP BY 1),
+        born AS (SELECT s.hk, s.pid, s.base, s.t, hash(s.hk, coalesce(s.guid, w.guid, 'start ' || s.eid)) AS pk, true AS start
+            FROM join_start s LEFT JOIN twin w USING (eid)),
+        gone AS (SELECT e.hk, e.pid, NULL AS base, t.t, NULL AS pk, false AS start FROM join_event e JOIN join_time t USING (eid)
+            WHERE e.kind = 'process_end' AND e.pid IS NOT NULL)
+        SELECT hk, pid, base, t, pk, start, coalesce(lead(t) OVER (PARTITION BY hk, pid ORDER BY t), {FOREVER}) AS until FROM (
+            SELECT * FROM born
+        UNION ALL SELECT * FROM gone)
+        """
+    )
+    con.execute(
+        f"""
+        CREATE TEMP TABLE join_proc AS SELECT eid, hash(hk, guid) AS pk, 1.0 AS certain FROM join_event WHERE guid IS NOT NULL
+        UNION ALL SELECT e.eid, l.pk, 0.98 FROM (SELECT e.eid, e.hk, e.pid, e.base, t.t FROM join_event e
+            JOIN join_time t USING (eid) WHERE e.guid IS NULL AND e.pid > 0) e ASOF JOIN (SELECT * FROM join_life
+            WHERE start) l ON e.hk = l.hk AND e.pid = l.pid AND e.t + {SLACK} >= l.t
+            WHERE e.t <= l.until + {SLACK} AND (e.base IS NULL OR e.base = '' OR l.base IS NULL OR e.base = l.base)
+        """
+    )
+    for table in ("join_near", "join_start", "join_life"):
+        con.execute(f"DROP TABLE {table}")
+
+
+def carry(con: duckdb.DuckDBPyConnection, window: tuple[float, float]) -> None:
+    """`join_carried` (eid, sid, dt, certain): events of the processes that own a session (`join_owner`: sid, pk), the nearest in time."""
+    before, after = -window[0], window[1]
+    con.execute(
+        """
+        CREATE TEMP TABLE join_owner AS SELECT row_number() OVER () AS oid, * FROM (SELECT t.sid, p.pk, max(p.certain) AS certain
+            FROM join_tuple t JOIN join_proc p USING (eid) GROUP BY t.sid, p.pk)
+        """
+    )
+    con.execute(
+        """
+        CREATE TEMP TABLE join_carried AS SELECT e.eid, o.sid, t.t - s.ts AS dt, least(o.certain, p.certain) AS certain
+            FROM join_event e JOIN join_proc p USING (eid) JOIN join_owner o USING (pk) JOIN join_time t USING (eid)
+            JOIN join_session s USING (sid) WHERE e.kind = 'process_start'
+        """
+    )
+    known = ", ".join(f"'{kind}'" for kind in NOT_CARRIED)
+    kinds = con.execute(f"SELECT DISTINCT kind FROM join_event WHERE kind NOT IN ({known})").fetchall()
+    for (kind,) in kinds:
+        near = (FOREVER, FOREVER) if kind == "alert" else (before, after)
+        name = str(kind).replace("'", "''")
+        mine = f"""
+            SELECT e.eid AS id, p.pk AS g, t.t FROM join_event e JOIN join_proc p USING (eid) JOIN join_time t USING (eid) WHERE e.kind = '{name}'
+        """
+        sessions = f""" SELECT o.oid AS id, o.pk AS g, s.ts AS t FROM join_owner o JOIN join_session s USING (sid) WHERE o.pk IN (
+            SELECT g FROM ({mine}))
+        """
+        nearest(con, sessions, mine, "join_near", CARRIED.get(str(kind), USUAL), *near)
+        con.execute("INSERT INTO join_carried SELECT n.other, o.sid, -n.dt, least(o.certain, p.certain) FROM join_near n "
+                    "JOIN join_owner o ON o.oid = n.id JOIN join_proc p ON p.eid = n.other")
+    con.execute("DROP TABLE IF EXISTS join_near")

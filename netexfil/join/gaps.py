@@ -1,0 +1,172 @@
+"""What the join cannot say, said: sessions without an owner, alerts without a session, clocks that lie, addresses that do not meet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netexfil.errors import Note
+from netexfil.join import clocks
+
+if TYPE_CHECKING:
+    import duckdb
+
+LISTED = 20  # notes of one kind that are told one by one
+WORTH = 0.5  # a link below this confidence does not count as having found the session
+
+UNMATCHED = {
+    "loopback": "its connection stayed on the host itself (loopback)",
+    "not_yet": "it is later than the last session seen: its connection may not be logged yet",
+    "before": "it is earlier than the first session seen",
+    "elsewhere": "its connection was not seen by this sensor",
+    "no_address": "no address of this host is seen by this sensor",
+    "none": "no connection of its process was told of, and no session of the host fits",
+}
+UNKNOWN = {
+    "midstream": "owner unknown: the session began before the capture",
+    "blind": "owner unknown: no telemetry from this host",
+    "not_then": "owner unknown: no telemetry from this host at that time",
+    "untold": "owner unknown: the host's telemetry tells of no such connection",
+}
+LOOPBACK = r"^127\.|^::1$"
+
+
+def measure(con: duckdb.DuckDBPyConnection) -> None:
+    """Fill `join_unmatched` (eid, code) and `join_unknown` (sid, code)."""
+    con.execute(
+        """
+        CREATE TEMP TABLE join_covered AS
+        SELECT e.hk, min(t.t) AS t0, max(t.t) AS t1 FROM join_event e JOIN join_time t USING (eid) GROUP BY e.hk
+        """
+    )
+    con.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE join_unknown AS
+        WITH ends AS (SELECT l.sid, bool_or(l.hk IS NOT NULL) AS known, bool_or(l.ts BETWEEN c.t0 AND c.t1) AS covered
+            FROM join_loose l LEFT JOIN join_covered c USING (hk) GROUP BY l.sid)
+        SELECT sid, CASE WHEN NOT known THEN 'blind' WHEN s.midstream THEN 'midstream' WHEN NOT coalesce(covered,
+            false) THEN 'not_then' ELSE 'untold' END AS code FROM ends JOIN join_session s USING (sid)
+        """
+    )
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE join_unmatched AS
+        WITH fired AS (SELECT eid FROM alert UNION SELECT eid FROM event WHERE kind = 'alert'),
+        open AS (SELECT e.*, t.t, p.pk FROM fired JOIN join_event e USING (eid) LEFT JOIN join_time t USING (eid) LEFT
+            JOIN join_proc p USING (eid) WHERE eid NOT IN (SELECT eid FROM link
+            WHERE match <> 'host_time' OR confidence >= {WORTH})),
+        home AS (SELECT DISTINCT id FROM join_addr WHERE regexp_matches(form, '{LOOPBACK}')),
+        talk AS (SELECT p.pk, bool_and(e.r IN (SELECT id FROM home)) AS inner_only FROM join_event e JOIN join_proc p USING (eid)
+            WHERE e.r IS NOT NULL AND p.pk IN (SELECT pk FROM open) GROUP BY p.pk),
+        ends AS (SELECT min(ts) AS t0, max(ts) AS t1 FROM join_session),
+        seen AS (SELECT DISTINCT h.hk FROM host_address h WHERE h.id IN (SELECT a FROM join_session
+        UNION ALL SELECT b FROM join_session))
+        SELECT o.eid, CASE WHEN o.r IN (SELECT id
+            FROM home) OR coalesce(k.inner_only,
+            false) THEN 'loopback' WHEN o.t > ends.t1 THEN 'not_yet' WHEN o.t < ends.t0 - 300 THEN 'before' WHEN o.r IS NOT NULL
+            OR k.pk IS NOT NULL THEN 'elsewhere' WHEN o.hk NOT IN (SELECT hk FROM seen) THEN 'no_address' ELSE 'none' END AS code
+            FROM open o LEFT JOIN talk k USING (pk), ends
+        """
+    )
+
+
+def _rows(con: duckdb.DuckDBPyConnection, table: str, query: str, names: dict[str, str]) -> list[tuple[int, str]]:
+    there = con.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = ?", [table]).fetchone()
+    if not there or not there[0]:
+        return []
+    return [(int(key), names[code]) for key, code in con.execute(query).fetchall()]
+
+
+def unmatched_alerts(con: duckdb.DuckDBPyConnection) -> list[tuple[int, str]]:
+    """(eid, reason) of each endpoint alert that no session answers to; the reason is a sentence's second half. Empty before `link` ran."""
+    return _rows(con, "join_unmatched", "SELECT eid, code FROM join_unmatched ORDER BY eid", UNMATCHED)
+
+
+def owner_unknown(con: duckdb.DuckDBPyConnection) -> list[tuple[int, str]]:
+    """(sid, reason) of each outbound or pulled session that has no sure owner. Empty before `link` ran."""
+    query = "SELECT sid, code FROM join_unknown WHERE sid IN (SELECT sid FROM session WHERE outbound IN ('true', 'pull')) ORDER BY sid"
+    return _rows(con, "join_unknown", query, UNKNOWN)
+
+
+def notes(con: duckdb.DuckDBPyConnection) -> list[Note]:
+    """Clocks, refused tuples, translated addresses, blind spots, in that order."""
+    return [*_clocks(con), *_refused(con), *_translated(con), *_blind(con)]
+
+
+def _clocks(con: duckdb.DuckDBPyConnection) -> list[Note]:
+    rows = con.execute(
+        """
+        SELECT c.name, c.dialect, c.event_id, c.ts_field, o.offset, o.support, o.how, o.extra, c.clock IN (SELECT clock
+            FROM join_seg) FROM join_offset o JOIN join_clock c USING (clock) ORDER BY abs(o.offset) DESC, c.name, c.clock
+        """
+    ).fetchall()
+    return [_clock(row) for row in rows[:LISTED] if abs(row[4]) >= 0.05 or row[7] is not None or row[8]]
+
+
+def _clock(row: tuple[str, str, str, str, float, int, str, float | None, bool]) -> Note:
+    name, dialect, event_id, field, offset, support, how, extra, drifts = row
+    where, many = "ahead of" if offset > 0 else "behind", "match" if support == 1 else "matches"
+    said = f"{name}: {dialect} {event_id} {field} is {abs(offset):.3f} s {where} the capture ({support} {many}"
+    said += " agree)" if how == "agreeing" else ", too few to be certain)"
+    return Note("clocks", "clock_offset", said + _cause(offset, extra) + ("; it drifts, and is followed" if drifts else ""), loss=False)
+
+
+def _cause(offset: float, extra: float | None) -> str:
+    """A word on why: a 12-hour clock, a time zone written as UTC, a clock that is simply wrong."""
+    if extra is not None:
+        return "; some records are twelve hours off: the exporter prints a 12-hour clock"
+    hours = round(offset / clocks.HOUR)
+    if abs(offset - hours * clocks.HOUR) <= clocks.HOUR_SLACK and hours:
+        if abs(hours) <= 14:
+            return f"; that is {hours:+d} h: local time written as UTC" + (", or a 12-hour clock" if abs(hours) == 12 else "")
+        return f"; that is {hours:+d} h: local time printed with a 12-hour clock"
+    return "; the clock itself is wrong" if abs(offset) > clocks.SMALL else ""
+
+
+def _refused(con: duckdb.DuckDBPyConnection) -> list[Note]:
+    row = con.execute(
+        """
+        SELECT count(DISTINCT eid) FROM join_event
+        WHERE key IN (SELECT key FROM join_session WHERE key IS NOT NULL) AND eid NOT IN (SELECT eid FROM join_tuple)
+        """
+    ).fetchone()
+    refused = int(row[0]) if row else 0
+    text = f"{refused} connection events have a session's five-tuple at another time (a port used again, or another recording): not linked"
+    return [Note("links", "port_reuse", text, loss=False)] if refused else []
+
+
+def _translated(con: duckdb.DuckDBPyConnection) -> list[Note]:
+    row = con.execute("SELECT count(DISTINCT sid) FROM join_weak WHERE class = 'nat'").fetchone()
+    found = int(row[0]) if row else 0
+    text = f"{found} sessions carry an address that no host has (NAT or a proxy): linked by remote address, port and time only"
+    return [Note("links", "translated", text, loss=False)] if found else []
+
+
+def _blind(con: duckdb.DuckDBPyConnection) -> list[Note]:
+    rows = con.execute(
+        f"""
+        SELECT s.inside_h, count(*), coalesce(sum(s.bytes_out_low), 0)::BIGINT FROM join_unknown u JOIN session s USING (sid)
+            WHERE u.code = 'blind' AND s.outbound IN ('true', 'pull') GROUP BY 1 ORDER BY 3 DESC, 1 LIMIT {LISTED}
+        """
+    ).fetchall()
+    text = "{}: {} outbound sessions, {} bytes out, and no telemetry from this host"
+    spots = [Note("links", "blind_spot", text.format(*row), loss=False) for row in rows]
+    row = con.execute(
+        "SELECT count(*) FROM join_unknown u JOIN session s USING (sid) WHERE u.code = 'midstream' AND s.outbound IN ('true', 'pull')"
+    ).fetchone()
+    old = int(row[0]) if row else 0
+    return [*spots, Note("links", "owner_unknown", f"{old} outbound sessions began before the capture: owner unknown", loss=False)] if old else spots
+
+
+def apart(con: duckdb.DuckDBPyConnection) -> list[Note]:
+    """The note that telemetry and sessions have no time in common; nothing where they have."""
+    row = con.execute(
+        """
+        SELECT a.t0, a.t1, b.t0, b.t1 FROM (SELECT min(t) AS t0, max(t) AS t1 FROM join_time) a,
+            (SELECT min(ts) AS t0, max(ts + dur) AS t1 FROM join_session) b
+        """
+    ).fetchone()
+    if row is None or None in row or (row[0] <= row[3] + clocks.HOUR and row[1] >= row[2] - clocks.HOUR):
+        return []
+    gap = max(row[2] - row[1], row[0] - row[3])
+    text = f"telemetry and sessions have no time in common ({gap:.0f} s apart), and no connection matches: other recordings?"
+    return [Note("links", "no_common_time", text, loss=False)]

@@ -1,0 +1,186 @@
+"""Sure ties of the first kind: an event and a session with the same five-tuple (or community id) at the same corrected time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netexfil.join import clocks
+from netexfil.join.nearest import nearest
+
+if TYPE_CHECKING:
+    import duckdb
+
+REUSED = 16  # sessions on one tuple above which pairs are not all looked at, only the neighbours in time
+SAMPLE = 20_000  # pairs per clock that its offset is estimated from
+APART = 240.0  # seconds: events of one session nearer than this are one witness
+EVERYBODY = r"^(22[4-9]|23[0-9])\.|^ff|\.255$"  # multicast and broadcast: processes share the port
+WAIT = 300.0  # seconds an event may come before a session whose start was not seen
+
+
+def match(con: duckdb.DuckDBPyConnection) -> None:
+    """Estimate the clocks (`join_offset`, `join_seg`), then fill `join_tuple` (eid, sid, via, resid, offset, accepted, support)."""
+    _pairs(con)
+    _estimate(con)
+    _assign(con)
+
+
+def _pairs(con: duckdb.DuckDBPyConnection) -> None:
+    """`join_pair`: every event with every session of its tuple, tuples in constant use left out (they are `_crowd`)."""
+    con.execute(
+        "CREATE TEMP TABLE join_pair (eid BIGINT, sid BIGINT, via VARCHAR, clock INTEGER, ts DOUBLE, delta DOUBLE, dur DOUBLE, "
+        "tcp BOOLEAN, midstream BOOLEAN)"
+    )
+    for key, via in (("key", "five_tuple"), ("community_id", "community_id")):
+        con.execute(
+            f"""
+            INSERT INTO join_pair WITH asked AS (SELECT eid, {key} AS key, clock, ts FROM join_event
+                WHERE {key} IS NOT NULL AND ts IS NOT NULL),
+            there AS (SELECT sid, {key} AS key, ts, dur, proto = 6 AS tcp, midstream FROM join_session WHERE {key} IN (SELECT key
+                FROM asked)),
+            crowd AS (SELECT key FROM there GROUP BY key HAVING count(*) > {REUSED})
+            SELECT eid, sid, '{via}', clock, asked.ts, asked.ts - there.ts, dur, tcp, midstream FROM asked JOIN there USING (key)
+                WHERE key NOT IN (SELECT key FROM crowd) AND abs(asked.ts - there.ts) < {clocks.REACH}
+            """
+        )
+
+
+def _estimate(con: duckdb.DuckDBPyConnection) -> None:
+    """Offsets from the pairs: `join_offset` and, where a clock drifts, `join_seg`."""
+    import numpy as np
+
+    rows = con.execute(
+        # A session counts once per clock and neighbourhood (its first event there), however often it is told of.
+        f"""
+        WITH spread AS (SELECT *, max(delta) OVER (PARTITION BY eid) - min(delta) OVER (PARTITION BY eid) <= 5 AS single
+            FROM join_pair),
+        one AS (
+            SELECT clock, sid, arg_min(ts, delta) AS ts, min(delta) AS delta, any_value(tcp) AS tcp,
+            any_value(midstream) AS midstream, bool_and(single) AS single FROM spread GROUP BY clock, sid, floor(delta / {APART}))
+        SELECT clock::BIGINT AS clock, ts, delta, tcp, NOT midstream AS clean, single FROM one
+            QUALIFY row_number() OVER (PARTITION BY clock ORDER BY hash(ts, delta)) <= {SAMPLE}
+        """
+    ).fetchnumpy()
+    arrays = [np.asarray(rows[name]) for name in ("clock", "ts", "delta", "tcp", "clean", "single")]
+    found, segments = clocks.estimate(*arrays)
+    con.register("incoming", {
+        "clock": found.clock, "offset": found.offset, "support": found.support, "width": found.width, "how": found.how.astype(object),
+        "extra": found.extra, "tcp_lo": found.lo[0], "udp_lo": found.lo[1], "tcp_hi": found.hi[0], "udp_hi": found.hi[1],
+    })
+    con.execute("CREATE TEMP TABLE join_offset AS SELECT * REPLACE (CASE WHEN isnan(extra) THEN NULL ELSE extra END AS extra) FROM incoming")
+    con.unregister("incoming")
+    con.register("incoming", {name: getattr(segments, name) for name in ("clock", "start", "origin", "base", "slope")})
+    con.execute("CREATE TEMP TABLE join_seg AS SELECT * FROM incoming")
+    con.unregister("incoming")
+
+
+# Where the event falls in the session: at its start, inside it, or beside it (a clock that jitters).
+_PLACE = "CASE WHEN abs(resid) <= 1 THEN 0 WHEN resid BETWEEN 0 AND dur THEN 1 ELSE 2 END"
+
+
+def _assign(con: duckdb.DuckDBPyConnection) -> None:
+    """`join_tuple`: for each event its one session, where the corrected times fit; then sessions refuse the worse of two processes."""
+    con.execute(
+        """
+        CREATE TEMP TABLE join_drift AS SELECT e.eid, s.base + s.slope * (e.ts - s.origin) AS drift FROM (SELECT eid, clock, ts
+            FROM join_event WHERE clock IN (SELECT clock FROM join_seg)) e ASOF
+            JOIN join_seg s ON e.clock = s.clock AND e.ts >= s.start
+        """
+    )
+    con.execute(
+        f"""
+        CREATE TEMP TABLE join_fit AS
+        WITH rest AS (
+            SELECT p.eid, p.sid, p.via, p.dur, p.tcp, p.midstream, o.support, o.offset + coalesce(d.drift, 0) AS base,
+            p.delta - base AS plain, CASE WHEN abs(plain - o.extra) < abs(plain) THEN o.extra ELSE 0 END AS jump, o.tcp_lo,
+            o.tcp_hi, o.udp_lo, o.udp_hi FROM join_pair p JOIN join_offset o USING (clock) LEFT JOIN join_drift d USING (eid))
+        SELECT eid, sid, via, dur, support, midstream, base + jump AS offset, plain - jump AS resid,
+            count(*) OVER (PARTITION BY eid) AS candidates FROM rest
+            WHERE resid >= -CASE WHEN midstream THEN {WAIT} WHEN tcp THEN tcp_lo ELSE udp_lo END
+            AND resid <= dur + CASE WHEN tcp THEN tcp_hi ELSE udp_hi END
+            QUALIFY row_number() OVER (PARTITION BY eid ORDER BY {_PLACE}, abs(resid), sid) = 1
+        """
+    )
+    _crowded(con)
+    # Two processes of one host cannot own one session: the one whose time fits worse saw an earlier use of the port.
+    con.execute(
+        f"""
+        CREATE TEMP TABLE join_tuple AS
+        WITH told AS (SELECT f.*, e.hk, CASE WHEN e.pid < 4194304 THEN e.pid END AS pid FROM join_fit f
+            JOIN join_event e USING (eid)),
+        best AS (SELECT sid, hk, min(abs(resid)) AS least, arg_min(pid, abs(resid)) AS pid, count(DISTINCT pid) AS owners FROM told
+            GROUP BY sid, hk)
+        SELECT t.eid, t.sid, t.via, t.resid, t.offset, t.support, t.midstream, t.candidates::INTEGER AS candidates FROM told t
+            JOIN best b USING (sid, hk) WHERE b.owners < 2 OR t.sid IN (SELECT sid FROM join_session WHERE b IN (SELECT id
+            FROM join_addr WHERE regexp_matches(form, '{EVERYBODY}'))) OR t.pid IS NOT DISTINCT
+            FROM b.pid OR abs(t.resid) <= b.least + 0.5
+        """
+    )
+    for table in ("join_pair", "join_fit"):
+        con.execute(f"DROP TABLE {table}")
+
+
+def _crowded(con: duckdb.DuckDBPyConnection) -> None:
+    """Add to `join_fit` the events on tuples in constant use (NTP, IKE …): the neighbours in corrected time, nothing else."""
+    for key, via in (("key", "five_tuple"), ("community_id", "community_id")):
+        con.execute(
+            f"""
+            CREATE OR REPLACE TEMP TABLE join_crowd AS SELECT {key} AS g FROM join_session WHERE {key} IN (SELECT {key}
+                FROM join_event WHERE {key} IS NOT NULL) GROUP BY 1 HAVING count(*) > {REUSED}
+            """
+        )
+        events = (
+            f"""
+            SELECT e.eid AS id, {key} AS g, e.ts - o.offset - coalesce(d.drift, 0) AS t FROM join_event e
+                JOIN join_offset o USING (clock) LEFT JOIN join_drift d USING (eid) WHERE {key} IN (SELECT g FROM join_crowd)
+            """
+        )
+        sessions = f"SELECT sid AS id, {key} AS g, ts AS t FROM join_session WHERE {key} IN (SELECT g FROM join_crowd)"
+        nearest(con, events, sessions, "join_near", 1, clocks.HALF_DAY, 600.0)
+        con.execute(
+            f"""
+            INSERT INTO join_fit
+                SELECT e.eid, n.other, '{via}', s.dur, o.support, s.midstream, o.offset + coalesce(d.drift, 0) AS offset,
+                n.dt AS resid, 1 AS candidates FROM join_near n JOIN join_event e ON e.eid = n.id JOIN join_offset o USING (clock)
+                LEFT JOIN join_drift d USING (eid) JOIN join_session s ON s.sid = n.other
+                WHERE resid >= -CASE WHEN s.midstream THEN o.udp_lo WHEN s.proto = 6 THEN o.tcp_lo ELSE o.udp_lo END
+                AND resid <= s.dur + CASE WHEN s.proto = 6 THEN o.tcp_hi ELSE o.udp_hi END
+                QUALIFY row_number() OVER (PARTITION BY e.eid ORDER BY {_PLACE}, abs(resid)) = 1
+            """
+        )
+    con.execute("DROP TABLE join_crowd")
+    con.execute("DROP TABLE join_near")
+
+
+def correct(con: duckdb.DuckDBPyConnection) -> None:
+    """`join_time` (eid, t, offset, known): every event in capture time. A clock without matches of its own borrows, in this order:
+
+    the record's clock (its offset from matched events of the host and source, plus how far this clock stands from the record's),
+    unless the same field of another kind of event agrees with that within 10 s (then that one, which is finer); the same field
+    alone; nothing (the clock is taken at its word, offset unknown).
+    """
+    con.execute(
+        """
+        CREATE TEMP TABLE join_lent AS
+        WITH record AS (SELECT c.hk, c.dialect, median(e.ts_rec - (e.ts - t.offset - t.resid)) AS r FROM join_tuple t JOIN
+          join_event e USING (eid)
+        JOIN join_clock c USING (clock) WHERE e.ts_rec IS NOT NULL GROUP BY ALL),
+        gap AS (SELECT clock, median(ts - ts_rec) AS g FROM join_event WHERE ts_rec IS NOT NULL AND clock NOT IN (SELECT clock FROM
+          join_offset) GROUP BY clock),
+        own AS (SELECT c.hk, c.dialect, c.ts_field, median(o.offset) AS f FROM join_offset o JOIN join_clock c USING (clock) GROUP
+          BY ALL),
+        host AS (SELECT hk, ts_field, median(f) AS f FROM own GROUP BY ALL)
+        SELECT c.clock, gap.g + record.r AS chain, coalesce(own.f, host.f) AS field,
+        CASE WHEN chain IS NOT NULL AND (field IS NULL OR abs(field - chain) > 10) THEN chain ELSE field END AS offset
+        FROM join_clock c LEFT JOIN record USING (hk, dialect) LEFT JOIN gap USING (clock) LEFT JOIN own USING (hk, dialect,
+          ts_field)
+        LEFT JOIN host ON host.hk = c.hk AND host.ts_field = c.ts_field WHERE c.clock NOT IN (SELECT clock FROM join_offset)
+        """
+    )
+    con.execute(
+        """
+        CREATE TEMP TABLE join_time AS SELECT e.eid, e.ts - coalesce(o.offset + coalesce(d.drift, 0), l.offset, 0) AS t,
+        coalesce(o.offset + coalesce(d.drift, 0), l.offset) AS offset FROM join_event e LEFT JOIN join_offset o USING (clock)
+        LEFT JOIN join_drift d USING (eid) LEFT JOIN join_lent l USING (clock) WHERE e.ts IS NOT NULL
+        """
+    )
+    con.execute("DROP TABLE join_drift")

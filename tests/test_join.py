@@ -1,0 +1,148 @@
+"""The join: which event belongs to which session, under clocks that lie, ports used again, translated addresses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from netexfil import join, tables
+from netexfil.policy import Policy
+
+T = 1_700_000_000.0
+SESSION = ("sid", "ts", "uid", "orig_h", "orig_p", "resp_h", "resp_p", "proto", "duration", "history", "outbound", "inside_h")
+EVENT = (
+    "eid", "kind", "ts", "ts_field", "ts_rec", "host", "guid", "pid", "image", "local_ip", "local_p", "remote_ip", "remote_p", "proto",
+    "initiated", "dialect", "event_id", "line", "answers", "community_id", "host_ips",
+)
+
+
+def session(sid: int, ts: float, port: int, orig: str = "10.0.0.5", resp: str = "192.0.2.1", rport: int = 22, **more: Any) -> tuple[Any, ...]:
+    row = {"sid": sid, "ts": ts, "uid": f"C{sid}", "orig_h": orig, "orig_p": port, "resp_h": resp, "resp_p": rport, "proto": "tcp",
+           "duration": 5.0, "history": "ShADadFf", "outbound": "true", "inside_h": orig} | more
+    return tuple(row[name] for name in SESSION)
+
+
+def event(eid: int, ts: float, kind: str = "net_conn", **more: Any) -> tuple[Any, ...]:
+    row: dict[str, Any] = dict.fromkeys(EVENT)
+    row |= {"eid": eid, "kind": kind, "ts": ts, "ts_field": "UtcTime", "host": "ws1", "guid": "g1", "pid": 100, "image": r"C:\a\curl.exe",
+            "dialect": "sysmon", "event_id": kind, "line": eid + 1}
+    return tuple((row | more)[name] for name in EVENT)
+
+
+def conn(eid: int, ts: float, port: int, local: str = "10.0.0.5", remote: str = "192.0.2.1", rport: int = 22, **more: Any) -> tuple[Any, ...]:
+    return event(eid, ts, local_ip=local, local_p=port, remote_ip=remote, remote_p=rport, proto="tcp", initiated=True, **more)
+
+
+def run(sessions: list[tuple[Any, ...]], events: list[tuple[Any, ...]], hosts: str | None = None) -> tuple[list[dict[str, Any]], Any, Any]:
+    con = tables.connect()
+    tables.create(con)
+    tables.insert(con, "session", sessions, SESSION)
+    tables.insert(con, "event", events, EVENT)
+    notes = join.link(con, Policy(), (-300.0, 60.0), hosts)
+    found = con.execute("SELECT * FROM link ORDER BY eid, sid")
+    names = [column[0] for column in found.description]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()], notes, con
+
+
+def ties(links: list[dict[str, Any]], *kinds: str) -> set[tuple[int, int]]:
+    return {(link["eid"], link["sid"]) for link in links if link["match"] in kinds}
+
+
+@pytest.mark.parametrize("skew", [0.0, 2.7, -41.0, -120.0, 3600.0, -18000.0, 7200.0])
+def test_one_match_decides_a_plausible_clock(skew: float) -> None:
+    links, _, _ = run([session(0, T, 50000)], [conn(0, T + skew + 0.001, 50000), event(1, T + skew - 0.2, "process_start")])
+    assert ties(links, "five_tuple") == {(0, 0)}
+    assert ties(links, "process") == {(1, 0)}
+    assert all(abs(link["clock_offset"] - skew) < 0.05 for link in links)
+
+
+@pytest.mark.parametrize("skew", [40310.0, -483275.1, 8000.0])
+def test_one_match_at_an_odd_offset_is_chance(skew: float) -> None:
+    links, notes, _ = run([session(0, T, 50000)], [conn(0, T + skew, 50000)])
+    assert not links
+    assert "port_reuse" in {note.kind for note in notes}
+
+
+def test_three_matches_decide_any_clock() -> None:
+    sessions = [session(n, T + 17 * n, 50000 + n) for n in range(3)]
+    links, notes, _ = run(sessions, [conn(n, T + 17 * n - 483275.13, 50000 + n) for n in range(3)])
+    assert ties(links, "five_tuple") == {(0, 0), (1, 1), (2, 2)}
+    assert any("483275.130 s behind" in note.reason for note in notes)
+
+
+def test_a_port_used_again_is_refused() -> None:
+    """Far from the offset of the others, and on the same host: not the session's owner."""
+    sessions = [session(n, T + 17 * n, 50000 + n) for n in range(4)]
+    events = [conn(n, T + 17 * n, 50000 + n) for n in range(4)] + [conn(9, T - 93600, 50000, pid=7, guid="other")]
+    links, _, _ = run(sessions, events)
+    assert ties(links, "five_tuple") == {(n, n) for n in range(4)}
+
+
+def test_addresses_meet_in_any_spelling() -> None:
+    links, _, _ = run([session(0, T, 50000, orig="fe80::1:3", resp="::ffff:192.0.2.1")],
+                      [conn(0, T, 50000, local="FE80:0:0:0:0:0:1:3", remote="192.0.2.1")])
+    assert ties(links, "five_tuple") == {(0, 0)}
+
+
+def test_the_pid_alone_is_no_identity() -> None:
+    """Without a GUID a start is carried only within the lifetime of its pid."""
+    start = event(1, T - 50, "process_start", guid=None)
+    other = event(2, T - 20, "process_start", guid=None, image=r"C:\a\notepad.exe")
+    links, _, _ = run([session(0, T, 50000)], [conn(0, T, 50000, guid=None), start])
+    assert ties(links, "process") == {(1, 0)}
+    links, _, _ = run([session(0, T, 50000)], [conn(0, T, 50000, guid=None), start, other])
+    assert not ties(links, "process")
+
+
+def test_drift_is_followed() -> None:
+    """200 ppm over two days are 35 s: the offset of each link is the clock's at that time."""
+    times = [T + 400 * n for n in range(430)]
+    sessions = [session(n, t, 40000 + n) for n, t in enumerate(times)]
+    links, notes, _ = run(sessions, [conn(n, t + 100 + 200e-6 * (t - T), 40000 + n) for n, t in enumerate(times)])
+    assert len(ties(links, "five_tuple")) == 430
+    assert all(abs(link["clock_offset"] - 100 - 200e-6 * (times[link["sid"]] - T)) < 0.05 for link in links if link["match"] == "five_tuple")
+    assert any("drifts" in note.reason for note in notes)
+
+
+def test_twelve_hour_clock_is_named() -> None:
+    times = [T + 600 * n for n in range(20)]
+    sessions = [session(n, t, 40000 + n) for n, t in enumerate(times)]
+    events = [conn(n, t - 25200 - (43200 if n % 2 else 0), 40000 + n, ts_field="TimeCreated") for n, t in enumerate(times)]
+    links, notes, _ = run(sessions, events)
+    assert len(ties(links, "five_tuple")) == 20
+    assert any("12-hour clock" in note.reason for note in notes)
+
+
+def test_behind_a_translator_the_remote_end_and_time_are_left() -> None:
+    sessions = [session(0, T, 1025, orig="10.99.0.1"), session(1, T + 1, 1026, orig="10.99.0.1", resp="192.0.2.9")]
+    links, notes, _ = run(sessions, [conn(0, T + 2.7, 50000), event(1, T + 2.5, "process_start")])
+    assert ties(links, "remote_time") == {(0, 0), (1, 0)}
+    assert not ties(links, "five_tuple", "community_id", "process")
+    assert "translated" in {note.kind for note in notes}
+
+
+def test_an_alert_without_session_says_why() -> None:
+    events = [conn(0, T, 50000), event(1, T + 1, "alert", guid="g2", pid=5), event(2, T + 90000, "alert", guid="g3", pid=6),
+              conn(3, T + 2, 4443, local="127.0.0.1", remote="127.0.0.1", rport=443, kind="alert", guid="g4", pid=8)]
+    _, _, con = run([session(0, T, 50000)], events)
+    reasons = dict(join.unmatched_alerts(con))
+    assert set(reasons) == {1, 2, 3}
+    assert "not be logged yet" in reasons[2]
+    assert "loopback" in reasons[3]
+
+
+def test_unknown_owners_are_told() -> None:
+    sessions = [session(0, T, 50000), session(1, T + 1, 50001, history="DadA"), session(2, T + 2, 50002, orig="10.0.0.77")]
+    _, notes, con = run(sessions, [conn(0, T, 50000)])
+    reasons = dict(join.owner_unknown(con))
+    assert "before the capture" in reasons[1]
+    assert "no telemetry from this host" in reasons[2]
+    assert {"blind_spot", "owner_unknown"} <= {note.kind for note in notes}
+
+
+def test_linking_twice_is_the_same() -> None:
+    sessions, events = [session(0, T, 50000)], [conn(0, T, 50000), event(1, T - 1, "process_start")]
+    first, _, con = run(sessions, events)
+    join.link(con, Policy())
+    assert con.execute("SELECT count(*) FROM link").fetchone() == (len(first),)
