@@ -1,4 +1,7 @@
-"""The steps in their order: the table of contents. No step knows another; this module (and spark.py) names them all."""
+"""The steps in their order: the table of contents. No step knows another; this module (and spark.py) names them all.
+
+A step is imported when it is reached, so that a command pays only for the steps that it takes.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netexfil import channels, detect, endpoint, join, outbound, read, tables
+from netexfil import outbound, read, tables
 from netexfil.errors import Note
 from netexfil.finding import Finding
 from netexfil.policy import Policy
@@ -70,11 +73,15 @@ def load(con: duckdb.DuckDBPyConnection, job: Job, progress: Progress | None = N
 
 def events(con: duckdb.DuckDBPyConnection, job: Job, progress: Progress | None = None) -> list[Note]:
     """Telemetry to events. Fills `event`."""
+    from netexfil import endpoint
+
     return endpoint.events(con, _files(job.join), progress)
 
 
 def alerts(con: duckdb.DuckDBPyConnection, job: Job) -> list[Note]:
     """Events to endpoint alerts. Fills `alert`."""
+    from netexfil import endpoint
+
     return endpoint.alerts(con, job.policy, job.sigma)
 
 
@@ -94,11 +101,15 @@ def _files(paths: Sequence[str]) -> list[str]:
 
 def link(con: duckdb.DuckDBPyConnection, job: Job) -> list[Note]:
     """STEP 4: sessions + events to links. Fills `link`."""
+    from netexfil import join
+
     return join.link(con, job.policy, job.window, job.hosts)
 
 
 def score(con: duckdb.DuckDBPyConnection, job: Job) -> tuple[Sequence[Finding], list[Note]]:
     """STEP 3 and 5: sessions to channels to findings, with whatever links there are."""
+    from netexfil import channels, detect
+
     channels.build(con, job.policy)
     if job.budget is None:
         return detect.score(con, job.policy), []
