@@ -6,7 +6,6 @@ import importlib
 import sys
 
 import click
-from click_default_group import DefaultGroup
 
 from netexfil import __version__
 from netexfil.errors import NetexfilError
@@ -23,25 +22,29 @@ COMMANDS = {
 }
 
 
-class Lazy(DefaultGroup):  # type: ignore[misc]
-    """A group that imports a command only when it is asked for; a first word that is no command is a source to analyze."""
+class Lazy(click.Group):
+    """A group that imports a command only when it is asked for; words that begin with no command are sources to analyze."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in COMMANDS and args[0] not in ("--help", "--version"):
+            args = ["analyze", *args]
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in COMMANDS:
-            command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
-            return command
-        found: click.Command | None = super().get_command(ctx, cmd_name)
-        return found
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
-@click.group(cls=Lazy, default="analyze", default_if_no_args=False, invoke_without_command=False)
+@click.group(cls=Lazy)
 @click.version_option(__version__, prog_name="netexfil")
 def group() -> None:
     """What left, how much, over what, and which program sent it.
