@@ -28,10 +28,10 @@ CODES = (
 
 
 def net_pcr(c: Candidates, policy: Policy) -> np.ndarray:
-    """PCR of the bytes beyond handshakes; of the pushing sessions alone where they carry half of the bytes or pass the line."""
+    """PCR of the bytes beyond handshakes; of the pushing sessions alone where they pass the line by themselves."""
     out, back = policy.threshold("handshake_out"), policy.threshold("handshake_in")
     low, push = c.num("bytes_low"), c.num("push_low")
-    alone = (push >= policy.threshold("outbound_volume")) | (push >= 0.5 * low)
+    alone = push >= policy.threshold("outbound_volume")
     sent = np.where(alone, push, low)
     received = np.where(alone, c.num("push_in"), c.num("bytes_in"))
     sessions = np.where(alone, c.num("push_sessions"), c.num("sessions"))

@@ -84,7 +84,7 @@ def _describe(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("""
         CREATE OR REPLACE TEMP TABLE alike AS
         SELECT c.cid, count(*) AS like_days FROM cand c JOIN ledger l ON l.inside_h = c.inside_h AND l.entity = c.entity
-            AND l.day BETWEEN c.day - 30 AND c.day - 1 AND l.d1 >= 0.3 * c.d1 GROUP BY c.cid""")
+            AND l.day BETWEEN c.day - 30 AND c.day - 1 AND l.d1 >= 0.1 * c.d1 GROUP BY c.cid""")
     con.execute("""
         CREATE OR REPLACE TEMP TABLE served AS
         SELECT c.cid, count(DISTINCT o.remote_h) AS clients FROM cand c JOIN channel o ON c.direction = 'pull' AND o.direction = 'pull'

@@ -16,7 +16,7 @@ CODES = (
     Code("common", "prevalence", "hosts", "{value} of {hosts} active inside hosts send to {entity}; from {threshold} on it is common",
          "Do many hosts send to the entity?", "the company's cloud storage"),
     Code("shared", "prevalence", "hosts", "{value} of {hosts} active inside hosts use {entity}", "Do some other hosts use the entity?", "a team's supplier"),
-    Code("established", "history", "days", "this host sent a like amount to {entity} on {value} earlier days", "Is it this host's habit?",
+    Code("established", "history", "days", "this host sent amounts of this order to {entity} on {value} earlier days", "Is it this host's habit?",
          "the nightly delivery to a partner"),
 )
 
@@ -30,7 +30,8 @@ def ask(c: Candidates, policy: Policy) -> list[Reason]:
     business = enough & (senders >= many) & (senders >= share * fleet)
     common = enough & (senders >= many)
     shared = enough & ~common & ((senders >= 3) | (users >= many))
-    habit = out & (c.num("like_days") >= policy.threshold("established_days")) & (c.num("d1") <= 3 * np.nan_to_num(c.num("max_before")))
+    # of one order: earlier days with a tenth or more of today, and today not above five times the largest of them
+    habit = out & (c.num("like_days") >= policy.threshold("established_days")) & (c.num("d1") <= 5 * np.nan_to_num(c.num("max_before")))
     drip = (c.num("d1") < policy.threshold("outbound_volume")) & (c.num("d7") >= policy.threshold("ledger_steady"))
     return [
         held("common", common, senders.astype(int), int(many), np.where(business, -35, -22), "all channels of the network"),

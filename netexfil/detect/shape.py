@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from netexfil import features
 from netexfil.detect.question import Candidates, Code, Reason, held
 from netexfil.policy import Policy
 
@@ -23,7 +24,7 @@ CODES = (
 
 
 def ask(c: Candidates, policy: Policy) -> list[Reason]:
-    low, back = c.num("bytes_low"), np.nan_to_num(c.num("bytes_in"))
+    low, back = c.num("bytes_low"), features.net(np.nan_to_num(c.num("bytes_in")), c.num("sessions"), policy.threshold("handshake_in"))
     line = policy.threshold("outbound_volume")
     udp = c.columns["proto"] == "udp"
     call = udp & (back >= 0.2 * line) & (back >= low / 16)
