@@ -29,3 +29,22 @@ def capture(paths: Sequence[str], *, max_sessions: int | None = None, hello_byte
         OSError: not one of the files could be opened.
         CaptureError: not one of them is a capture.
     """
+
+def carve(
+    paths: Sequence[str], sessions: Sequence[tuple[int, tuple[str, int], tuple[str, int], tuple[float, float], str]], comment: str, out: str
+) -> dict[str, Any]:
+    """Cut the frames of sessions out of captures into the new pcapng file `out`; nothing found, nothing written.
+
+    Args:
+        paths: captures, as for `capture`.
+        sessions: protocol number, both ends, first and last time (seconds since 1970), comment at the first frame.
+        comment: of the whole file.
+
+    Returns:
+        `frames` and `bytes` written, `found` (frames by session), `notes`.
+
+    Raises:
+        OSError: not one of the captures could be opened, or `out` cannot be written.
+        CaptureError: not one of them is a capture.
+        ValueError: an address that is none.
+    """

@@ -16,6 +16,7 @@ COMMANDS = {
     "sessions": ("netexfil.commands.sessions", "Sessions, with direction, PCR, volume and rate."),
     "events": ("netexfil.commands.events", "Endpoint telemetry as normalised events, or what a rule selects."),
     "links": ("netexfil.commands.links", "Which process owned each session."),
+    "carve": ("netexfil.commands.carve", "Only the packets of a finding or a session."),
     "report": ("netexfil.commands.report", "Saved findings as a page, or in any other format."),
     "state": ("netexfil.commands.state", "What a state holds; forget, vacuum, export."),
     "diff": ("netexfil.commands.diff", "What is new or grown, since a time or between two states."),

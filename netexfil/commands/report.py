@@ -34,14 +34,14 @@ def command(findings: Path, form: str, output: Path | None, title: str, min_seve
 
     if output is None and form in ("html", "parquet") and sys.stdout.isatty():
         raise click.UsageError(f"{form} is not for a terminal: give -o FILE")
-    found, notes = _load(findings)
+    found, notes = load(findings)
     shown = [finding for finding in found if at_least(finding.severity, min_severity)]
     report.write(shown, notes, form, output, report.Options(verbose=verbose, plain=plain, title=title))
     common.say(notes)
     return common.exit_code(notes)
 
 
-def _load(path: Path) -> tuple[list[Finding], list[Note]]:
+def load(path: Path) -> tuple[list[Finding], list[Note]]:
     """A state file is told by DuckDB's mark at byte 8, anything else is JSON lines."""
     from netexfil.report import saved
 

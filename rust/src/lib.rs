@@ -6,6 +6,7 @@
 pub mod batch;
 pub mod bytes;
 pub mod capture;
+pub mod carve;
 pub mod community_id;
 pub mod decode;
 pub mod error;

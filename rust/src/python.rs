@@ -10,6 +10,7 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict};
 
+use crate::carve::Wanted;
 use crate::error::{Error, Note};
 use crate::flow::Limits;
 
@@ -147,11 +148,30 @@ fn capture(py: Python<'_>, paths: Vec<String>, max_sessions: Option<usize>, hell
     Ok(Stream::new(Box::new(reader)))
 }
 
+/// A session to cut out: protocol number, both ends, first and last second, comment.
+type Session = (u8, (String, u16), (String, u16), (f64, f64), String);
+
+/// Cut the frames of sessions out of captures into a new pcapng file. Returns frames and bytes written, frames by session, notes.
+#[pyfunction]
+fn carve<'py>(py: Python<'py>, paths: Vec<String>, sessions: Vec<Session>, comment: String, out: String) -> PyResult<Bound<'py, PyDict>> {
+    let wanted: Option<Vec<_>> = sessions.into_iter().map(|(proto, one, other, times, text)| Wanted::new(proto, (&one.0, one.1), (&other.0, other.1), times, text)).collect();
+    let wanted = wanted.ok_or_else(|| PyValueError::new_err("an address that is none"))?;
+    let carved = py.detach(|| crate::carve::carve(&paths, wanted, &comment, &out))?;
+    let row = PyDict::new(py);
+    row.set_item("frames", carved.frames)?;
+    row.set_item("bytes", carved.bytes)?;
+    row.set_item("found", carved.found)?;
+    let notes = carved.notes.iter().map(|note| describe(py, note)).collect::<PyResult<Vec<_>>>()?;
+    row.set_item("notes", notes)?;
+    Ok(row)
+}
+
 #[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Stream>()?;
     module.add("CaptureError", module.py().get_type::<CaptureError>())?;
     module.add_function(wrap_pyfunction!(capture, module)?)?;
+    module.add_function(wrap_pyfunction!(carve, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     Ok(())
 }

@@ -127,6 +127,7 @@ impl Decoder {
             }
             return;
         }
+        sink.fragment(&ip.source, &ip.target, id, ip.proto);
         let key = (ip.source, ip.target, id, ip.proto);
         let Some(body) = self.fragments.add(key, offset, more, after(data, ip.header), self.time) else { return };
         let whole = Ip { total: ip.header + body.len(), fragment: None, ..*ip };

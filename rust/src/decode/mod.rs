@@ -59,6 +59,8 @@ pub trait Sink {
     fn packet(&mut self, packet: &Packet<'_>);
     /// Something that cannot be decoded, by kind and reason.
     fn lost(&mut self, kind: &'static str, reason: &str);
+    /// The frame holds a fragment of this IP packet; `packet` follows with the frame that makes it whole.
+    fn fragment(&mut self, _source: &Address, _target: &Address, _id: u32, _proto: u8) {}
 }
 
 /// What is carried along while going down the layers.
