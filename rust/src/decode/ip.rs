@@ -3,7 +3,7 @@
 use super::link::Layer;
 use super::tunnel::Tunnel;
 use super::{Address, Context, Decoder, Packet, Sink, Tcp};
-use crate::bytes::{after, array, first, u8_at, u16_at, u32_at};
+use crate::bytes::{self, after, array, first, u8_at, u16_at, u32_at};
 
 pub const ICMP: u8 = 1;
 pub const TCP: u8 = 6;
@@ -21,6 +21,8 @@ pub(super) struct Ip {
     /// Header length, extension headers included.
     pub header: usize,
     pub id: Option<u16>,
+    /// Bytes of fragment headers (IPv6), which the whole packet does not have.
+    pub extra: usize,
     /// Identification, offset in bytes and "more follow", where it is a fragment.
     pub fragment: Option<(u32, usize, bool)>,
 }
@@ -52,7 +54,7 @@ fn v4(data: &[u8], length: usize) -> Option<Ip> {
     let fragment = (part & 0x3fff != 0).then(|| (u32::from(id), usize::from(part & 0x1fff) * 8, part & 0x2000 != 0));
     let source = mapped([head[12], head[13], head[14], head[15]]);
     let target = mapped([head[16], head[17], head[18], head[19]]);
-    Some(Ip { source, target, proto: head[9], total, header, id: Some(id), fragment })
+    Some(Ip { source, target, proto: head[9], total, header, id: Some(id), extra: 0, fragment })
 }
 
 fn v6(data: &[u8], length: usize) -> Option<Ip> {
@@ -64,7 +66,7 @@ fn v6(data: &[u8], length: usize) -> Option<Ip> {
     if length < total {
         return None;
     }
-    let mut ip = Ip { source: array(data, 8)?, target: array(data, 24)?, proto: head[6], total, header: 40, id: None, fragment: None };
+    let mut ip = Ip { source: array(data, 8)?, target: array(data, 24)?, proto: head[6], total, header: 40, id: None, extra: 0, fragment: None };
     extensions(data, &mut ip)?;
     (ip.header <= total && ip.header <= data.len()).then_some(ip)
 }
@@ -80,6 +82,7 @@ fn extensions(data: &[u8], ip: &mut Ip) -> Option<()> {
             _ => return Some(()),
         };
         if ip.proto == 44 {
+            ip.extra = 8;
             let part = u16_at(data, at + 2)?;
             if part & 0xfff9 != 0 {
                 ip.fragment = Some((u32_at(data, at + 4)?, usize::from(part & 0xfff8), part & 1 != 0));
@@ -88,6 +91,9 @@ fn extensions(data: &[u8], ip: &mut Ip) -> Option<()> {
         if ip.proto == 43 && u8_at(data, at + 2)? == 0 && u8_at(data, at + 3)? > 0 && size >= 24 {
             ip.target = array(data, at + size - 16)?;
         }
+        if ip.proto == 60 {
+            home(bytes::first(after(data, at), size), ip);
+        }
         ip.proto = u8_at(data, at)?;
         ip.header += size;
         if ip.fragment.is_some_and(|(_, offset, _)| offset > 0) {
@@ -95,6 +101,18 @@ fn extensions(data: &[u8], ip: &mut Ip) -> Option<()> {
         }
     }
     Some(())
+}
+
+/// Mobile IPv6: the address at home is the source.
+fn home(options: &[u8], ip: &mut Ip) {
+    let mut at = 2;
+    while let Some(kind) = u8_at(options, at) {
+        let size = if kind == 0 { 1 } else { 2 + usize::from(u8_at(options, at + 1).unwrap_or(0)) };
+        if kind == 201 && size == 18 {
+            ip.source = array(options, at + 2).unwrap_or(ip.source);
+        }
+        at += size;
+    }
 }
 
 impl Decoder {
@@ -185,7 +203,7 @@ fn blank(ip: &Ip, context: Context) -> Packet<'static> {
         source_port: 0,
         target_port: 0,
         one_way: false,
-        ip_bytes: u32::try_from(ip.total).unwrap_or(u32::MAX),
+        ip_bytes: u32::try_from(ip.total - ip.extra).unwrap_or(u32::MAX),
         id: ip.id,
         tcp: Tcp::default(),
         length: 0,

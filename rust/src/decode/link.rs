@@ -37,6 +37,8 @@ pub enum Layer {
     FibreChannelIp,
     Enc,
     Tzsp,
+    /// GRE over UDP (RFC 8086).
+    Gre,
 }
 
 /// `LINKTYPE_…` numbers (tcpdump.org/linktypes.html) and what they are read as.
@@ -105,6 +107,7 @@ fn ethertype(kind: u16, data: &[u8]) -> Next {
         0x880b => Some((Layer::Ppp, 0)),
         0x8847 | 0x8848 => Some((Layer::Mpls, 0)),
         0x6558 => Some((Layer::Ethernet, 0)),
+        0x88e7 => Some((Layer::Ethernet, 4)), // provider backbone bridge
         _ => None,
     }
 }
@@ -327,6 +330,7 @@ fn next(layer: Layer, data: &[u8]) -> Next {
         Layer::FibreChannelIp => Some((Layer::Llc, 16)),
         Layer::Enc => Some((Layer::Ip, 12)),
         Layer::Tzsp => tzsp(data),
+        Layer::Gre => super::tunnel::gre(data).map(|(_, layer, skip)| (layer, skip)),
     }
 }
 

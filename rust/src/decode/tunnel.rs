@@ -117,8 +117,9 @@ impl Decoder {
         let data = packet.payload;
         let (from, to) = (packet.source_port, packet.target_port);
         match (from, to) {
-            (_, 4789 | 8472) => vxlan(data),
-            (_, 6081) => geneve(data),
+            (_, 4789 | 8472) | (4789, _) => vxlan(data),
+            (_, 6081) | (6081, _) => geneve(data),
+            (_, 4754) => Some(Inner { kind: Tunnel::GRE, layer: Layer::Gre, skip: 0, network: None }),
             (3544, _) | (_, 3544) => teredo(data, packet.length as usize),
             (2152, _) | (_, 2152) => gtp(data),
             (5072, _) | (_, 5072) => ayiya(data),
@@ -139,7 +140,7 @@ impl Decoder {
     }
 }
 
-fn gre(data: &[u8]) -> Option<(Option<Tunnel>, Layer, usize)> {
+pub(super) fn gre(data: &[u8]) -> Option<(Option<Tunnel>, Layer, usize)> {
     let (flags, proto) = (u16_at(data, 0)?, u16_at(data, 2)?);
     let mut skip = 4;
     if flags & 0xc000 != 0 {

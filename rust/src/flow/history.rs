@@ -24,6 +24,16 @@ impl History {
         }
     }
 
+    /// Change the sides of all letters and say so in front.
+    pub fn turn(&mut self) {
+        let text = self.text();
+        *self = Self::default();
+        self.push(b'^');
+        for letter in text.bytes() {
+            self.push(if letter.is_ascii_uppercase() { letter.to_ascii_lowercase() } else { letter.to_ascii_uppercase() });
+        }
+    }
+
     #[must_use]
     pub fn text(&self) -> String {
         let inside = self.inside.get(..usize::from(self.length)).unwrap_or_default();

@@ -32,6 +32,14 @@ const CLOSE: i64 = 5 * SECOND;
 const RESET: i64 = SECOND / 10;
 const LOOK_AGAIN: i64 = 6 * SECOND;
 const TCP_IDLE: i64 = 300 * SECOND;
+/// SSH, FTP and other logins (scripts/base/protocols/conn/inactivity.zeek).
+const LOGIN_IDLE: i64 = 3600 * SECOND;
+const LOGIN_PORTS: &[u16] = &[21, 22, 23, 513];
+const LOGIN_SERVICES: &[&str] = &["ssh", "ftp"];
+/// Zeek's DNS analyzer ends its sessions itself: every 10 s it looks whether there were 9 of silence.
+const DNS_PORTS: &[u16] = &[53, 137, 5353, 5355];
+const DNS_LOOK: i64 = 10 * SECOND;
+const DNS_IDLE: i64 = 9 * SECOND;
 /// First bytes of all open sessions together; beyond it new ones go without.
 const HELLO_TOTAL: usize = 256 * 1024 * 1024;
 /// Announced data channels remembered.
@@ -197,8 +205,10 @@ impl Flows {
         if turned {
             conn.history.push(b'^');
         }
-        if packet.proto == crate::decode::TCP {
-            conn.expire = self.now.saturating_add(ATTEMPT);
+        match packet.proto {
+            crate::decode::TCP => conn.expire = self.now.saturating_add(ATTEMPT),
+            crate::decode::UDP if DNS_PORTS.contains(&conn.ports().1) => conn.expire = self.now.saturating_add(DNS_LOOK),
+            _ => {}
         }
         if !self.expected.is_empty() {
             self.announced(&mut conn);
@@ -262,6 +272,9 @@ impl Flows {
         let proto = if conn.key.proto == crate::decode::TCP { Proto::Tcp } else { Proto::Udp };
         let Some(stream) = &mut conn.stream else { return };
         stream.look(proto, ports, done);
+        if stream.outcome.services.iter().any(|service| LOGIN_SERVICES.contains(service)) {
+            conn.idle = LOGIN_IDLE;
+        }
         if stream.outcome.expect.is_empty() || done {
             return;
         }
@@ -324,6 +337,9 @@ impl Flows {
         if effect.past_handshake {
             conn.idle = TCP_IDLE;
         }
+        if effect.established && LOGIN_PORTS.contains(&conn.ports().1) {
+            conn.idle = LOGIN_IDLE;
+        }
         if effect.half {
             conn.expire_half = conn.last.saturating_add(LOOK_AGAIN);
         }
@@ -339,6 +355,10 @@ impl Flows {
         let count = conn.count(orig);
         count.pkts += 1;
         count.ip_bytes += u64::from(packet.ip_bytes);
+        if effect.turned {
+            conn.flip();
+            orig = !orig;
+        }
         if let Some(at) = at {
             if self.keep(place, orig, packet, Some(at)) {
                 self.look(place, false);
@@ -378,6 +398,15 @@ impl Flows {
 /// Would Zeek take the session away now? Timers that are due and did nothing are set anew.
 fn over(conn: &mut Conn, now: i64) -> bool {
     use tcp::State;
+    if conn.key.proto == crate::decode::UDP {
+        if conn.expire <= now {
+            if now.saturating_sub(conn.last) >= DNS_IDLE {
+                return true;
+            }
+            conn.expire = now.saturating_add(DNS_LOOK);
+        }
+        return conn.last.saturating_add(conn.idle) <= now;
+    }
     let [orig, resp] = &conn.tcp.ends;
     if conn.attempt <= now {
         conn.attempt = NEVER;

@@ -100,8 +100,9 @@ impl End {
         self.above.as_ref().and_then(|above| above.last()).map(|piece| piece.1)
     }
 
+    /// Does it hold data that was not acknowledged?
     fn waiting(&self) -> bool {
-        self.top().is_some_and(|top| self.delivered < top)
+        self.delivered > self.trimmed || self.above.is_some()
     }
 
     fn clean(&self) -> bool {
@@ -118,6 +119,8 @@ fn delta(a: u32, b: u32) -> i32 {
 pub struct Effect {
     /// Originator and responder changed places.
     pub flipped: bool,
+    /// The same, the counts of this segment included.
+    pub turned: bool,
     /// The handshake is over: the longer idle time holds from now.
     pub past_handshake: bool,
     /// A SYN opened it: drop it when nobody answers.
@@ -128,6 +131,8 @@ pub struct Effect {
     pub half: bool,
     /// RST after FIN.
     pub reset_soon: bool,
+    /// The handshake was seen.
+    pub established: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -138,6 +143,7 @@ pub struct Conversation {
     letters: u32,
     first_seen: u8,
     partial: bool,
+    turned: bool,
     deferred: bool,
     pub inactive: bool,
     effect: Effect,
@@ -197,7 +203,7 @@ impl Conversation {
             }
             end = resp;
         }
-        if orig.did_close && resp.did_close {
+        if orig.did_close || resp.did_close {
             return true;
         }
         if tcp.seq == end.start {
@@ -254,7 +260,27 @@ impl Conversation {
         if close {
             self.closed(orig);
         }
+        if !orig && self.answered(&seg) {
+            self.turn_back(history);
+        }
         self.effect
+    }
+
+    /// It began with a SYN-ACK, and now the other side speaks: that one had sent the SYN.
+    fn answered(&self, seg: &Segment) -> bool {
+        let [first, _] = &self.ends;
+        !self.turned && first.state == State::SynAckSent && !seg.has(SYN) && !seg.has(RST)
+    }
+
+    /// Turn the sides as though the history had been written that way from the start.
+    fn turn_back(&mut self, history: &mut History) {
+        self.turned = true;
+        let [orig, resp] = &mut self.ends;
+        std::mem::swap(orig, resp);
+        self.letters = self.letters.rotate_left(16);
+        self.first_seen = ((self.first_seen & 1) << 1) | (self.first_seen >> 1);
+        self.effect.turned = true;
+        history.turn();
     }
 
     fn note_partial(&mut self, seg: &Segment) {
@@ -407,6 +433,7 @@ impl Conversation {
                     self.set_state(!orig, State::Established);
                 }
                 self.set_state(orig, State::Established);
+                self.effect.established |= self.pair(orig).1.state != State::Partial;
             }
         }
         if seg.has(FIN) {
