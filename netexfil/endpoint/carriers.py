@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -152,6 +153,8 @@ def _cut(stream: Any) -> Iterator[Piece]:
         yield from documents(stream)
     elif (dialect := _csv_dialect(first)) is not None:
         yield from _rows(stream, dialect)
+    elif b"\nLogName=" in first[:400].replace(b"\r", b""):
+        yield from _classic(stream)
     else:
         yield from _lines(stream)
 
@@ -276,18 +279,20 @@ def _recover(buffer: str, at: int) -> int:
     return min(places) + 1 if places else len(buffer)
 
 
-_KNOWN_HEADS = (b"EventID", b"EventCode", b"Timestamp", b"TimeGenerated", b"event_simpleName", b"DeviceName", b"Computer", b"@timestamp",
-                b"aid", b"timestamp", b"InitiatingProcessName", b"_time", b"ts", b"kind")
+_KNOWN_HEADS = frozenset((
+    "eventid", "eventcode", "timestamp", "timegenerated", "event_simplename", "devicename", "computer", "@timestamp", "aid", "_time",
+    "initiatingprocessname", "initiatingprocessfilename", "ts", "kind", "image", "commandline", "host", "deviceid", "ruletitle", "detections",
+))
 
 
 def _csv_dialect(first: bytes) -> str | None:
     """The delimiter, where the first line is a header of known columns."""
-    header = first.split(b"\n", 1)[0]
-    if header[:1] in (b"{", b"<", b"["):
+    header = first.split(b"\n", 1)[0].decode("utf-8", "replace")
+    if header[:1] in "{<[":
         return None
     for delimiter in (",", ";", "\t", "|"):
-        names = [name.strip(b' "\r').split(b" [")[0] for name in header.split(delimiter.encode())]
-        if len(names) >= 3 and sum(name in _KNOWN_HEADS or name.lower() in (b"timestamp", b"host", b"image", b"commandline") for name in names) >= 1:
+        names = [name.strip(' "\r').split(" [")[0].lstrip("#").lower() for name in header.split(delimiter)]
+        if len(names) >= 3 and any(name in _KNOWN_HEADS for name in names) and "=" not in header:
             return delimiter
     return None
 
@@ -297,7 +302,6 @@ def _rows(stream: Any, delimiter: str) -> Iterator[Piece]:
     reader = csv.reader(io.TextIOWrapper(stream, "utf-8", "replace", newline=""), delimiter=delimiter)
     header = [name.strip().split(" [")[0] for name in next(reader)]
     before = reader.line_num
-    yield Piece(1, record={"@header": header}, lines=before)
     while True:
         try:
             row = next(reader)
@@ -314,6 +318,34 @@ def _rows(stream: Any, delimiter: str) -> Iterator[Piece]:
             yield Piece(start, refused=f"CSV row with {len(row)} values for {len(header)} columns", lines=before - start + 1)
             continue
         yield Piece(start, record=dict(zip(header, row, strict=False)), lines=before - start + 1)
+
+
+_STAMP = re.compile(rb"\d\d?/\d\d?/\d{4} \d\d?:\d\d:\d\d(\.\d+)?( [AP]M)?\r?\n?$")
+
+
+def _classic(stream: Any) -> Iterator[Piece]:
+    """Splunk's classic text of Windows events: a date line, key=value lines, then `Message=` to the end of the event."""
+    block: list[bytes] = []
+    start = number = 0
+    while line := stream.readline(MAX_RECORD):
+        number += 1
+        if _STAMP.match(line) and (not block or any(part.startswith(b"Message=") for part in block)):
+            if block:
+                yield _classic_record(start, block)
+            block, start = [], number
+        start = start or number
+        if sum(map(len, block[-1:])) < MAX_RECORD and len(block) < 100_000:
+            block.append(line)
+    if block:
+        yield _classic_record(start, block)
+
+
+def _classic_record(start: int, block: Sequence[bytes]) -> Piece:
+    whole = b"".join(block).decode("utf-8", "replace").replace("\r\n", "\n")
+    head, _, message = whole.partition("\nMessage=")
+    record: dict[str, Any] = dict(line.split("=", 1) for line in head.split("\n") if "=" in line)
+    record |= {"@time": head.split("\n", 1)[0].strip(), "Message": message} if message else {}
+    return Piece(start, record=record, lines=len(block)) if "EventCode" in record else Piece(start, refused="no event", lines=len(block))
 
 
 def _evtx(stream: Any) -> Iterator[Piece]:

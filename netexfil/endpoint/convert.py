@@ -351,10 +351,36 @@ def scalar(value: Any) -> str | None:
     return text(value) if number is None else str(number)
 
 
+def positive(value: Any) -> int | None:
+    """A whole number above zero; 0 is "not known"."""
+    number = whole(value)
+    return number if number else None
+
+
+_ARROW = re.compile(r"^\[?([0-9A-Fa-f:.]+?)\]?:(\d+)->\[?([0-9A-Fa-f:.]+?)\]?:(\d+)$")
+
+
+def arrow(group: int, convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """One part of `client:port->server:port`."""
+
+    def picked(value: Any) -> Any:
+        match = _ARROW.match(text(value) or "")
+        return convert(match[group]) if match else None
+
+    return picked
+
+
+def unslashed(value: Any) -> str | None:
+    """Text whose backslashes an exporter doubled."""
+    found = text(value)
+    return found.replace("\\\\", "\\") if found else None
+
+
 CONVERT: Mapping[str, Callable[[Any], Any]] = {
     "text": text, "joined": joined, "spaced": spaced, "whole": whole, "pid": pid, "port": port, "flag": flag, "ip": ip, "ips": ips,
     "local_ip": local_ip, "guid": guid, "host": host, "proto": proto, "time": time, "hashes": hashes, "answers": answers,
-    "name": name_of, "level": level, "technique": technique, "id": scalar,
+    "name": name_of, "level": level, "technique": technique, "id": scalar, "positive": positive, "number": whole, "unslashed": unslashed,
+    "arrow_ip_1": arrow(1, ip), "arrow_port_1": arrow(2, port), "arrow_ip_2": arrow(3, ip), "arrow_port_2": arrow(4, port),
     "five": _bands(2, 3, 4, 5), "hundred": _bands(20, 40, 60, 80), "wazuh": _bands(4, 7, 10, 13), "ocsf": _bands(2, 3, 4, 5),
     "sha256": digest("sha256"), "sha1": digest("sha1"), "md5": digest("md5"),
 }

@@ -35,7 +35,7 @@ DEFAULT: Mapping[str, str] = {
 
 # Helper fields: what they become is said in _FINISH.
 HELPERS = ("src_ip", "src_p", "dst_ip", "dst_p", "src_host", "dst_host", "src_bytes", "dst_bytes", "user_domain", "folder",
-           "hash_sha256", "hash_sha1", "hash_md5")
+           "hash_sha256", "hash_sha1", "hash_md5", "born", "parent_born")
 
 # Columns that an extractor may give beside those of tables.EVENT: the parts of a script that was logged in pieces.
 SIDE = ("script", "part", "parts")
@@ -55,6 +55,7 @@ class Shape:
     match: Mapping[str, str]
     data: str
     camel: bool
+    unslash: bool
     key: Sequence[str]
     families: Mapping[str, str]
     fields: Mapping[str, str]
@@ -73,6 +74,7 @@ class Program:
     extract: Callable[[Record, Record, int, int], tuple[Any, ...]]
     source: str
     specs: Mapping[str, str]
+    spread: str | None = None
     rows: list[tuple[Any, ...]] = field(default_factory=list)
 
 
@@ -88,11 +90,12 @@ def shapes() -> tuple[Shape, ...]:
 def _shape(name: str, document: Mapping[str, Any], documents: Mapping[str, Any]) -> Shape:
     content = documents.get(document.get("content", ""), {})
     know = document["know"]
-    events = {key: _inherit(key, content.get("event", {}) | document.get("event", {})) for key in content.get("event", {}) | document.get("event", {})}
+    written = {**document.get("event", {}), **{key: specs for key, specs in content.get("event", {}).items() if key not in document.get("event", {})}}
+    events = {key: _inherit(key, written) for key in written}
     return Shape(
         name=name, about=document["about"], tested=document.get("tested", False), order=document.get("order", 50),
         has=know.get("has", ()), any=know.get("any", ()), absent=know.get("absent", ()), match=know.get("match", {}),
-        data=document.get("data", ""), camel=document.get("camel", False), key=document.get("key", ()), families=content.get("family", {}),
+        data=document.get("data", ""), camel=document.get("camel", False), key=document.get("key", ()), families=content.get("family", {}) | document.get("family", {}), unslash=document.get("unslash", False),
         fields=content.get("fields", {}) | document.get("fields", {}), events=events, maps=content.get("map", {}) | document.get("map", {}),
     )
 
@@ -191,14 +194,14 @@ class _Writer:
             table = {key.lower(): value for key, value in self.shape.maps[name[4:]].items()}
             self.scope[safe] = lambda value: table.get((text(value) or "").lower(), table.get("*"))
         else:
-            self.scope[safe] = CONVERT[name]
+            self.scope[safe] = CONVERT["unslashed" if self.shape.unslash and name in ("text", "spaced") else name]
         return safe
 
     def field(self, name: str, spec: str) -> None:
         indent = "    "
         for n, alternative in enumerate(part.strip() for part in spec.split("|")):
             if alternative.startswith("="):
-                value = repr(alternative[1:])
+                value = repr(CONVERT[DEFAULT.get(name, "text")](alternative[1:]))
             else:
                 head, colon, path = alternative.partition(":")
                 named = head in CONVERT or head.startswith("map.")
@@ -233,6 +236,10 @@ _FINISH: Sequence[tuple[tuple[str, ...], tuple[str, ...], str]] = (
         v_image = v_folder if v_folder.lower().endswith(v_image.lower()) else v_folder.rstrip("\\\\/") + ("/" if "/" in v_folder else "\\\\") + v_image"""),
     (("hash_sha256",), ("hashes",), """
     v_hashes = ",".join(h for h in (v_hash_md5, v_hash_sha1, v_hash_sha256) if h) or None"""),
+    (("born", "pid"), ("guid",), """
+    v_guid = f"{v_pid}@{v_born}" if v_pid and v_born is not None else None"""),
+    (("parent_born", "parent_pid"), ("parent_guid",), """
+    v_parent_guid = f"{v_parent_pid}@{v_parent_born}" if v_parent_pid and v_parent_born is not None else None"""),
     (("host_raw",), ("host",), "    v_host = c_host(v_host_raw)"),
 )
 _NEEDS: Mapping[str, tuple[str, ...]] = {
@@ -264,4 +271,5 @@ def compile_program(shape: Shape, specs: Mapping[str, str], event_id: str | None
     returned = ", ".join(["line", "eid", *(f"v_{name}" for name in columns)])
     source = "def extract(r, d, line, eid):\n" + "\n".join(writer.lines) + f"\n    return ({returned})\n"
     exec(compile(source, f"<dialect {shape.name}>", "exec"), writer.scope)  # the source is made from the package's own TOML
-    return Program(shape.name, constants.get("kind", "other"), names, constants, writer.scope["extract"], source, specs)
+    spread = constants.pop("spread", None)
+    return Program(shape.name, constants.get("kind", "other"), names, constants, writer.scope["extract"], source, specs, spread)

@@ -37,15 +37,22 @@ FROM (SELECT target, any_value("user") named FROM event WHERE event_id = 'userin
 WHERE event."user" = u.target;
 """
 
+_EVIDENCE = """
+UPDATE event SET rule_name = a.rule_name, severity = a.severity, technique = coalesce(event.technique, a.technique)
+FROM (SELECT rule_id, any_value(rule_name) rule_name, any_value(severity) severity, any_value(technique) technique FROM event
+      WHERE dialect = 'defender-alert' GROUP BY rule_id) a
+WHERE event.dialect = 'defender-evidence' AND event.rule_name IS NULL AND event.rule_id = a.rule_id;
+"""
+
 
 def complete(con: duckdb.DuckDBPyConnection, side: Sequence[tuple[Any, ...]]) -> None:
     """Run the joins that the data calls for."""
     needed = con.execute(
         """SELECT count(*) FILTER (kind IN ('net_conn', 'dns', 'file_create') AND image IS NULL AND guid IS NOT NULL AND host_id IS NOT NULL)
                 , count(*) FILTER (kind = 'host_info'), count(*) FILTER (event_id = 'userinfo'),
-                  count(*) FILTER (kind = 'process_start' AND dialect LIKE 'falcon%') FROM event"""
+                  count(*) FILTER (kind = 'process_start' AND dialect LIKE 'falcon%'), count(*) FILTER (dialect = 'defender-evidence') FROM event"""
     ).fetchone()
-    wanted = zip((_PROCESS, _HOST, _USER, _PROCESS), needed or (), strict=False)
+    wanted = zip((_PROCESS, _HOST, _USER, _PROCESS, _EVIDENCE), needed or (), strict=False)
     for statement in dict.fromkeys(sql for sql, count in wanted if count):
         con.execute(statement)
     _scripts(con, side)

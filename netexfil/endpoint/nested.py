@@ -36,6 +36,8 @@ def opened(value: str) -> dict[str, Any]:
     if start == "<":
         found = event_xml(value)
         return found.get("EventData", found) if found else EMPTY
+    if " ¦ " in value:  # Hayabusa's CSV: `Proto: tcp ¦ SrcIP: 10.0.0.1`
+        return {key.strip(): rest.strip() for key, _, rest in (part.partition(":") for part in value.split(" ¦ "))}
     return EMPTY
 
 
@@ -74,9 +76,11 @@ def event_xml(source: str) -> dict[str, Any] | None:
     """
     if "<!" not in source.replace("<![CDATA[", ""):
         try:
-            return _tree(ElementTree.fromstring(source))
+            found = _tree(ElementTree.fromstring(source))
         except ElementTree.ParseError:
-            pass
+            found = None
+        if found is not None:
+            return found
     return _patterns(source)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from netexfil.endpoint import audit, dialect, store
 from netexfil.endpoint.carriers import CarrierError, Part, Piece, parts, pieces
 from netexfil.endpoint.convert import text
 from netexfil.endpoint.dialect import Program, Shape
-from netexfil.endpoint.nested import event_xml, nest, sub
+from netexfil.endpoint.nested import EMPTY, event_xml, nest, sub
 from netexfil.endpoint.unwrap import unwrap
 from netexfil.errors import Note
 
@@ -38,9 +38,9 @@ class Account:
     dialects: Counter[tuple[str, str]] = field(default_factory=Counter)
     unreadable: str | None = None
 
-    def refuse(self, reason: str, line: int, lines: int = 1) -> None:
-        reason = reason.split(":", 1)[0] if reason.startswith("broken") else reason
-        self.refused[reason] += lines
+    def refuse(self, reason: str, line: int) -> None:
+        reason = reason.split(":", 1)[0] if reason.startswith(("broken", "evtx")) else reason
+        self.refused[reason] += 1
         self.first.setdefault(reason, line)
 
     def notes(self) -> list[Note]:
@@ -84,6 +84,14 @@ class Recognizer:
                 self._programs.clear()
             self._programs[key] = found
         return found
+
+    def named(self, shape: Shape, section: str) -> Program:
+        """The program for a section that no key leads to."""
+        key = (shape.name, "@", section)
+        if key not in self._programs:
+            self._programs[key] = dialect.compile_program(shape, shape.events[section], section)
+            self.programs.append(self._programs[key])
+        return self._programs[key]
 
     def _compile(self, shape: Shape, parts_: Sequence[Any]) -> Program:
         event_id = text(parts_[-1]) if parts_ else None
@@ -145,9 +153,8 @@ class Reader:
         except CarrierError as error:
             self._flush(account)
             if account.lines:
-                account.refuse(str(error), account.lines + 1, 0)
-                account.refused[str(error)] = 1
                 account.lines += 1
+                account.refuse(str(error), account.lines)
             else:
                 account.unreadable = str(error)
 
@@ -160,25 +167,26 @@ class Reader:
             self.progress(account.file, account.lines, 0)
 
     def _piece(self, piece: Piece, account: Account) -> None:
-        account.lines += piece.lines
+        account.lines += 1
         if piece.refused is not None:
-            account.refuse(piece.refused, piece.line, piece.lines)
+            account.refuse(piece.refused, piece.line)
         elif not self._record(piece.record if piece.record is not None else piece.text, piece.line, 0):
-            account.refuse("no dialect knows this line", piece.line, piece.lines)
+            account.refuse("no dialect knows this line", piece.line)
 
-    def _record(self, record: Any, line: int, depth: int) -> int:
+    def _record(self, record: Any, line: int, depth: int, kept: Mapping[str, Any] = EMPTY) -> int:
         """Store one record, or those inside its wrapper; gives how many."""
         if record.__class__ is str:
             record = textual(record)
             if record is None:
                 return 0
+            record = {**kept, **record}
         shape = self.recognizer.shape(record)
-        if shape is None and depth == 0 and any("." in key for key in record):
+        if shape is None and any("." in key for key in record):
             nested = nest(record)
             shape = self.recognizer.shape(nested)
             record = nested if shape is not None else record
         if shape is None:
-            return sum(self._record(inner, line, depth + 1) for inner in unwrap(record)) if depth < _DEPTH else 0
+            return sum(self._record(inner.record, line, depth + 1, inner.kept) for inner in unwrap(record)) if depth < _DEPTH else 0
         data = record
         if shape.data:
             for key in shape.data.split("."):
@@ -186,7 +194,18 @@ class Reader:
         program = self.recognizer.program(shape, record, data)
         program.rows.append(program.extract(record, data, line, self.eid))
         self.eid += 1
+        if program.spread is not None:
+            self._spread(shape, program.spread, record, data, line)
         return 1
+
+    def _spread(self, shape: Shape, name: str, record: dict[str, Any], data: dict[str, Any], line: int) -> None:
+        """The second and later items of a list (connections of a detection) as events of their own."""
+        items = data.get(name)
+        for item in items[1:] if items.__class__ is list else ():
+            one = {**data, name: item}
+            program = self.recognizer.named(shape, "spread")
+            program.rows.append(program.extract(record, one, line, self.eid))
+            self.eid += 1
 
 
 def textual(line: str) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ class Wrapper:
     has: Sequence[str]
     into: str
     keep: Mapping[str, str]
+    under: str = ""  # where the record is to stand in what is handed on
 
 
 _RULE = {"title": "@rule_title", "id": "@rule_id", "rule_level": "@rule_level", "tags": "@rule_tags"}
@@ -33,6 +34,9 @@ WRAPPERS: Sequence[Wrapper] = (
     Wrapper(("matches", "rule_level"), "matches", _RULE),
     Wrapper(("documents", "group"), "documents", {"name": "@rule_title", "id": "@rule_id", "level": "@rule_level", "tags": "@rule_tags"}),
     Wrapper(("category", "properties"), "properties", {"category": "@table"}),
+    *(Wrapper((table,), table, {}) for table in (
+        "DeviceNetworkEvents", "DeviceProcessEvents", "DeviceFileEvents", "DeviceRegistryEvents", "DeviceEvents", "DeviceInfo", "DeviceNetworkInfo")),
+    Wrapper(("snapshot", "name"), "snapshot", {"name": "name", "hostIdentifier": "hostIdentifier", "unixTime": "unixTime", "decorations": "decorations"}, "columns"),
     Wrapper(("unknown_payload",), "unknown_payload", {}),
     Wrapper(("_raw",), "_raw", {"host": "@host"}),
     Wrapper(("@rawstring",), "@rawstring", {}),
@@ -45,24 +49,32 @@ WRAPPERS: Sequence[Wrapper] = (
 )
 
 
-def unwrap(record: Mapping[str, Any]) -> Iterator[dict[str, Any] | str]:
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """What stood in a wrapper: a record, or a text with the fields that go to the record that is read from it."""
+
+    record: dict[str, Any] | str
+    kept: Mapping[str, Any]
+
+
+def unwrap(record: Mapping[str, Any]) -> Iterator[Inner]:
     """The records (or texts) inside a wrapper; nothing where the record is none."""
     for wrapper in WRAPPERS:
         if all(name in record for name in wrapper.has):
             kept = {inner: record[outer] for outer, inner in wrapper.keep.items() if outer in record}
-            found = list(_inner(record[wrapper.into], kept))
+            found = list(_inner(record[wrapper.into], kept, wrapper.under))
             if found:
                 yield from found
                 return
 
 
-def _inner(value: Any, kept: Mapping[str, Any]) -> Iterator[dict[str, Any] | str]:
+def _inner(value: Any, kept: Mapping[str, Any], under: str) -> Iterator[Inner]:
     if value.__class__ is dict:
-        yield {**value, **kept}
+        yield Inner({**({under: value} if under else value), **kept}, kept)
     elif value.__class__ is list:
         for item in value:
             if item.__class__ is dict or item.__class__ is str:
-                yield from _inner(item, kept)
+                yield from _inner(item, kept, under)
     elif value.__class__ is str and value.strip():
         found = opened(value) if value.lstrip()[:1] in "{[" else None
-        yield {**found, **kept} if found else value
+        yield Inner({**found, **kept} if found else value, kept)
