@@ -39,6 +39,7 @@ class Sessions:
 def evidence(c: Candidates, index: int, reasons: Sequence[Reason], counted: Points, codes: Mapping[str, Code], source: str) -> list[Evidence]:
     """Rows in words, those that count first. Points are the counted ones."""
     row = _row(c, index)
+    sources = {"channel": source, "ssh": source, "ssl": source, "endpoint": c.columns["alert_source"][index] or "endpoint"}
     told = []
     for place, reason in enumerate(reasons):
         if not reason.mask[index]:
@@ -47,7 +48,7 @@ def evidence(c: Candidates, index: int, reasons: Sequence[Reason], counted: Poin
         shown = {"value": words.show(value, code.unit), "threshold": words.show(reason.threshold, code.unit)}
         points = int(counted[place, index])
         said = code.text.format(**{**row, **shown})
-        told.append(Evidence(reason.code, value, code.unit, reason.threshold, points, said, source if reason.source == "channel" else reason.source))
+        told.append(Evidence(reason.code, value, code.unit, reason.threshold, points, said, sources.get(reason.source, reason.source)))
     return sorted(told, key=lambda item: -abs(item.points))
 
 
