@@ -108,7 +108,7 @@ def _add_siblings(con: duckdb.DuckDBPyConnection) -> None:
     Under TLS the announced port is hidden, so any session of the pair on a high port that begins while the control session is open counts,
     in either direction (active mode comes from the server).
     """
-    con.execute(f"""
+    con.execute("""
         CREATE OR REPLACE TEMP TABLE sibling AS
         WITH control AS (
             SELECT uid, cid, inside_h, remote_h, remote_p, ts, ts + coalesce(duration, 0) + 60 AS until

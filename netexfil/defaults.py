@@ -9,6 +9,27 @@ INSIDE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 EXTENSIONS = ("zip", "7z", "rar", "gz", "tgz", "tar", "bak", "pst", "ost", "vmdk", "vhdx", "sql", "mdf", "csv", "xlsx", "docx", "pdf")
 
 
+# The tuning items of the two seed detections, as knobs that lower matching endpoint alerts to `info`; each takes lists of any TUNING_FIELDS.
+TUNING = {
+    "it_staff": "authorised IT staff using rclone, WinSCP, FileZilla or SCP for sanctioned transfers to managed servers",
+    "devops": "DevOps and CI/CD publishing with sftp, scp, curl or rclone to S3, Azure Blob, GCS",
+    "agents": "monitoring and security agents that send telemetry over HTTPS to their vendor",
+    "backup": "backup agents and DR sites reached over SFTP, FTPS or HTTPS",
+    "security_team": "vulnerability scans and forensic images moved over SFTP",
+    "updates": "software update and telemetry mechanisms over HTTPS to vendor endpoints",
+}
+TUNING_FIELDS = ("users", "hosts", "processes", "parents", "commands", "destinations")
+
+DET0512 = {
+    "certificate_issuer_denylist": "words of certificate issuers that speak against a destination (CertificateIssuerDenylist)",
+    "binary_allowlist": "programs that may send: their uploads weigh less (BinaryAllowlist), e.g. OneDrive.exe",
+    "connection_destination_scope": "judge only these destinations: addresses, CIDRs, domains; empty judges all (ConnectionDestinationScope)",
+    "ssl_client_process_baseline": "programs known to speak TLS here; another program's upload weighs more (SSLClientProcessBaseline); empty: off",
+    "file_access_extension_list": "endings of files that the sending process wrote or read which count as staging (FileAccessExtensionList)",
+    "file_sensitivity_context": "words in file names that mark them sensitive, e.g. payroll (FileSensitivityContext)",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Threshold:
     """A default. Where `share_of` names another threshold, `value` is a factor of it."""
@@ -91,3 +112,49 @@ THRESHOLDS: dict[str, Threshold] = {
         20, "points", "below this no finding is written",
         "half of the alert line"),
 }
+
+
+def template() -> str:
+    """The commented policy file with every setting at its default."""
+    lines = [
+        "# Site policy of netexfil. Every setting stands here at its default; remove what you do not change.", "",
+        "[networks]", "# What counts as inside; replaces the default (RFC 1918 and ULA).",
+        f"inside = [{_listed(INSIDE)}]", '# "default", or "rfc1918": everything but 10/8, 172.16/12, 192.168/16 and 127/8 is public.', 'public = "default"', "",
+        "[ports]", "# Responder ports whose sessions are outbound by themselves (tcp; udp for 443 and 8443).",
+        f"watched = [{', '.join(map(str, WATCHED))}]", "",
+        "[time]", "# The zone of working hours and schedules. Without it no upload counts as sent outside working hours.",
+        '# zone = "Europe/Berlin"', 'working_hours = "Mon-Fri 06:00-22:00"', "",
+        "[det0512]", "# The remaining tunables of ATT&CK's detection strategy DET0512.",
+    ]
+    for name, text in DET0512.items():
+        lines += [f"# {text}", f"{name} = [{_listed(EXTENSIONS) if name == 'file_access_extension_list' else ''}]"]
+    lines += ["", "[thresholds]", "# Values after 'x' in a comment are shares: they follow the named threshold unless set here."]
+    for name, item in THRESHOLDS.items():
+        lines.append(f"# {item.text}. {item.unit}. Source: {item.source}")
+        value = f"{item.value:g}" if item.value < 1e5 else str(int(item.value))
+        lines.append(f"{name} = {value}" if item.share_of is None else f"# {name} = {value} x {item.share_of}")
+    lines += ["", "# Tuning items of the seed detections: what fits (all named fields) is kept as an endpoint alert of severity info.",
+              f"# Each knob takes lists of {', '.join(TUNING_FIELDS)}."]
+    for name, text in TUNING.items():
+        lines += [f"# {text}", f"# [tuning.{name}]", "# users = ['CORP\\svc-transfer']"]
+    return "\n".join([*lines, "", *_ALLOW_EXAMPLE, ""])
+
+
+_ALLOW_EXAMPLE = (
+    "# Transfers that you sanction. All named fields must fit; what an entry hides is still counted and listed.",
+    "# [[allow]]",
+    '# destination = "203.0.113.30"      # address, CIDR or domain suffix',
+    '# host = "10.1.2.3"                 # address, CIDR or host name',
+    "# port = 22",
+    '# tool = "restic"                   # as the finding names it',
+    '# process = "/usr/bin/restic"       # path or file name, from a sure link',
+    "# user = 'CORP\\backup'",
+    '# schedule = "Mon-Sun 01:00-05:00"  # in the zone above; the whole upload must lie within',
+    "# ceiling = 50000000000             # bytes in one window",
+    '# reason = "nightly backup"         # required',
+    "# expires = 2027-01-01              # first day on which it no longer holds, by the traffic's own time",
+)
+
+
+def _listed(values: tuple[str, ...]) -> str:
+    return ", ".join(f'"{value}"' for value in values)

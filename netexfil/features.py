@@ -15,7 +15,8 @@ def pcr(sent: ArrayLike, received: ArrayLike) -> Floats:
     """
     out, back = np.asarray(sent, float), np.asarray(received, float)
     total = out + back
-    return np.divide(out - back, total, out=np.full(np.broadcast(out, back).shape, np.nan), where=total > 0)
+    ratio: Floats = np.divide(out - back, total, out=np.full(np.broadcast(out, back).shape, np.nan), where=total > 0)
+    return ratio
 
 
 def net(total: ArrayLike, sessions: ArrayLike, allowance: float) -> Floats:
@@ -26,7 +27,8 @@ def net(total: ArrayLike, sessions: ArrayLike, allowance: float) -> Floats:
 def rate(total: ArrayLike, seconds: ArrayLike) -> Floats:
     """Bytes a second; NaN where no time passed."""
     amount, time = np.asarray(total, float), np.asarray(seconds, float)
-    return np.divide(amount, time, out=np.full(np.broadcast(amount, time).shape, np.nan), where=time > 0)
+    speed: Floats = np.divide(amount, time, out=np.full(np.broadcast(amount, time).shape, np.nan), where=time > 0)
+    return speed
 
 
 def decades(value: ArrayLike, line: ArrayLike) -> Floats:

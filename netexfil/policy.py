@@ -70,6 +70,7 @@ class Policy:
     ssl_client_process_baseline: Sequence[str] = ()
     file_access_extension_list: Sequence[str] = defaults.EXTENSIONS
     file_sensitivity_context: Sequence[str] = ()
+    tuning: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     name: str = "built-in defaults"
 
     @cached_property
@@ -127,25 +128,30 @@ def build(document: Mapping[str, Any], where: str = "policy") -> Policy:
     """
     settings: dict[str, Any] = {"name": where}
     for section, content in document.items():
-        if section == "allow":
-            continue
-        known = _SECTIONS.get(section)
-        if known is None:
-            raise PolicyError(f"{where}: unknown section [{section}]; known: {', '.join([*_SECTIONS, 'thresholds', 'allow'])}")
-        if not isinstance(content, Mapping):
-            raise PolicyError(f"{where}: {section} must be a table: [{section}]")
-        if section == "thresholds":
-            settings["thresholds"] = {key: _number(where, f"thresholds.{key}", key, value) for key, value in content.items()}
-            continue
-        for key, value in content.items():
-            if key not in known:
-                raise PolicyError(f"{where}: [{section}] does not know {key!r}; known: {', '.join(known)}")
-            settings[known[key][0]] = _checked(where, f"{section}.{key}", known[key][1], value)
+        if section != "allow":
+            settings |= _section(where, section, content)
     entries = document.get("allow", [])
     if not isinstance(entries, list):
         raise PolicyError(f"{where}: allow must be a list of tables: [[allow]]")
     settings["allow"] = tuple(_allow(where, number, entry) for number, entry in enumerate(entries, 1))
     return Policy(**settings)
+
+
+def _section(where: str, section: str, content: Any) -> dict[str, Any]:
+    """One section's settings by the Policy field they fill."""
+    known = _SECTIONS.get(section)
+    if known is None:
+        raise PolicyError(f"{where}: unknown section [{section}]; known: {', '.join([*_SECTIONS, 'allow'])}")
+    if not isinstance(content, Mapping):
+        raise PolicyError(f"{where}: {section} must be a table: [{section}]")
+    if section == "thresholds":
+        return {"thresholds": {key: _number(where, f"thresholds.{key}", key, value) for key, value in content.items()}}
+    if section == "tuning":
+        return {"tuning": {knob: _knob(where, knob, wanted) for knob, wanted in content.items()}}
+    for key in content:
+        if key not in known:
+            raise PolicyError(f"{where}: [{section}] does not know {key!r}; known: {', '.join(known)}")
+    return {known[key][0]: _checked(where, f"{section}.{key}", known[key][1], value) for key, value in content.items()}
 
 
 def _checked(where: str, key: str, check: Callable[[Any], Any], value: Any) -> Any:
@@ -163,6 +169,14 @@ def _number(where: str, key: str, name: str, value: Any) -> float:
     if value < 0 or (value == 0 and name == "outbound_volume"):
         raise PolicyError(f"{where}: {key} must be above zero")
     return float(value)
+
+
+def _knob(where: str, knob: str, wanted: Any) -> Mapping[str, Sequence[str]]:
+    if knob not in defaults.TUNING:
+        raise PolicyError(f"{where}: unknown knob [tuning.{knob}]; known: {', '.join(defaults.TUNING)}")
+    if not isinstance(wanted, Mapping) or set(wanted) - set(defaults.TUNING_FIELDS):
+        raise PolicyError(f"{where}: [tuning.{knob}] takes lists of {', '.join(defaults.TUNING_FIELDS)}")
+    return {key: _checked(where, f"tuning.{knob}.{key}", _texts, value) for key, value in wanted.items()}
 
 
 def _networks(value: Any) -> tuple[str, ...]:
@@ -216,6 +230,7 @@ _SECTIONS: Mapping[str, Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
         "file_sensitivity_context": ("file_sensitivity_context", _texts),
     },
     "thresholds": {},
+    "tuning": {},
 }
 
 

@@ -12,10 +12,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netexfil.detect import (
-    asymmetry, collect, destination, endpoint, gather, ledger, links, mismatch, novelty, prevalence, rate, shape, timing, tool, volume,
+    asymmetry,
+    collect,
+    destination,
+    endpoint,
+    gather,
+    ledger,
+    links,
+    mismatch,
+    novelty,
+    prevalence,
+    rate,
+    shape,
+    timing,
+    tool,
+    volume,
 )
+from netexfil.detect.allowed import in_scope
 from netexfil.detect.budget import budget
-from netexfil.detect.evidence_rows import sessions_of, names_of
+from netexfil.detect.evidence_rows import names_of, sessions_of
 from netexfil.detect.question import Candidates, Code, Points, Reason
 from netexfil.detect.record import evidence, finding
 from netexfil.detect.unseen import unseen
@@ -51,8 +66,8 @@ def score(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] | 
     found = links.fetch(con)
     c = links.described(c, found)
     reasons, counted = judge(c, policy)
-    totals = counted.sum(axis=0)
-    chosen = np.flatnonzero(((totals >= policy.threshold("finding_floor")) | (c.num("alert_points") > 0)) & (c.num("bytes_low") + c.num("quality") > 0))
+    worth = (counted.sum(axis=0) >= policy.threshold("finding_floor")) | np.array([title is not None for title in c.text("alert_title")], bool)
+    chosen = np.flatnonzero(worth & (c.num("bytes_low") + c.num("quality") > 0) & in_scope(c, policy))
     cids = c.columns["cid"][chosen]
     sessions, names = sessions_of(con, cids), names_of(con, c, chosen, found)
     findings = []

@@ -8,8 +8,11 @@ import zoneinfo
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from netexfil.detect import tools
 from netexfil.detect.destination import under
+from netexfil.detect.question import Candidates, Mask
 from netexfil.policy import Allow, Policy, schedule
 
 
@@ -31,6 +34,13 @@ def fits(entry: Allow, facts: Mapping[str, Any], policy: Policy) -> bool:
     if entry.expires is not None and _local(facts["last_ts"], policy).date() >= entry.expires:
         return False
     return all(check(entry, facts, policy) for key, check in _CHECKS.items() if getattr(entry, key) is not None)
+
+
+def in_scope(c: Candidates, policy: Policy) -> Mask:
+    """Channels to destinations that the policy judges; all where it names none."""
+    scope = policy.connection_destination_scope
+    rows = zip(c.text("remote_h"), c.text("server_name"), strict=True)
+    return np.array([not scope or any(_place(text, address, [name]) for text in scope) for address, name in rows], bool)
 
 
 def _local(ts: float, policy: Policy) -> dt.datetime:

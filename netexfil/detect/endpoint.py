@@ -7,6 +7,8 @@ Fooled by: links by time alone when many processes run (they count by the share 
 
 from __future__ import annotations
 
+import numpy as np
+
 from netexfil.detect.question import Candidates, Code, Reason, held
 from netexfil.policy import Policy
 
@@ -21,5 +23,6 @@ CODES = (
 
 
 def ask(c: Candidates, policy: Policy) -> list[Reason]:
-    points = c.num("alert_points")
-    return [held("endpoint_alert", points > 0, c.text("alert_title"), None, points, "endpoint")]
+    titles, points = c.text("alert_title"), c.num("alert_points")
+    fired = np.array([title is not None for title in titles], bool)
+    return [held("endpoint_alert", fired, titles, None, points, "endpoint")]

@@ -21,7 +21,7 @@ RANK = {name: rank for rank, name in enumerate((*SURE, "remote_time", "host_time
 KEPT = 40  # links told for each channel, best first
 
 # What an alert is worth by its severity, and by the rule's own confidence.
-SEVERITY_POINTS = {"critical": 35, "high": 35, "medium": 24, "low": 12, "info": 5, "informational": 5}
+SEVERITY_POINTS = {"critical": 35, "high": 35, "medium": 24, "low": 12, "info": 0, "informational": 0}
 RULE_FACTOR = {"high": 1.0, "medium": 1.0, "low": 0.6}
 # Programs that run others' words: only what they were told to run says what they do.
 INTERPRETER = re.compile(r"^(python[\d.]*w?|node|nodejs|perl|ruby|java|javaw|bash|dash|sh|zsh|cmd|powershell|pwsh|mono(-sgen)?|dotnet|osascript|php[\d.]*)$")
@@ -131,7 +131,7 @@ def alert_points(tie: Tie) -> int:
 def described(c: Candidates, found: Mapping[int, Sequence[Tie]]) -> Candidates:
     """The candidates with what their links say: image, process_points, verdict, tool_name, alert_points, alert_title, alert_rule."""
     size = c.size
-    text = {name: np.full(size, None, object) for name in ("image", "process_name", "tool_name", "alert_title", "alert_source", "command_line", "users_named")}
+    text = {name: np.full(size, None, object) for name in ("image", "process_name", "tool_name", "alert_title", "alert_source", "targets")}
     verdicts = np.full(size, "none", object)
     process, alert = np.zeros(size), np.zeros(size)
     banners, hassh, pulls = c.text("ssh_client"), c.text("hassh"), c.columns["direction"] == "pull"
@@ -147,6 +147,9 @@ def described(c: Candidates, found: Mapping[int, Sequence[Tie]]) -> Candidates:
                 tool, points = process_tool(tie.link.event)
                 if tool is not None and points > process[index]:
                     process[index], text["process_name"][index] = points, tie.link.event.get("image")
+        files = [str(tie.link.event["target"]) for tie in ties
+                 if tie.link.match in SURE and tie.link.event.get("kind") == "file_create" and tie.link.event.get("target")]
+        text["targets"][index] = tuple(files) or None
         best = max(ties, key=lambda tie: (alert_points(tie), -tie.eid))
         if best.alert is not None:
             alert[index] = alert_points(best)

@@ -8,10 +8,12 @@ Fooled by: `rclone --user-agent`, administrators who use the same tools (allow e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from netexfil.detect import tools
-from netexfil.detect.question import Candidates, Code, Reason, held
+from netexfil.detect.question import Candidates, Code, Mask, Reason, held
 from netexfil.policy import Policy
 
 CODES = (
@@ -24,6 +26,8 @@ CODES = (
          "Do wire and endpoint name different programs?", "/var/tmp/svchost speaking rclone"),
     Code("tool_library", "tool", "JA4", "the TLS client looks like {value}", "Does the TLS fingerprint name a scripting library or transfer tool?",
          "Go's TLS client, as rclone has"),
+    Code("unusual_client", "tool", "image", "{value} is no program that speaks TLS here (ssl_client_process_baseline)",
+         "Is the program one that usually speaks TLS here?", "notepad.exe over TLS"),
     Code("familiar_program", "tool", "image", "the endpoint says {value} sent it, which the policy allows to", "Is the linked process on the site's list?",
          "OneDrive.exe on binary_allowlist"),
 )
@@ -37,12 +41,21 @@ def ask(c: Candidates, policy: Policy) -> list[Reason]:
     process = c.num("process_points")
     library = np.array([tools.LIBRARY_JA4.get(ja4 or "") for ja4 in c.text("ja4")], object)
     known = np.array([name is not None for name in library], bool)
-    allowed = np.array([tools.base(image) in {tools.base(x) for x in policy.binary_allowlist} and bool(image) for image in c.text("image")], bool)
+    allowed = _among(c, policy.binary_allowlist)
+    usual = _among(c, policy.ssl_client_process_baseline)
+    strange = np.array([image is not None for image in c.text("image")], bool) & ~usual & bool(policy.ssl_client_process_baseline)
     return [
         held("tool_banner", (wire > 0) & least, c.text("ssh_client"), None, wire, "ssh"),
         held("tool_disguised", disguised, c.text("ssh_client"), None, 25, "ssh"),
         held("tool_process", (process > 0) & least & ~allowed, c.text("image"), None, process, "endpoint"),
         held("tool_contradicted", c.is_("verdict", "contradicted") & least, c.text("image"), None, 20, "endpoint"),
         held("tool_library", known & least, library, None, 3, "ssl"),
+        held("unusual_client", strange & (c.num("tls_sessions") > 0) & least, c.text("image"), None, 8, "endpoint"),
         held("familiar_program", allowed, c.text("image"), None, -20, "endpoint"),
     ]
+
+
+def _among(c: Candidates, programs: Sequence[str]) -> Mask:
+    """Where the sending program's file name is on the list."""
+    names = {tools.base(program) for program in programs}
+    return np.array([image is not None and tools.base(image) in names for image in c.text("image")], bool)

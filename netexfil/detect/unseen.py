@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from netexfil.detect import bands, words
-from netexfil.detect.links import EVENT_COLUMNS, SEVERITY_POINTS, process_tool
 from netexfil.detect.allowed import suppressed
+from netexfil.detect.links import EVENT_COLUMNS, SEVERITY_POINTS, process_tool
 from netexfil.detect.pivots import next_steps
 from netexfil.detect.record import capped
 from netexfil.finding import Evidence, Finding, Link, iso
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import duckdb
 
 SURE = "('five_tuple', 'community_id', 'process')"
-INSIDE = 10  # points for a one-sided upload on a session that does not leave
+INSIDE, LARGE = 16, 25  # points for a one-sided upload on a session that does not leave, and for one above the line
 
 
 def unseen(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] | None = None) -> list[Finding]:
@@ -55,7 +55,7 @@ def _finding(rows: Sequence[dict[str, Any]], policy: Policy) -> Finding:
     best = max(rows, key=lambda row: SEVERITY_POINTS.get(str(row["severity"]).lower(), 12))
     event = {name: best[f"event_{name}"] for name in EVENT_COLUMNS if best[f"event_{name}"] is not None}
     session = next((row for row in rows if row["uid"]), None)
-    evidence, score = capped(_evidence(rows, best, session))
+    evidence, score = capped(_evidence(rows, best, session, policy.threshold("outbound_volume")))
     times = [row["event_ts"] for row in rows if row["event_ts"] is not None] or [0.0]
     address = session["orig_h"] if session else next(iter(str(best["ips"] or "").split(",")), None) or None
     key = "|".join(str(best[k]) for k in ("event_host", "event_guid", "event_pid", "rule", "event_file", "event_line"))
@@ -81,7 +81,7 @@ def _finding(rows: Sequence[dict[str, Any]], policy: Policy) -> Finding:
     )
 
 
-def _evidence(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any], session: Mapping[str, Any] | None) -> list[Evidence]:
+def _evidence(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any], session: Mapping[str, Any] | None, line: float) -> list[Evidence]:
     told: list[Evidence] = []
     for row in sorted(rows, key=lambda row: row is not best):
         points = SEVERITY_POINTS.get(str(row["severity"]).lower(), 12) if row is best else 0
@@ -95,7 +95,8 @@ def _evidence(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any], sessio
     elif (session["low"] or 0) >= 65_536 and (session["low"] or 0) >= 9 * (session["back"] or 0):
         amount = words.size(session["low"])
         said = f"the linked session to {session['resp_h']} port {session['resp_p']} does not leave the network, and carried {amount} one-sidedly"
-        told.append(Evidence("endpoint_session", session["low"], "bytes", 65_536, INSIDE, said, f"{session['log']} {session['uid']}"))
+        points = LARGE if session["low"] >= line else INSIDE
+        told.append(Evidence("endpoint_session", session["low"], "bytes", 65_536, points, said, f"{session['log']} {session['uid']}"))
     else:
         said = f"the linked session to {session['resp_h']} port {session['resp_p']} does not leave the network"
         told.append(Evidence("endpoint_unseen", said, "reason", None, 0, said, f"{session['log']} {session['uid']}"))
