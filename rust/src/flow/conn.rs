@@ -27,10 +27,14 @@ pub struct Count {
     /// Latest position in the unwrapped sequence space (TCP).
     at: Option<i64>,
     pub syn: bool,
-    /// Last datagrams, to know one that was captured twice.
+    /// Last packets (content, time in units of 100 µs), to know one that was captured twice.
     recent: [(u32, u32); 4],
     next: u8,
 }
+
+/// A copy of a packet follows within this long where it has an identification of its own, and where it has none.
+const COPY_KNOWN: u32 = 10_000;
+const COPY_UNKNOWN: u32 = 20;
 
 impl Count {
     /// Unwrap a sequence number near the last one.
@@ -77,13 +81,15 @@ impl Count {
         u64::try_from(end - begin).unwrap_or(0)
     }
 
-    /// Was a datagram with this identity and content just seen?
-    pub fn repeated(&mut self, identity: u32, content: u32) -> bool {
-        if self.recent.contains(&(identity, content)) {
+    /// Was a packet with this content just seen? `known`: its IP header carries an identification.
+    pub fn repeated(&mut self, content: u32, known: bool, time: i64) -> bool {
+        let now = u32::try_from((time / 100_000) & 0xffff_ffff).unwrap_or(0);
+        let limit = if known { COPY_KNOWN } else { COPY_UNKNOWN };
+        if self.recent.iter().any(|&(old, at)| old == content && now.wrapping_sub(at) <= limit && self.pkts > 1) {
             return true;
         }
         if let Some(place) = self.recent.get_mut(usize::from(self.next)) {
-            *place = (identity, content);
+            *place = (content, now);
         }
         self.next = (self.next + 1) % 4;
         false

@@ -7,18 +7,31 @@ use crate::community_id;
 use crate::decode::{self, Packet};
 use crate::session::{Quality, Session, Side};
 
-/// Identity (IPv4 identification) and content of a datagram, hashed.
-pub fn fingerprint(packet: &Packet<'_>) -> (u32, u32) {
-    let identity = packet.id.map_or(0, |id| u32::from(id) | 0x1_0000) | 0x2_0000;
-    let mut state = u64::from(packet.length) ^ 0x51_7cc1_b727_220a;
-    for chunk in packet.payload.chunks(8).take(64) {
-        let mut bytes = [0; 8];
-        if let Some(place) = bytes.get_mut(..chunk.len()) {
-            place.copy_from_slice(chunk);
+/// Payload bytes that go into the fingerprint of a datagram, in chunks of eight.
+const CHUNKS: usize = 16;
+
+/// What tells a packet from its neighbours, and whether its IP header has an identification.
+#[inline]
+pub fn fingerprint(packet: &Packet<'_>) -> (u32, bool) {
+    let id = packet.id.unwrap_or(0);
+    let tcp = packet.tcp;
+    let mut state = mix(u64::from(packet.length) << 16 | u64::from(id), 1);
+    if packet.proto == decode::TCP {
+        state = mix(mix(state, u64::from(tcp.seq)), (u64::from(tcp.ack) << 16) | u64::from(tcp.flags));
+    } else {
+        for chunk in packet.payload.chunks(8).take(CHUNKS) {
+            let mut bytes = [0; 8];
+            if let Some(place) = bytes.get_mut(..chunk.len()) {
+                place.copy_from_slice(chunk);
+            }
+            state = mix(state, u64::from_le_bytes(bytes));
         }
-        state = (state.rotate_left(5) ^ u64::from_le_bytes(bytes)).wrapping_mul(0x517c_c1b7_2722_0a95);
     }
-    (identity, ((state >> 32) ^ state) as u32)
+    (((state >> 32) ^ state) as u32, id != 0)
+}
+
+fn mix(state: u64, more: u64) -> u64 {
+    (state.rotate_left(5) ^ more).wrapping_mul(0x517c_c1b7_2722_0a95)
 }
 
 /// Seconds since 1970. Microseconds are exact in a double until 2255.
@@ -54,8 +67,8 @@ pub fn session(conn: &mut Conn) -> Session {
             _ => "icmp",
         },
         duration,
-        orig: side(conn, 0, duration.map(|_| sizes.0), sizes.0),
-        resp: side(conn, 1, duration.map(|_| sizes.1), sizes.1),
+        orig: side(conn, 0, duration.map(|_| sizes.0)),
+        resp: side(conn, 1, duration.map(|_| sizes.1)),
         conn_state,
         missed_bytes: conn.tcp.missed,
         community_id: community_id::v1(&orig.0, &resp.0, key.proto, orig.1, resp.1, key.one_way),
@@ -97,7 +110,7 @@ fn told(conn: &mut Conn, session: &mut Session) {
     let started = conn.counts.iter().any(|count| count.syn);
     let both = conn.counts.iter().all(|count| count.pkts > 0);
     let words = [
-        (marks.open, "open"),
+        (marks.open && !ended(conn), "open"),
         (conn.key.proto == decode::TCP && !started, "midstream"),
         (conn.key.proto == decode::TCP && !both && lonely(conn), "onesided"),
         (marks.cut, "cut"),
@@ -116,31 +129,41 @@ fn told(conn: &mut Conn, session: &mut Session) {
     session.hints = (!hints.is_empty()).then(|| hints.join(","));
 }
 
+/// Did it come to an end before the input did?
+fn ended(conn: &Conn) -> bool {
+    let [orig, resp] = &conn.tcp.ends;
+    let reset = orig.state == State::Reset || resp.state == State::Reset;
+    conn.key.proto == decode::TCP && (reset || orig.state == State::Closed && resp.state == State::Closed)
+}
+
 /// Only one side was seen although the other must have been there.
 fn lonely(conn: &Conn) -> bool {
     conn.counts.iter().any(|count| count.seen.unique() > 0 || count.pkts > 4)
 }
 
 /// One side: what Zeek writes, and how many bytes it is certain to have sent.
-fn side(conn: &Conn, index: usize, bytes: Option<u64>, size: u64) -> Side {
+fn side(conn: &Conn, index: usize, bytes: Option<u64>) -> Side {
     let Some(count) = conn.counts.get(index) else { return Side::default() };
-    let (low, high, quality) = if conn.key.proto == decode::TCP { stream_truth(conn, index, count, size) } else { datagram_truth(count) };
+    let (low, high, quality) = if conn.key.proto == decode::TCP { stream_truth(conn, index, count) } else { datagram_truth(count) };
     Side { bytes, pkts: count.pkts, ip_bytes: count.ip_bytes, low, high, quality }
 }
 
 /// Every datagram is counted by its header; one that was captured twice counts once.
 fn datagram_truth(count: &Count) -> (u64, Option<u64>, Quality) {
+    if count.pkts == 0 {
+        return (0, None, Quality::Unknown); // nothing was sent, or nothing of it was seen: the other side does not say
+    }
     (count.seen.unique(), Some(count.seen.unique()), Quality::Exact)
 }
 
 /// Seen bytes are certain; what the other side acknowledged without their being seen was sent too.
-fn stream_truth(conn: &Conn, index: usize, count: &Count, _size: u64) -> (u64, Option<u64>, Quality) {
+fn stream_truth(conn: &Conn, index: usize, count: &Count) -> (u64, Option<u64>, Quality) {
     let seen = count.seen.unique();
     let proven = count.acknowledged();
     if count.pkts == 0 {
         let peer = conn.counts.get(1 - index).is_some_and(|peer| peer.seen.unique() > 0 || peer.pkts > 4);
         return if peer && !matches!(conn.tcp.ends.get(index).map(|end| end.state), Some(State::Reset)) {
-            (proven, None, Quality::Unknown)
+            (proven.saturating_sub(1), None, Quality::Unknown) // the FIN may be counted in what was acknowledged
         } else {
             (0, Some(0), Quality::Exact)
         };

@@ -29,7 +29,6 @@ use crate::stream::Stream;
 const ATTEMPT: i64 = 5 * SECOND;
 const LINGER: i64 = 5 * SECOND;
 const CLOSE: i64 = 5 * SECOND;
-const RESET: i64 = SECOND / 10;
 const LOOK_AGAIN: i64 = 6 * SECOND;
 const TCP_IDLE: i64 = 300 * SECOND;
 /// SSH, FTP and other logins (scripts/base/protocols/conn/inactivity.zeek).
@@ -319,7 +318,7 @@ impl Flows {
     }
 
     fn tcp(&mut self, place: u32, mut orig: bool, packet: &Packet<'_>) {
-        let (time, now) = (self.time, self.now);
+        let time = self.time;
         let Some(conn) = self.conn_mut(place) else { return };
         let stored = packet.payload.len() >= packet.length as usize;
         let [first, second] = &conn.tcp.ends;
@@ -347,14 +346,14 @@ impl Flows {
             (conn.attempt, conn.expire, conn.expire_half) = (NEVER, NEVER, NEVER);
             conn.remove = conn.last.saturating_add(CLOSE);
         }
-        if effect.reset_soon {
-            conn.remove = conn.remove.min(time.saturating_add(RESET));
-        }
-        let _ = now;
         let at = truth(conn, orig, packet);
         let count = conn.count(orig);
         count.pkts += 1;
         count.ip_bytes += u64::from(packet.ip_bytes);
+        let (content, known) = finish::fingerprint(packet);
+        if packet.length > 0 && known && count.repeated(content, known, time) {
+            conn.marks.duplicate = true;
+        }
         if effect.turned {
             conn.flip();
             orig = !orig;
@@ -381,8 +380,8 @@ impl Flows {
         count.pkts += 1;
         count.ip_bytes += u64::from(packet.ip_bytes);
         count.bytes += u64::from(packet.length);
-        let (identity, content) = finish::fingerprint(packet);
-        if count.repeated(identity, content) {
+        let (content, known) = finish::fingerprint(packet);
+        if count.repeated(content, known, time) {
             conn.marks.duplicate = true;
             return;
         }

@@ -129,8 +129,6 @@ pub struct Effect {
     pub complete: bool,
     /// Closed by one side: look again.
     pub half: bool,
-    /// RST after FIN.
-    pub reset_soon: bool,
     /// The handshake was seen.
     pub established: bool,
 }
@@ -406,7 +404,6 @@ impl Conversation {
                 if seg.has(RST) && peer.state != State::Closed {
                     close = !end.did_close;
                     self.set_state(orig, State::Reset);
-                    self.effect.reset_soon = true;
                 }
             }
             State::Reset => {}
