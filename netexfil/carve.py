@@ -27,7 +27,7 @@ COMMENT = 2_000  # characters
 
 
 class Session(NamedTuple):
-    """What is needed to find a session's packets. Times are seconds since 1970."""
+    """What is needed to find a session's packets. Times are seconds since 1970; `since` and `until` are as far as its packets can reach."""
 
     uid: str
     proto: str
@@ -35,8 +35,8 @@ class Session(NamedTuple):
     orig_p: int
     resp_h: str
     resp_p: int
-    ts: float
-    duration: float | None
+    since: float
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,14 @@ def _resolve(found: find.Found, findings: Sequence[Finding], uids: Sequence[str]
     return _from_captures(con, found.captures, findings, wanted), notes
 
 
-_COLUMNS = "uid, proto, orig_h, orig_p, resp_h, resp_p, ts, duration"
+# Packets of a tuple belong to the session that began last, also those that come after its end by Zeek's count (the last
+# acknowledgement): until the next one begins, or for the longest time that an idle one is kept. Stamps may also run backwards: before the first one.
+IDLE = 300.0
+_SPANS = f"""SELECT uid, proto, orig_h, orig_p, resp_h, resp_p, if(first, ts - {IDLE}, ts),
+    least(coalesce(following - 2e-6, 'infinity'::DOUBLE), ts + coalesce(duration, 0) + {IDLE})
+    FROM (SELECT *, lead(ts) OVER by_tuple AS following, lag(ts) OVER by_tuple IS NULL AS first FROM (SELECT *, concat_ws(' ', proto,
+        least(concat(orig_h, ' ', orig_p), concat(resp_h, ' ', resp_p)), greatest(concat(orig_h, ' ', orig_p), concat(resp_h, ' ', resp_p))
+    ) AS tuple FROM known) WINDOW by_tuple AS (PARTITION BY tuple ORDER BY ts, uid)) WHERE uid IN (SELECT uid FROM wanted) ORDER BY ts, uid"""
 
 
 def _from_logs(con: duckdb.DuckDBPyConnection, paths: Sequence[str], wanted: set[str]) -> tuple[list[Session], list[Note]]:
@@ -109,8 +116,13 @@ def _from_logs(con: duckdb.DuckDBPyConnection, paths: Sequence[str], wanted: set
         notes = read.sessions(con, paths, Options(), Policy())
     except Unreadable as error:
         return [], [Note("", "unreadable", str(error))]
-    rows = con.execute(f"SELECT {_COLUMNS} FROM session WHERE uid IN (SELECT unnest(?)) ORDER BY ts, uid", [sorted(wanted)]).fetchall()
-    return [Session(*row) for row in rows], notes
+    con.execute("CREATE TEMP TABLE known AS SELECT * FROM session")
+    return _spans(con, wanted), notes
+
+
+def _spans(con: duckdb.DuckDBPyConnection, wanted: Iterable[str]) -> list[Session]:
+    con.execute("CREATE OR REPLACE TEMP TABLE wanted AS SELECT unnest(CAST(? AS VARCHAR[])) AS uid", [sorted(wanted)])
+    return [Session(*row) for row in con.execute(_SPANS).fetchall()]
 
 
 def _from_captures(con: duckdb.DuckDBPyConnection, captures: Sequence[str], findings: Sequence[Finding], wanted: set[str]) -> list[Session]:
@@ -121,28 +133,28 @@ def _from_captures(con: duckdb.DuckDBPyConnection, captures: Sequence[str], find
         stream = _core.capture(list(captures), hello_bytes=4096)
     except (OSError, _core.CaptureError) as error:
         raise Unreadable(str(error)) from error
-    con.execute("CREATE TEMP TABLE wanted (uid VARCHAR)")
-    con.executemany("INSERT INTO wanted VALUES (?)", [[uid] for uid in sorted(wanted)] or [[""]])
+    con.register("captured", stream)
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE known AS SELECT uid, proto, orig_h, orig_p, resp_h, resp_p, ts, duration, "
+        "regexp_extract(hints, 'control=([^,]+)', 1) AS control FROM captured"
+    )
+    con.unregister("captured")
+    return _spans(con, wanted) or _spans(con, _of_channels(con, findings))
+
+
+def _of_channels(con: duckdb.DuckDBPyConnection, findings: Sequence[Finding]) -> set[str]:
+    """Uids of the sessions of the findings' channels as this sensor saw them, and of the data sessions that they announced."""
     con.execute("CREATE TEMP TABLE channel (host VARCHAR, remote VARCHAR, port INTEGER, proto VARCHAR, first DOUBLE, last DOUBLE)")
     for finding in findings:
         for row in _channels(finding):
             con.execute("INSERT INTO channel VALUES (?, ?, ?, ?, ?, ?)", row)
-    con.register("captured", stream)
-    con.execute(
-        f"""CREATE TEMP TABLE near AS SELECT {_COLUMNS}, hints, uid IN (SELECT uid FROM wanted) AS named FROM captured c
-        WHERE named OR contains(hints, 'control=') OR EXISTS (SELECT 1 FROM channel w WHERE c.proto = w.proto
+    rows = con.execute(
+        """WITH own AS (SELECT uid FROM known c WHERE EXISTS (SELECT 1 FROM channel w WHERE c.proto = w.proto
             AND ((c.orig_h = w.host AND c.resp_h = w.remote AND c.resp_p = w.port) OR (c.resp_h = w.host AND c.orig_h = w.remote))
-            AND c.ts <= w.last AND c.ts + coalesce(c.duration, 0) >= w.first)"""
-    )
-    con.unregister("captured")
-    rows = con.execute(f"SELECT {_COLUMNS} FROM near WHERE named ORDER BY ts, uid").fetchall()
-    if not rows:  # uids of another sensor
-        rows = con.execute(
-            f"""WITH own AS (SELECT * FROM near WHERE NOT contains(coalesce(hints, ''), 'control='))
-            SELECT {_COLUMNS} FROM near WHERE uid IN (SELECT uid FROM own)
-                OR regexp_extract(hints, 'control=([^,]+)', 1) IN (SELECT uid FROM own) ORDER BY ts, uid"""
-        ).fetchall()
-    return [Session(*row) for row in rows]
+            AND c.ts <= w.last AND c.ts + coalesce(c.duration, 0) >= w.first))
+        SELECT uid FROM own UNION SELECT uid FROM known WHERE control IN (SELECT uid FROM own)"""
+    ).fetchall()
+    return {uid for (uid,) in rows}
 
 
 def _channels(finding: Finding) -> list[tuple[object, ...]]:
@@ -159,7 +171,7 @@ def _row(session: Session, findings: Sequence[Finding]) -> Row:
     about = f"netexfil finding {owner.id}: " if owner else "netexfil "
     text = words.visible(f"{about}session {session.uid}, {session.orig_h}:{session.orig_p} to {session.resp_h}:{session.resp_p}/{session.proto}")
     ends = (session.orig_h, session.orig_p), (session.resp_h, session.resp_p)
-    return NUMBERS.get(session.proto, 0), *ends, (session.ts, session.ts + (session.duration or 0.0)), text
+    return NUMBERS.get(session.proto, 0), *ends, (session.since, session.until), text
 
 
 def _file_comment(findings: Sequence[Finding], uids: Sequence[str]) -> str:

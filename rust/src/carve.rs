@@ -9,8 +9,8 @@ use crate::capture::{Frame, Set};
 use crate::decode::{Address, Decoder, Packet, Sink};
 use crate::error::{Error, Note};
 
-/// Sessions are given in seconds as a double; a frame this close to their ends is theirs.
-const SLACK: i64 = 1_000_000;
+/// Sessions are given in seconds as a double, which holds a quarter of a microsecond; a frame this close to their ends is theirs.
+const SLACK: i64 = 1_000;
 /// Files of a set are read by time; this long after the last wanted session nothing can follow.
 const AFTER: i64 = 60_000_000_000;
 /// Fragments kept until the packet that they belong to is known: frames and bytes.
