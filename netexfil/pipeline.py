@@ -106,15 +106,15 @@ def link(con: duckdb.DuckDBPyConnection, job: Job) -> list[Note]:
     return join.link(con, job.policy, job.window, job.hosts)
 
 
-def score(con: duckdb.DuckDBPyConnection, job: Job) -> tuple[Sequence[Finding], list[Note]]:
-    """STEP 3 and 5: sessions to channels to findings, with whatever links there are."""
+def score(con: duckdb.DuckDBPyConnection, job: Job, days: Sequence[int] | None = None) -> tuple[Sequence[Finding], list[Note]]:
+    """STEP 3 and 5: sessions to channels to findings, with whatever links there are. `days`: judge only these windows."""
     from netexfil import channels, detect
 
     channels.build(con, job.policy)
     if job.budget is None:
-        return detect.score(con, job.policy), []
+        return detect.score(con, job.policy, days), []
     policy, note = detect.budget(con, job.policy, job.budget)
-    return detect.score(con, policy), [note]
+    return detect.score(con, policy, days), [note]
 
 
 def analyze(con: duckdb.DuckDBPyConnection, job: Job, progress: Progress | None = None) -> Result:

@@ -71,6 +71,8 @@ class Policy:
     file_access_extension_list: Sequence[str] = defaults.EXTENSIONS
     file_sensitivity_context: Sequence[str] = ()
     tuning: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    keep_sessions_days: int = 7
+    keep_days: int = 35
     name: str = "built-in defaults"
 
     @cached_property
@@ -217,6 +219,12 @@ def _schedule(value: Any) -> str:
     return str(value)
 
 
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        raise ValueError("must be a whole number above zero")
+    return value
+
+
 _SECTIONS: Mapping[str, Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "networks": {"inside": ("inside", _networks), "public": ("public", _public)},
     "ports": {"watched": ("watched", _ports)},
@@ -229,6 +237,7 @@ _SECTIONS: Mapping[str, Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
         "file_access_extension_list": ("file_access_extension_list", _texts),
         "file_sensitivity_context": ("file_sensitivity_context", _texts),
     },
+    "state": {"keep_sessions_days": ("keep_sessions_days", _whole), "keep_days": ("keep_days", _whole)},
     "thresholds": {},
     "tuning": {},
 }
@@ -260,12 +269,6 @@ def _host(value: Any) -> str:
     if "/" in text:
         ipaddress.ip_network(text)
     return text.lower()
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-        raise ValueError("must be a whole number above zero")
-    return value
 
 
 _ALLOW: Mapping[str, Callable[[Any], Any]] = {

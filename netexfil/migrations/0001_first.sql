@@ -38,6 +38,15 @@ CREATE TABLE state.name (
     address VARCHAR, name VARCHAR, kind VARCHAR, first_ts DOUBLE, last_ts DOUBLE, source VARCHAR
 );
 
+-- Channels by day, kept when their sessions are gone: what ledgers, novelty and prevalence look back on.
+CREATE TABLE state.channel (
+    cid BIGINT, day INTEGER, inside_h VARCHAR, remote_h VARCHAR, remote_p INTEGER, proto VARCHAR, direction VARCHAR, entity VARCHAR,
+    server_name VARCHAR, protocol VARCHAR, first_ts DOUBLE, last_ts DOUBLE, sessions BIGINT, siblings BIGINT, unfinished BIGINT,
+    bytes_low BIGINT, bytes_high BIGINT, bytes_in BIGINT, in_unknown BIGINT, quality INTEGER, push_low BIGINT, push_in BIGINT,
+    push_sessions BIGINT, max_low BIGINT, busy DOUBLE, ssh_client VARCHAR, ssh_sessions BIGINT, tls_sessions BIGINT,
+    odd_sessions BIGINT, clear_leg BOOLEAN
+);
+
 -- Endpoint telemetry, one row a record whatever file brought it: `key` is a hash of its content.
 CREATE TABLE state.event (
     kind VARCHAR, ts DOUBLE, ts_field VARCHAR, ts_rec DOUBLE, host VARCHAR, host_raw VARCHAR, host_id VARCHAR,

@@ -45,12 +45,16 @@ def take_in(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, found
     job = replace(job, options=replace(job.options, keep_facts=True))
     chosen = {capture.path for capture in (*again, *fresh)}
     tally.notes += read.sessions(con, [name for name in found.captures if name in chosen], job.options, job.policy)
-    with store.attached(con, path), store.transaction(con):
-        _settle(con, min(capture.first_ts for capture in fresh), [capture.path for capture in again])
-        ingest.store_sessions(con, tally)
-        for capture in fresh:
-            row = (capture.identity, "capture", "plain", capture.path, capture.size, capture.size, "", capture.first_ts, now)
-            ingest.remember(con, row)
+    with store.attached(con, path):
+        _settle(con, min(capture.first_ts for capture in fresh))
+        ingest.prepare(con, tally)
+        with store.transaction(con):
+            ingest.push(con)
+            if not again:
+                _add(con)
+            for capture in fresh:
+                row = (capture.identity, "capture", "plain", capture.path, capture.size, capture.size, "", capture.first_ts, now)
+                ingest.remember(con, row)
     for table in ("session", "fact", "name"):
         con.execute(f"DELETE FROM {table}")
 
@@ -79,19 +83,18 @@ def _from(known: Sequence[Capture], began: float) -> list[Capture]:
     return list(known[before[-1] if before else 0 :])
 
 
-def _settle(con: duckdb.DuckDBPyConnection, fresh_ts: float, again: Sequence[str]) -> None:
+def _settle(con: duckdb.DuckDBPyConnection, fresh_ts: float) -> None:
     """Of what was read again keep what continues: the same uid (longer now), or what began in the new files.
 
     A row that began in an old file under a uid we do not know is the tail of a session that was stored whole, or of one whose first
     file is gone; the latter is added to the stored row, as far as it lies after what was stored.
     """
-    con.execute(f"""CREATE OR REPLACE TEMP TABLE tail AS
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE continuing AS
         WITH new AS (SELECT *, {_PAIR} AS pair FROM session WHERE {_word("midstream")} AND uid NOT IN (SELECT uid FROM state.session)),
              old AS (SELECT *, {_PAIR} AS pair, {_word("open")} AS still_open FROM state.session)
         SELECT new.uid, max(old.uid) AS head, bool_or(old.still_open) AS still_open FROM new JOIN old USING (proto, pair)
         WHERE new.ts > old.ts AND new.ts <= old.ts + coalesce(old.duration, 0) + {IDLE_SECONDS} GROUP BY new.uid""")
-    if not again:
-        _add(con)
+    con.execute("CREATE OR REPLACE TEMP TABLE tail AS SELECT s.*, c.head, c.still_open FROM session s JOIN continuing c USING (uid)")
     con.execute("DELETE FROM session WHERE uid IN (SELECT uid FROM tail)")
     con.execute("DELETE FROM session WHERE ts < ? AND uid NOT IN (SELECT uid FROM state.session)", [fresh_ts])
 
@@ -104,5 +107,5 @@ def _add(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(f"""UPDATE state.session AS h SET {sums}, orig_high = h.orig_high + t.orig_high, resp_high = h.resp_high + t.resp_high,
             duration = t.ts + coalesce(t.duration, 0) - h.ts, conn_state = t.conn_state, hints = t.hints,
             history = h.history || t.history, orig_quality = 'bounded', resp_quality = 'bounded'
-        FROM (SELECT s.*, tail.head FROM session s JOIN tail USING (uid) WHERE tail.still_open) t WHERE h.uid = t.head""")
+        FROM (FROM tail WHERE still_open) t WHERE h.uid = t.head""")
     con.execute("INSERT INTO state.dirty SELECT DISTINCT day FROM state.session WHERE uid IN (SELECT head FROM tail WHERE still_open)")

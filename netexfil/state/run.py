@@ -17,6 +17,7 @@ import orjson
 from netexfil import __version__, outbound, pipeline, read, tables
 from netexfil.errors import Note
 from netexfil.finding import Finding
+from netexfil.policy import Policy
 from netexfil.read import find
 from netexfil.state import captures, ingest, places, store
 
@@ -97,34 +98,68 @@ def _score(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, this: 
     """Make the findings anew where rows or settings changed, and store them with the record of the run."""
     tables.create(con)
     with store.attached(con, path, read_only=True):
-        anew = this.anew or _any(con, "state.dirty")
-        if anew:
-            _load(con)
+        first = _first_day(con, this.anew)
+        if first is not None:
+            _load(con, first)
     findings: Sequence[Finding] = ()
-    if anew:
+    if first is not None:
         tally.notes += outbound.turn(con, job.policy)
         if _any(con, "event"):
             tally.notes += pipeline.alerts(con, job)
             tally.notes += pipeline.link(con, job)
-        findings, more = pipeline.score(con, job)
+        days = [int(day) for (day,) in con.execute(f"SELECT DISTINCT floor(ts / {ingest.DAY}) FROM session").fetchall()]
+        findings, more = pipeline.score(con, job, days)
         tally.notes += more
     with store.attached(con, path), store.transaction(con):
         number = _record(con, this, tally, len(findings))
-        if anew:
-            _replace(con, findings, number)
+        if first is not None:
+            _replace(con, findings, first, number)
             con.execute("DELETE FROM state.dirty")
+            retain(con, job.policy)
         return number
 
 
-def _load(con: duckdb.DuckDBPyConnection) -> None:
+def _first_day(con: duckdb.DuckDBPyConnection, anew: bool) -> int | None:
+    """The earliest day whose findings may change: what came later looks back on it. None where nothing changed.
+
+    Clocks are estimated from all sessions that are there, so with telemetry all of them are looked at.
+    """
+    everything = anew or _any(con, "state.event")
+    if not anew and not _any(con, "state.dirty"):
+        return None
+    row = con.execute(f"SELECT min(day) FROM state.{'session' if everything else 'dirty'}").fetchone()
+    return int(row[0]) if row and row[0] is not None else None
+
+
+def _load(con: duckdb.DuckDBPyConnection, first: int) -> None:
+    """Sessions from a day on, the channels of the days before it, and everything that names or ties them."""
     kept, names, facts = ", ".join(tables.READ), ", ".join(tables.NAME), ", ".join(tables.FACT)
-    con.execute(f"INSERT INTO session ({kept}) SELECT {kept} FROM state.session ORDER BY ts, uid")
+    con.execute(f"INSERT INTO session ({kept}) SELECT {kept} FROM state.session WHERE day >= ? ORDER BY ts, uid", [first])
+    con.execute("INSERT INTO channel BY NAME SELECT * FROM state.channel WHERE day < ?", [first])
     con.execute(f"INSERT INTO name ({names}) SELECT {names} FROM state.name")
     con.execute(f"INSERT INTO fact ({facts}) SELECT {facts} FROM state.fact")
     read.merge(con)
     columns = ", ".join(f'"{name}"' for name in tables.EVENT if name != "eid")
     con.execute(f"""INSERT INTO event ({columns}, eid) SELECT {columns}, row_number() OVER (ORDER BY ts, file, line, key) - 1
                     FROM state.event ORDER BY ts, file, line, key""")
+
+
+def retain(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
+    """Drop from the attached state what the policy no longer keeps, counted from the newest day of event time, never from the clock."""
+    row = con.execute("SELECT max(day) FROM state.session").fetchone()
+    if not row or row[0] is None:
+        return
+    sessions, everything = row[0] - policy.keep_sessions_days, row[0] - policy.keep_days
+    for table, column, last in _RETAINED:
+        limit = sessions if last == "sessions" else everything
+        if _any(con, f"state.{table} WHERE {column} < {limit}"):
+            con.execute(f"DELETE FROM state.{table} WHERE {column} < {limit}")
+
+
+_RETAINED = (
+    ("session", "day", "sessions"), ("event", "day", "sessions"), ("fact", "ts / 86400", "sessions"),
+    ("channel", "day", "all"), ("finding", "day", "all"), ("name", "last_ts / 86400", "all"),
+)
 
 
 def _record(con: duckdb.DuckDBPyConnection, this: _Run, tally: ingest.Tally, findings: int) -> int:
@@ -138,10 +173,12 @@ def _record(con: duckdb.DuckDBPyConnection, this: _Run, tally: ingest.Tally, fin
     return number
 
 
-def _replace(con: duckdb.DuckDBPyConnection, findings: Sequence[Finding], number: int) -> None:
+def _replace(con: duckdb.DuckDBPyConnection, findings: Sequence[Finding], first: int, number: int) -> None:
     """The findings table as scored; what was handed out of each stays known, and what is worth telling goes to the outbox."""
+    con.execute("DELETE FROM state.channel WHERE day >= ?", [first])
+    con.execute("INSERT INTO state.channel BY NAME SELECT * FROM channel WHERE day >= ?", [first])
     con.execute("CREATE OR REPLACE TEMP TABLE before AS FROM state.finding")
-    con.execute("DELETE FROM state.finding")
+    con.execute("DELETE FROM state.finding WHERE day >= ?", [first])
     for finding in findings:
         con.execute(
             """INSERT INTO state.finding
