@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 WATCHED = (22, 443, 465, 587, 990, 993, 8443, 21)
 INSIDE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+KEEP_SESSIONS_DAYS, KEEP_DAYS = 7, 35
 EXTENSIONS = ("zip", "7z", "rar", "gz", "tgz", "tar", "bak", "pst", "ost", "vmdk", "vhdx", "sql", "mdf", "csv", "xlsx", "docx", "pdf")
 
 
@@ -133,6 +134,9 @@ def template() -> str:
         lines.append(f"# {item.text}. {item.unit}. Source: {item.source}")
         value = f"{item.value:g}" if item.value < 1e5 else str(int(item.value))
         lines.append(f"{name} = {value}" if item.share_of is None else f"# {name} = {value} x {item.share_of}")
+    lines += ["", "[state]", "# Days of event time for which --state keeps sessions and events; later sessions of older days are refused, with a word.",
+              f"keep_sessions_days = {KEEP_SESSIONS_DAYS}", "# Days for which it keeps channels, names and findings: what ledgers and novelty look back on.",
+              f"keep_days = {KEEP_DAYS}"]
     lines += ["", "# Tuning items of the seed detections: what fits (all named fields) is kept as an endpoint alert of severity info.",
               f"# Each knob takes lists of {', '.join(TUNING_FIELDS)}."]
     for name, text in TUNING.items():

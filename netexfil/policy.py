@@ -71,8 +71,8 @@ class Policy:
     file_access_extension_list: Sequence[str] = defaults.EXTENSIONS
     file_sensitivity_context: Sequence[str] = ()
     tuning: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
-    keep_sessions_days: int = 7
-    keep_days: int = 35
+    keep_sessions_days: int = defaults.KEEP_SESSIONS_DAYS
+    keep_days: int = defaults.KEEP_DAYS
     name: str = "built-in defaults"
 
     @cached_property
