@@ -102,8 +102,9 @@ class Header:
         self.fields: list[str] = []
         self.getters: list[tuple[int, fields.Field]] = []
         self.log = fields.log_of(name)
+        self.usable = False
 
-    def take(self, data: bytes, number: int) -> None:
+    def take(self, data: bytes) -> None:
         """Learn from one header line.
 
         Raises:
@@ -119,17 +120,19 @@ class Header:
         elif key == b"#unset_field":
             self.unset = rest
         elif key == b"#fields":
-            self.columns([word.decode("utf-8", "replace").strip() for word in rest.split(self.separator)], number)
+            self.columns([word.decode("utf-8", "replace").strip() for word in rest.split(self.separator)])
 
-    def columns(self, names: Sequence[str], number: int) -> None:
+    def columns(self, names: Sequence[str]) -> None:
         self.fields = [re.split(r"\s{2,}", name)[0] for name in names]  # labelled logs: `tunnel_parents   label   detailed-label`
         where = {name.lower().replace(".", "_"): index for index, name in reversed(list(enumerate(self.fields)))}
         self.getters = []
+        self.usable = False
         for one in fields.LOGS.get(self.log, ()):
             index = next((where[name] for name in one.names if name in where), -1)
             if index < 0 and one.required:
                 raise Refused(f"{self.name}: no column {one.names[0].replace('_', '.') if one.names[0].startswith('id_') else one.names[0]}")
             self.getters.append((index, one))
+        self.usable = True
 
 
 def unescape(data: bytes) -> bytes:
@@ -140,29 +143,23 @@ def unescape(data: bytes) -> bytes:
 
 
 def _tsv(log: Log, lines: Iterator[Line], tally: Tally) -> Iterator[tuple[str, Sequence[Any]]]:
-    header, usable = Header(log.head.path), False
+    header = Header(log.head.path)
     for line in lines:
         data = line.data.removesuffix(b"\r")
         if line.number == 1:
             data = data.removeprefix(b"\xef\xbb\xbf")
         if data.startswith(b"#"):
-            usable = _learn(header, data, line.number, usable, tally)
-        elif data and not usable:
+            try:
+                header.take(data)
+            except Refused as error:
+                tally.note("unreadable", str(error), line.number)
+        elif data and not header.usable:
             tally.refused += 1
             tally.note("refused", "rows without a usable header", line.number)
         elif data:
             found = _row(header, data, line, tally)
             if found is not None:
                 yield header.name, found
-
-
-def _learn(header: Header, data: bytes, number: int, usable: bool, tally: Tally) -> bool:
-    try:
-        header.take(data, number)
-    except Refused as error:
-        tally.note("unreadable", str(error), number)
-        return False
-    return usable or bool(header.fields)
 
 
 def _row(header: Header, data: bytes, line: Line, tally: Tally) -> Sequence[Any] | None:

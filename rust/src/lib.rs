@@ -15,6 +15,9 @@ pub mod flow;
 pub mod hello;
 #[cfg(feature = "python")]
 mod python;
+#[cfg(feature = "python")]
+mod python_logs;
 pub mod reader;
 pub mod session;
 mod stream;
+pub mod zeek;

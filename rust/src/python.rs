@@ -1,4 +1,4 @@
-//! The Python module `netexfil._core`; the only file that names pyo3.
+//! The Python module `netexfil._core`; only this file and `python_logs` name pyo3.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -169,6 +169,8 @@ fn carve<'py>(py: Python<'py>, paths: Vec<String>, sessions: Vec<Session>, comme
 #[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Stream>()?;
+    module.add_class::<crate::python_logs::Logs>()?;
+    module.add_function(wrap_pyfunction!(crate::python_logs::head, module)?)?;
     module.add("CaptureError", module.py().get_type::<CaptureError>())?;
     module.add_function(wrap_pyfunction!(capture, module)?)?;
     module.add_function(wrap_pyfunction!(carve, module)?)?;

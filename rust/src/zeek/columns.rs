@@ -1,0 +1,196 @@
+//! Cells to Arrow columns: one builder a field, and the name and file that every row carries.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arrow_array::builder::{BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, StringBuilder, StringDictionaryBuilder};
+use arrow_array::types::Int32Type;
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{ArrowError, DataType, Field as ArrowField, Schema, SchemaRef};
+
+use super::plan::{Field, Kind, Log};
+use super::value;
+
+/// One cell as a log had it.
+pub enum Cell<'a> {
+    Missing,
+    /// Text, escapes undone, perhaps no UTF-8.
+    Text(Cow<'a, [u8]>),
+    /// A JSON number or literal, as written.
+    Bare(&'a [u8]),
+    /// A list: its elements joined with `value::BETWEEN`, and joined with commas.
+    List(String, String),
+}
+
+enum Column {
+    Float(Float64Builder),
+    Whole(Int64Builder),
+    Port(Int32Builder),
+    Flag(BooleanBuilder),
+    Text(StringBuilder),
+    Word(StringDictionaryBuilder<Int32Type>),
+}
+
+impl Column {
+    fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Time | Kind::Float => Self::Float(Float64Builder::new()),
+            Kind::Int => Self::Whole(Int64Builder::new()),
+            Kind::Port => Self::Port(Int32Builder::new()),
+            Kind::Bool => Self::Flag(BooleanBuilder::new()),
+            Kind::Proto => Self::Word(StringDictionaryBuilder::new()),
+            Kind::Addr | Kind::Str | Kind::List => Self::Text(StringBuilder::new()),
+        }
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Float(b) => Arc::new(b.finish()),
+            Self::Whole(b) => Arc::new(b.finish()),
+            Self::Port(b) => Arc::new(b.finish()),
+            Self::Flag(b) => Arc::new(b.finish()),
+            Self::Text(b) => Arc::new(b.finish()),
+            Self::Word(b) => Arc::new(b.finish()),
+        }
+    }
+}
+
+/// A value that passed, waiting until its whole row has.
+pub enum Ready<'a> {
+    Null,
+    Float(f64),
+    Whole(i64),
+    Port(i32),
+    Flag(bool),
+    Addr(IpAddr),
+    Text(Cow<'a, [u8]>),
+    Str(String),
+    Lower(Cow<'a, [u8]>),
+}
+
+/// A cell by its column's kind.
+///
+/// # Errors
+/// What was expected.
+pub fn ready<'a>(kind: Kind, cell: Cell<'a>) -> Result<Ready<'a>, value::Bad> {
+    let text = match (cell, kind) {
+        (Cell::Missing, _) => return Ok(Ready::Null),
+        (Cell::Text(text), Kind::Str | Kind::List) => return Ok(Ready::Text(text)),
+        (Cell::Text(text), Kind::Proto) => return Ok(Ready::Lower(text)),
+        (Cell::Bare(text), Kind::Str | Kind::List | Kind::Proto) => {
+            return Ok(Ready::Text(Cow::Borrowed(match (text, kind) {
+                (b"true", Kind::Proto) => b"t",
+                (b"false", Kind::Proto) => b"f",
+                (b"true", _) => b"T",
+                (b"false", _) => b"F",
+                (text, _) => text,
+            })));
+        }
+        (Cell::List(parts, _), Kind::List) => return Ok(Ready::Str(parts)),
+        (Cell::List(_, commas), Kind::Str) => return Ok(Ready::Str(commas)),
+        (Cell::List(_, commas), Kind::Proto) => return Ok(Ready::Lower(Cow::Owned(commas.into_bytes()))),
+        (Cell::Text(text), _) => text,
+        (Cell::Bare(text), Kind::Time | Kind::Float | Kind::Int | Kind::Port | Kind::Bool) => Cow::Borrowed(text),
+        (Cell::Bare(_) | Cell::List(..), _) => Cow::Borrowed(&b"?"[..]),
+    };
+    Ok(match kind {
+        Kind::Time => Ready::Float(value::time(&text)?),
+        Kind::Float => Ready::Float(value::number(&text).ok_or("not a number")?),
+        Kind::Int => Ready::Whole(value::whole(&text)?),
+        Kind::Port => Ready::Port(value::port(&text)?),
+        Kind::Bool => Ready::Flag(value::flag(&text)?),
+        Kind::Addr => Ready::Addr(value::address(&text)?),
+        Kind::Proto | Kind::Str | Kind::List => Ready::Null,
+    })
+}
+
+/// The rows of one log that wait to become a batch.
+pub struct Columns {
+    schema: SchemaRef,
+    fields: Vec<Column>,
+    logname: StringDictionaryBuilder<Int32Type>,
+    file: StringDictionaryBuilder<Int32Type>,
+    scratch: String,
+    pub rows: usize,
+}
+
+/// The schema of a log's rows.
+pub fn schema(log: &Log) -> SchemaRef {
+    let word = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let kind = |field: &Field| match field.kind {
+        Kind::Time | Kind::Float => DataType::Float64,
+        Kind::Int => DataType::Int64,
+        Kind::Port => DataType::Int32,
+        Kind::Bool => DataType::Boolean,
+        Kind::Proto => word.clone(),
+        Kind::Addr | Kind::Str | Kind::List => DataType::Utf8,
+    };
+    let mut fields: Vec<_> = log.fields.iter().map(|field| ArrowField::new(&field.name, kind(field), true)).collect();
+    fields.extend(["logname", "file"].map(|name| ArrowField::new(name, word.clone(), true)));
+    Arc::new(Schema::new(fields))
+}
+
+impl Columns {
+    pub fn new(log: &Log) -> Self {
+        Self {
+            schema: schema(log),
+            fields: log.fields.iter().map(|field| Column::new(field.kind)).collect(),
+            logname: StringDictionaryBuilder::new(),
+            file: StringDictionaryBuilder::new(),
+            scratch: String::new(),
+            rows: 0,
+        }
+    }
+
+    /// Append a row whose cells all passed.
+    pub fn push(&mut self, cells: &[Ready<'_>], logname: &str, file: &str) {
+        for (column, cell) in self.fields.iter_mut().zip(cells) {
+            put(column, cell, &mut self.scratch);
+        }
+        self.logname.append_value(logname);
+        self.file.append_value(file);
+        self.rows += 1;
+    }
+
+    /// What was appended since the last time.
+    ///
+    /// # Errors
+    /// Never for columns of one length.
+    pub fn take(&mut self) -> Result<RecordBatch, ArrowError> {
+        let mut arrays: Vec<ArrayRef> = self.fields.iter_mut().map(Column::finish).collect();
+        arrays.push(Arc::new(self.logname.finish()));
+        arrays.push(Arc::new(self.file.finish()));
+        self.rows = 0;
+        RecordBatch::try_new(Arc::clone(&self.schema), arrays)
+    }
+}
+
+fn put(column: &mut Column, cell: &Ready<'_>, scratch: &mut String) {
+    match (column, cell) {
+        (Column::Float(b), Ready::Float(v)) => b.append_value(*v),
+        (Column::Float(b), _) => b.append_null(),
+        (Column::Whole(b), Ready::Whole(v)) => b.append_value(*v),
+        (Column::Whole(b), _) => b.append_null(),
+        (Column::Port(b), Ready::Port(v)) => b.append_value(*v),
+        (Column::Port(b), _) => b.append_null(),
+        (Column::Flag(b), Ready::Flag(v)) => b.append_value(*v),
+        (Column::Flag(b), _) => b.append_null(),
+        (Column::Text(b), Ready::Addr(v)) => {
+            // Writing to a string builder never fails.
+            let _ = write!(b, "{v}");
+            b.append_value("");
+        }
+        (Column::Text(b), Ready::Text(v)) => b.append_value(String::from_utf8_lossy(v)),
+        (Column::Text(b), Ready::Str(v)) => b.append_value(v),
+        (Column::Text(b), _) => b.append_null(),
+        (Column::Word(b), Ready::Lower(v) | Ready::Text(v)) => {
+            scratch.clear();
+            scratch.push_str(&String::from_utf8_lossy(v));
+            scratch.make_ascii_lowercase();
+            b.append_value(&*scratch);
+        }
+        (Column::Word(b), _) => b.append_null(),
+    }
+}

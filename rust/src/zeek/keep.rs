@@ -1,0 +1,119 @@
+//! Which conn rows can be part of a finding: tested on ports and addresses before anything else is parsed.
+
+use std::net::IpAddr;
+
+/// Where an address stands; the same answer as `netexfil.policy.side` (a test holds it).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Other,
+    Inside,
+    Public,
+}
+
+/// A network by its first address and prefix length, IPv4 in the low 32 bits.
+#[derive(Debug, Clone, Copy)]
+struct Network {
+    v6: bool,
+    bits: u128,
+    mask: u128,
+}
+
+impl Network {
+    fn parse(text: &str) -> Option<Self> {
+        let (address, prefix) = text.split_once('/')?;
+        let address: IpAddr = address.parse().ok()?;
+        let (v6, bits, width) = match address {
+            IpAddr::V4(v4) => (false, u128::from(u32::from(v4)), 32),
+            IpAddr::V6(v6) => (true, u128::from(v6), 128),
+        };
+        let prefix: u32 = prefix.parse().ok().filter(|p| *p <= width)?;
+        let all = if v6 { u128::MAX } else { u128::from(u32::MAX) };
+        let mask = if prefix == 0 { 0 } else { all & (all << (width - prefix)) };
+        Some(Self { v6, bits: bits & mask, mask })
+    }
+
+    fn holds(&self, v6: bool, bits: u128) -> bool {
+        self.v6 == v6 && bits & self.mask == self.bits
+    }
+}
+
+/// The rules of `docs/logs.md`, "What an analysis leaves out".
+#[derive(Debug, Clone)]
+pub struct Keep {
+    inside: Vec<Network>,
+    private: Vec<Network>,
+    watched: Vec<u16>,
+}
+
+/// Bytes in one direction that make an exchange between inside hosts worth keeping (collected before it is sent).
+pub const INTERNAL: i64 = 1_000_000;
+
+impl Keep {
+    /// From the policy's networks (CIDR) and ports.
+    pub fn new(inside: &[String], private: &[String], watched: Vec<u16>) -> Option<Self> {
+        let parse = |texts: &[String]| texts.iter().map(|text| Network::parse(text)).collect::<Option<Vec<_>>>();
+        Some(Self { inside: parse(inside)?, private: parse(private)?, watched })
+    }
+
+    pub fn side(&self, address: IpAddr) -> Side {
+        let (v6, bits) = match address {
+            IpAddr::V4(v4) => (false, u128::from(u32::from(v4))),
+            IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or((true, u128::from(v6)), |v4| (false, u128::from(u32::from(v4)))),
+        };
+        let within = |networks: &[Network]| networks.iter().any(|network| network.holds(v6, bits));
+        if within(&self.inside) {
+            Side::Inside
+        } else if within(&self.private) {
+            Side::Other
+        } else {
+            Side::Public
+        }
+    }
+
+    pub fn watched(&self, port: u16) -> bool {
+        self.watched.contains(&port)
+    }
+
+    /// `None`: the ends alone do not say, the rest of the row must.
+    pub fn by_ends(&self, orig: Side, resp: Side, port: u16) -> Option<bool> {
+        match (orig, resp) {
+            (Side::Inside, Side::Public) => Some(true),
+            (Side::Public, Side::Inside | Side::Public) if self.watched(port) => Some(true),
+            (Side::Public, Side::Inside | Side::Public) => None,
+            (Side::Public, Side::Other) | (Side::Other, Side::Public) => Some(false),
+            _ => None,
+        }
+    }
+
+    /// The answer for rows that `by_ends` left open.
+    pub fn by_content(&self, orig: Side, resp: Side, service: &str, orig_bytes: i64, resp_bytes: i64) -> bool {
+        match (orig, resp) {
+            (Side::Public, Side::Inside) => resp_bytes > orig_bytes || encrypted(service),
+            (Side::Public, Side::Public) => encrypted(service),
+            _ => orig_bytes >= INTERNAL || resp_bytes >= INTERNAL,
+        }
+    }
+}
+
+fn encrypted(service: &str) -> bool {
+    service.split(',').any(|word| matches!(word, "ssl" | "ssh" | "quic" | "tls" | "ftp" | "ftp-data"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sides() -> Result<(), String> {
+        let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let keep = Keep::new(&texts(&["10.0.0.0/8", "fc00::/7"]), &texts(&["10.0.0.0/8", "192.168.0.0/16", "fe80::/10"]), vec![443]).ok_or("networks")?;
+        let side = |text: &str| text.parse().map(|a| keep.side(a)).map_err(|e| format!("{e}"));
+        assert_eq!(side("10.1.2.3")?, Side::Inside);
+        assert_eq!(side("::ffff:10.1.2.3")?, Side::Inside);
+        assert_eq!(side("192.168.1.1")?, Side::Other);
+        assert_eq!(side("fe80::1")?, Side::Other);
+        assert_eq!(side("2001:db8::1")?, Side::Public);
+        assert!(Keep::new(&texts(&["10.0.0.0/33"]), &[], vec![]).is_none());
+        Ok(())
+    }
+}

@@ -1,0 +1,222 @@
+//! A file as lines: decompressed, in blocks, each line handed out once, memory bounded by the longest line allowed.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+
+use flate2::read::MultiGzDecoder;
+use memchr::{memchr, memrchr};
+
+/// A longer line is refused.
+pub const LONGEST: usize = 16 << 20;
+const BLOCK: usize = 256 << 10;
+
+/// How a file is wrapped, told by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wrap {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+pub fn wrap_of(head: &[u8]) -> Wrap {
+    match head {
+        [0x1f, 0x8b, ..] => Wrap::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Wrap::Zstd,
+        [a, 0x2a, 0x4d, 0x18, ..] if a & 0xf0 == 0x50 => Wrap::Zstd,
+        _ => Wrap::Plain,
+    }
+}
+
+/// The wrap of a file.
+///
+/// # Errors
+/// It cannot be opened or read.
+pub fn look(path: &str) -> std::io::Result<Wrap> {
+    let mut head = Vec::new();
+    File::open(path)?.take(4).read_to_end(&mut head)?;
+    Ok(wrap_of(&head))
+}
+
+/// The decompressed text of a file.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn open(path: &str) -> std::io::Result<Box<dyn Read + Send>> {
+    let wrap = look(path)?;
+    let file = File::open(path)?;
+    Ok(match wrap {
+        Wrap::Plain => Box::new(file),
+        Wrap::Gzip => Box::new(MultiGzDecoder::new(std::io::BufReader::with_capacity(128 << 10, file))),
+        Wrap::Zstd => Box::new(Zstd::new(file)?),
+    })
+}
+
+/// A zstd reader with a bounded window (128 MB, what `zstd -T0 --long=27` needs).
+struct Zstd(zstd::stream::read::Decoder<'static, std::io::BufReader<File>>);
+
+impl Zstd {
+    fn new(file: File) -> std::io::Result<Self> {
+        let mut inner = zstd::stream::read::Decoder::new(file)?;
+        inner.window_log_max(27)?;
+        Ok(Self(inner))
+    }
+}
+
+impl Read for Zstd {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+/// A line and whether its newline was there.
+#[derive(Debug, Clone, Copy)]
+pub struct Line<'a> {
+    pub data: &'a [u8],
+    pub whole: bool,
+    /// Offset of its first byte in the decompressed text.
+    pub at: u64,
+}
+
+/// What stopped a walk, besides the end of the text.
+#[derive(Debug)]
+pub enum Stop {
+    End,
+    Damaged(std::io::Error),
+}
+
+/// Part of a file: where to begin (in decompressed bytes) and before which byte a line must start to be handed out.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    pub start: u64,
+    /// Lines that start here or later are another's.
+    pub until: u64,
+    /// Lines must end here or earlier (a range that the caller set).
+    pub end: Option<u64>,
+    /// The start may lie inside a line, which is then another's.
+    pub inner: bool,
+}
+
+impl Span {
+    pub const ALL: Self = Self { start: 0, until: u64::MAX, end: None, inner: false };
+}
+
+/// What a walk hands out.
+pub enum Piece<'a> {
+    Line(Line<'a>),
+    /// A line longer than `LONGEST` that was passed over.
+    TooLong,
+}
+
+/// Hand every line of a span to `each`, until it answers false.
+///
+/// # Errors
+/// The file cannot be opened.
+pub fn walk(path: &str, span: Span, each: &mut dyn FnMut(Piece<'_>) -> bool) -> std::io::Result<Stop> {
+    let mut skip_first = false;
+    let mut at = 0;
+    let mut source: Box<dyn Read> = if look(path)? == Wrap::Plain && span.start > 0 {
+        let mut file = File::open(path)?;
+        at = if span.inner { span.start - 1 } else { span.start };
+        skip_first = span.inner;
+        file.seek(SeekFrom::Start(at))?;
+        Box::new(file)
+    } else {
+        open(path)?
+    };
+    Ok(Walk { buffer: vec![0; BLOCK], held: 0, at, skip: skip_first, span }.run(&mut *source, each))
+}
+
+struct Walk {
+    buffer: Vec<u8>,
+    /// Bytes of an unfinished line at the front of the buffer.
+    held: usize,
+    /// Offset of the buffer's first byte.
+    at: u64,
+    /// Pass over everything up to the next newline.
+    skip: bool,
+    span: Span,
+}
+
+impl Walk {
+    fn run(&mut self, source: &mut dyn Read, each: &mut dyn FnMut(Piece<'_>) -> bool) -> Stop {
+        loop {
+            let room = self.buffer.get_mut(self.held..).unwrap_or_default();
+            let got = match source.read(room) {
+                Ok(0) => break,
+                Ok(got) => got,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Stop::Damaged(error),
+            };
+            let filled = self.held + got;
+            let full = memrchr(b'\n', self.buffer.get(self.held..filled).unwrap_or_default()).map(|end| self.held + end + 1);
+            let Some(full) = full else {
+                if !self.grow(filled, each) {
+                    return Stop::End;
+                }
+                continue;
+            };
+            if !self.lines(full, each) {
+                return Stop::End;
+            }
+            self.buffer.copy_within(full..filled, 0);
+            self.held = filled - full;
+            self.at += full as u64;
+        }
+        let fits = self.span.end.is_none_or(|end| self.at + self.held as u64 <= end) && self.at < self.span.until;
+        if self.held > 0 && !self.skip && fits {
+            let data = self.buffer.get(..self.held).unwrap_or_default();
+            each(Piece::Line(Line { data, whole: false, at: self.at }));
+        }
+        Stop::End
+    }
+
+    /// No newline in the buffer: make room, or pass over a line that is too long.
+    fn grow(&mut self, filled: usize, each: &mut dyn FnMut(Piece<'_>) -> bool) -> bool {
+        self.held = filled;
+        if filled > LONGEST || self.skip {
+            self.at += filled as u64;
+            self.held = 0;
+            if !self.skip {
+                self.skip = true;
+                return each(Piece::TooLong);
+            }
+        } else if filled == self.buffer.len() {
+            self.buffer.resize(self.buffer.len() * 2, 0);
+        }
+        true
+    }
+
+    fn lines(&mut self, full: usize, each: &mut dyn FnMut(Piece<'_>) -> bool) -> bool {
+        let mut rest = self.buffer.get(..full).unwrap_or_default();
+        let mut at = self.at;
+        while let Some(end) = memchr(b'\n', rest) {
+            let (line, tail) = rest.split_at_checked(end + 1).unwrap_or((rest, &[]));
+            let data = line.get(..end).unwrap_or_default();
+            if at >= self.span.until || self.span.end.is_some_and(|stop| at + end as u64 + 1 > stop) {
+                return false;
+            }
+            if self.skip {
+                self.skip = false;
+            } else if !each(Piece::Line(Line { data, whole: true, at })) {
+                return false;
+            }
+            at += end as u64 + 1;
+            rest = tail;
+        }
+        true
+    }
+}
+
+/// The first `size` bytes of a file's decompressed text, fewer where it is shorter or damaged.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn head(path: &str, size: u64) -> std::io::Result<Vec<u8>> {
+    let mut found = Vec::new();
+    let mut source = open(path)?.take(size);
+    let mut block = [0; 16 << 10];
+    while let Ok(got @ 1..) = source.read(&mut block) {
+        found.extend_from_slice(block.get(..got).unwrap_or_default());
+    }
+    Ok(found)
+}

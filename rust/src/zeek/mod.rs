@@ -1,0 +1,20 @@
+//! Zeek logs: files to rows of typed columns. What the rows mean is said in Python (`netexfil/read/`).
+//!
+//! Files, and parts of large plain files, are read by several threads; batches come out in the order of the files.
+
+mod columns;
+mod json;
+mod keep;
+mod lines;
+mod plan;
+mod reader;
+mod sink;
+mod tsv;
+mod value;
+
+pub use columns::schema;
+pub use keep::{Keep, Side};
+pub use lines::head;
+pub use plan::{Field, File, Kind, Log, Plan};
+pub use reader::Reader;
+pub use sink::Tally;

@@ -1,0 +1,317 @@
+//! Threads, parts of files, and the order in which their batches come out.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use arrow_array::RecordBatch;
+
+use super::json;
+use super::lines::{self, Line, Piece, Span, Stop, Wrap};
+use super::plan::{File, Plan};
+use super::sink::{Row, Sink, Tally};
+use super::tsv::{self, Cells, Header};
+
+/// A plain file is cut into parts of this size.
+const PART: u64 = 32 << 20;
+/// Batches that wait per part.
+const WAITING: usize = 6;
+
+enum Message {
+    Batch(usize, RecordBatch),
+    /// The end of a part; the header where it is not the one that the part began with.
+    Done(Box<Tally>, Option<Box<Header>>),
+}
+
+/// A part of a file, and what its first lines are to be read with.
+struct Job {
+    file: usize,
+    span: Span,
+    header: Option<Header>,
+    /// The header lines before the span must be read first.
+    learn: bool,
+}
+
+struct Shared {
+    plan: Plan,
+    files: Vec<File>,
+    next: AtomicUsize,
+    jobs: Vec<Mutex<Option<(Job, SyncSender<Message>)>>>,
+    stop: AtomicBool,
+    done: Arc<AtomicU64>,
+}
+
+/// Batches of the rows of many files. Dropping it stops the threads.
+pub struct Reader {
+    shared: Arc<Shared>,
+    waiting: VecDeque<(usize, Receiver<Message>)>,
+    tallies: Vec<Tally>,
+}
+
+impl Reader {
+    /// Begin to read. Files that cannot be opened are told in their tally.
+    pub fn new(plan: Plan, files: Vec<File>, threads: usize) -> Self {
+        let mut jobs = Vec::new();
+        let mut waiting = VecDeque::new();
+        for (index, file) in files.iter().enumerate() {
+            for (span, learn) in parts(file) {
+                let (send, receive) = sync_channel(WAITING);
+                jobs.push(Mutex::new(Some((Job { file: index, span, header: None, learn }, send))));
+                waiting.push_back((index, receive));
+            }
+        }
+        let tallies = vec![Tally::default(); files.len()];
+        let count = threads.clamp(1, 64).min(jobs.len());
+        let shared = Arc::new(Shared { plan, files, next: AtomicUsize::new(0), jobs, stop: AtomicBool::new(false), done: Arc::default() });
+        for _ in 0..count {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || work(&shared));
+        }
+        Self { shared, waiting, tallies }
+    }
+
+    /// The next batch and the place of its log in the plan; `None` at the end.
+    pub fn next_batch(&mut self) -> Option<(usize, RecordBatch)> {
+        loop {
+            let (file, receive) = self.waiting.front()?;
+            let file = *file;
+            match receive.recv() {
+                Ok(Message::Batch(place, batch)) => return Some((place, batch)),
+                Ok(Message::Done(tally, header)) => {
+                    self.waiting.pop_front();
+                    let end = tally.end;
+                    self.add(file, *tally);
+                    if let Some(header) = header {
+                        self.again(file, end, *header);
+                    }
+                }
+                Err(_) => {
+                    self.waiting.pop_front();
+                    let mut lost = Tally::default();
+                    lost.note("damaged", "the reader stopped on an internal error".into(), None);
+                    self.add(file, lost);
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, file: usize, tally: Tally) {
+        if let Some(sum) = self.tallies.get_mut(file) {
+            sum.add(tally);
+        }
+    }
+
+    /// A header changed inside a part, so the later parts of the file were read with the wrong one: read them anew.
+    fn again(&mut self, file: usize, from: u64, header: Header) {
+        let later = self.waiting.iter().take_while(|(other, _)| *other == file).count();
+        if later == 0 {
+            return;
+        }
+        self.waiting.drain(..later);
+        let (send, receive) = sync_channel(WAITING);
+        let end = self.shared.files.get(file).and_then(|file| file.end);
+        let span = Span { start: from, until: u64::MAX, end, inner: false };
+        let job = Job { file, span, header: Some(header), learn: false };
+        let shared = Arc::clone(&self.shared);
+        thread::spawn(move || part(&shared, job, &send));
+        self.waiting.push_front((file, receive));
+    }
+
+    /// What became of each file's lines; complete once drained.
+    pub fn tallies(&self) -> Vec<(String, Tally)> {
+        self.shared.files.iter().zip(&self.tallies).map(|(file, tally)| (file.path.clone(), tally.clone())).collect()
+    }
+
+    /// The count of bytes of text read, which grows while the threads run.
+    pub fn done(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.shared.done)
+    }
+
+    pub fn plan(&self) -> &Plan {
+        &self.shared.plan
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The parts of a file: several for a large plain one, else one. The flag: its header stands before the part.
+fn parts(file: &File) -> Vec<(Span, bool)> {
+    let whole = Span { start: file.start, until: u64::MAX, end: file.end, inner: false };
+    let plain = matches!(lines::look(&file.path), Ok(Wrap::Plain));
+    let size = fs::metadata(&file.path).map_or(0, |meta| meta.len());
+    let end = file.end.unwrap_or(size).min(size);
+    if !plain || end.saturating_sub(file.start) < 2 * PART {
+        return vec![(whole, file.start > 0)];
+    }
+    let mut found = Vec::new();
+    let mut at = file.start;
+    while at < end {
+        let next = if end - at < 2 * PART { u64::MAX } else { at + PART };
+        found.push((Span { start: at, until: next, end: file.end, inner: at > file.start }, at > 0));
+        at = next;
+    }
+    found
+}
+
+fn work(shared: &Shared) {
+    loop {
+        let index = shared.next.fetch_add(1, Ordering::Relaxed);
+        let Some(slot) = shared.jobs.get(index) else { return };
+        let job = slot.lock().ok().and_then(|mut slot| slot.take());
+        if let Some((job, send)) = job {
+            part(shared, job, &send);
+        }
+        if shared.stop.load(Ordering::Relaxed) {
+            return;
+        }
+    }
+}
+
+/// One part, read from its first line to its last.
+fn part(shared: &Shared, job: Job, send: &SyncSender<Message>) {
+    let Some(file) = shared.files.get(job.file) else { return };
+    let mut forward = |place, batch| send.send(Message::Batch(place, batch)).is_ok();
+    let mut part = Part {
+        shared,
+        file,
+        header: job.header.unwrap_or_else(|| Header::new(&file.name, &shared.plan)),
+        keys: json::Keys::new(&shared.plan),
+        cells: Cells::default(),
+        sink: Sink::new(&shared.plan, &file.path, &mut forward),
+        tally: Tally::default(),
+        begun: file.json || !job.learn,
+        changed: false,
+        rows_seen: false,
+        start: job.span.start,
+        counted: 0,
+    };
+    let ended = if part.begun { part.run(job.span) } else { part.learn(job.span).and_then(|()| part.run(job.span)) };
+    part.sink.finish();
+    match ended {
+        Ok(Stop::End) => {}
+        Ok(Stop::Damaged(error)) => part.tally.note("damaged", damage(&error), None),
+        Err(error) => part.tally.note("unreadable", error.to_string(), None),
+    }
+    let header = part.changed.then(|| Box::new(part.header.clone()));
+    let _ = send.send(Message::Done(Box::new(part.tally), header));
+}
+
+fn damage(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => "the compressed data ends too early".into(),
+        _ => format!("damaged or unreadable from here ({error})"),
+    }
+}
+
+struct Part<'a> {
+    shared: &'a Shared,
+    file: &'a File,
+    header: Header,
+    keys: json::Keys,
+    cells: Cells,
+    sink: Sink<'a>,
+    tally: Tally,
+    begun: bool,
+    /// A header line changed something after rows had been read.
+    changed: bool,
+    rows_seen: bool,
+    start: u64,
+    counted: u64,
+}
+
+impl Part<'_> {
+    /// Read the `#` lines at the beginning of a file whose span begins later.
+    fn learn(&mut self, span: Span) -> std::io::Result<()> {
+        let plan = &self.shared.plan;
+        let (header, tally) = (&mut self.header, &mut self.tally);
+        let before = Span { until: span.start, ..Span::ALL };
+        lines::walk(&self.file.path, before, &mut |piece| {
+            let Piece::Line(Line { data, .. }) = piece else { return false };
+            let data = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
+            let data = data.strip_suffix(b"\r").unwrap_or(data);
+            if data.starts_with(b"#") {
+                if let Err(reason) = header.take(data, plan) {
+                    tally.note("unreadable", reason, None);
+                }
+            }
+            data.starts_with(b"#") || data.is_empty()
+        })?;
+        self.begun = true;
+        Ok(())
+    }
+
+    fn run(&mut self, span: Span) -> std::io::Result<Stop> {
+        let skip_to = if span.start > 0 && !self.seeks()? { span.start } else { 0 };
+        lines::walk(&self.file.path, span, &mut |piece| {
+            match piece {
+                Piece::Line(line) if line.at < skip_to => self.tally.lines += 1,
+                Piece::Line(line) => self.line(line),
+                Piece::TooLong => {
+                    self.tally.lines += 1;
+                    self.tally.refused += 1;
+                    self.tally.note("refused", "a line longer than 16 MB".into(), Some(self.tally.lines));
+                }
+            }
+            self.sink.open && !self.shared.stop.load(Ordering::Relaxed)
+        })
+    }
+
+    /// True where a walk can begin at an offset without reading what is before it.
+    fn seeks(&self) -> std::io::Result<bool> {
+        Ok(lines::look(&self.file.path)? == Wrap::Plain)
+    }
+
+    fn line(&mut self, line: Line<'_>) {
+        self.tally.lines += 1;
+        let end = line.at + line.data.len() as u64 + u64::from(line.whole);
+        if line.whole {
+            self.tally.end = end;
+        }
+        if end - self.start - self.counted > 1 << 20 {
+            self.shared.done.fetch_add(end - self.start - self.counted, Ordering::Relaxed);
+            self.counted = end - self.start;
+        }
+        let mut passed = None;
+        let row = if self.file.json { self.json(line.data, &mut passed) } else { self.tsv(line.data, line.at) };
+        match row {
+            None => {}
+            Some(Row::Taken) => self.tally.rows += 1,
+            Some(Row::Dropped) => self.tally.dropped += 1,
+            Some(Row::Other) => self.tally.pass(passed.as_deref().unwrap_or(&self.header.name)),
+            Some(Row::Refused(reason)) => self.tally.refuse(reason, line.whole),
+        }
+    }
+
+    fn json(&mut self, data: &[u8], passed: &mut Option<String>) -> Option<Row> {
+        let data = json::trimmed(data);
+        (!data.is_empty()).then(|| json::row(&mut self.keys, data, &self.file.name, &self.shared.plan, &mut self.sink, passed))
+    }
+
+    fn tsv(&mut self, data: &[u8], at: u64) -> Option<Row> {
+        let data = data.strip_suffix(b"\r").unwrap_or(data);
+        let data = if at == 0 { data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data) } else { data };
+        if data.starts_with(b"#") {
+            let before = self.header.clone();
+            if let Err(reason) = self.header.take(data, &self.shared.plan) {
+                self.tally.note("unreadable", reason, Some(self.tally.lines));
+            }
+            self.changed |= self.rows_seen && self.header != before;
+            return None;
+        }
+        if data.is_empty() {
+            return None;
+        }
+        self.rows_seen = true;
+        if !self.header.usable() {
+            return Some(Row::Refused("rows without a usable header".into()));
+        }
+        Some(tsv::row(&self.header, data, &self.shared.plan, &mut self.cells, &mut self.sink))
+    }
+}

@@ -1,0 +1,265 @@
+//! One cell of a log to one value: the same rules as `netexfil/read/values.py` (a test holds the two together).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Why a cell was refused.
+pub type Bad = &'static str;
+
+pub const BETWEEN: char = '\u{1f}';
+
+/// A decimal number, zero or above: digits, perhaps a fraction, perhaps an exponent.
+pub fn number(text: &[u8]) -> Option<f64> {
+    if let Some(quick) = plain_decimal(text) {
+        return Some(quick);
+    }
+    let mut rest = digits(text)?;
+    if let Some(after) = rest.strip_prefix(b".") {
+        rest = after.iter().position(|b| !b.is_ascii_digit()).map_or(&[][..], |at| after.get(at..).unwrap_or_default());
+    }
+    if let Some(after) = rest.strip_prefix(b"e").or_else(|| rest.strip_prefix(b"E")) {
+        let signed = after.strip_prefix(b"+").or_else(|| after.strip_prefix(b"-")).unwrap_or(after);
+        if signed.len() > 3 {
+            return None;
+        }
+        rest = digits(signed)?;
+    }
+    if !rest.is_empty() {
+        return None;
+    }
+    let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    value.is_finite().then_some(value)
+}
+
+/// At least one digit; what follows them.
+fn digits(text: &[u8]) -> Option<&[u8]> {
+    let at = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
+    if at == 0 { None } else { text.get(at..) }
+}
+
+const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+/// `digits[.digits]` with no more than 15 digits in all or a mantissa below 2^53: exact in both parts, so one division rounds correctly.
+fn plain_decimal(text: &[u8]) -> Option<f64> {
+    if text.len() > 18 {
+        return None;
+    }
+    let (mut mantissa, mut fraction, mut dot, mut seen) = (0_u64, 0_usize, false, false);
+    for &byte in text {
+        match byte {
+            b'0'..=b'9' => {
+                mantissa = mantissa.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
+                fraction += usize::from(dot);
+                seen = true;
+            }
+            b'.' if !dot && seen => dot = true,
+            _ => return None,
+        }
+    }
+    if !seen || mantissa >= 1 << 53 {
+        return None;
+    }
+    #[allow(clippy::cast_precision_loss)] // below 2^53
+    POWERS.get(fraction).map(|power| mantissa as f64 / power)
+}
+
+/// Seconds since 1970: a number (milli- and microseconds are told by their size) or ISO 8601.
+pub fn time(text: &[u8]) -> Result<f64, Bad> {
+    let Some(value) = number(text) else { return iso(text).ok_or("not a time") };
+    for (limit, unit) in [(1e17, 1e9), (1e14, 1e6), (1e11, 1e3)] {
+        if value >= limit {
+            return Ok(value / unit);
+        }
+    }
+    Ok(value)
+}
+
+fn two(text: &[u8], at: usize) -> Option<i64> {
+    match text.get(at..at + 2)? {
+        [a @ b'0'..=b'9', b @ b'0'..=b'9'] => Some(i64::from(a - b'0') * 10 + i64::from(b - b'0')),
+        _ => None,
+    }
+}
+
+/// `YYYY-MM-DDThh:mm:ss[.fraction][zone]`, the fraction cut to microseconds.
+fn iso(text: &[u8]) -> Option<f64> {
+    let year = two(text, 0)? * 100 + two(text, 2)?;
+    let (month, day, hour, minute, second) = (two(text, 5)?, two(text, 8)?, two(text, 11)?, two(text, 14)?, two(text, 17)?);
+    let marks = [text.get(4)?, text.get(7)?, text.get(10)?, text.get(13)?, text.get(16)?];
+    if !matches!(marks, [b'-', b'-', b'T' | b' ', b':', b':']) || year < 1 || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let days = days(year, month, day)?;
+    let mut rest = text.get(19..)?;
+    let mut micros = 0;
+    if let Some(after) = rest.strip_prefix(b".") {
+        let end = after.iter().position(|b| !b.is_ascii_digit()).unwrap_or(after.len());
+        if end == 0 {
+            return None;
+        }
+        for index in 0..6 {
+            micros = micros * 10 + after.get(index).filter(|_| index < end).map_or(0, |b| i64::from(b - b'0'));
+        }
+        rest = after.get(end..)?;
+    }
+    let whole = days * 86400 + hour * 3600 + minute * 60 + second - zone(rest)?;
+    #[allow(clippy::cast_precision_loss)] // below 2^53 until the year 2255
+    (whole >= 0).then_some((whole * 1_000_000 + micros) as f64 / 1e6)
+}
+
+/// Seconds east of Greenwich: nothing, `Z`, `+hhmm`, `+hh:mm`.
+fn zone(text: &[u8]) -> Option<i64> {
+    let sign = match text {
+        [] | b"Z" => return Some(0),
+        [b'+', ..] => 1,
+        [b'-', ..] => -1,
+        _ => return None,
+    };
+    let minutes = match (text.len(), text.get(3)) {
+        (5, _) => two(text, 3)?,
+        (6, Some(b':')) => two(text, 4)?,
+        _ => return None,
+    };
+    Some(sign * (two(text, 1)? * 3600 + minutes * 60))
+}
+
+/// Days since 1970-01-01 of a date that exists (Howard Hinnant, chrono-compatible low-level date algorithms).
+fn days(year: i64, month: i64, day: i64) -> Option<i64> {
+    let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let most = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 => 28 + i64::from(leap),
+        _ => return None,
+    };
+    if !(1..=most).contains(&day) {
+        return None;
+    }
+    let y = if month <= 2 { year - 1 } else { year };
+    let era = y.div_euclid(400);
+    let of_era = y - era * 400;
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    Some(era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468)
+}
+
+/// A count; `12.0` counts as 12; beyond 2^63-1 it stays there.
+pub fn whole(text: &[u8]) -> Result<i64, Bad> {
+    if !text.is_empty() && text.len() <= 18 && text.iter().all(u8::is_ascii_digit) {
+        return Ok(text.iter().fold(0, |sum, b| sum * 10 + i64::from(b - b'0')));
+    }
+    let (head, tail) = match memchr::memchr(b'.', text) {
+        Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
+        None => (text, None),
+    };
+    let zeros = tail.is_none_or(|tail| head.len() <= 15 && !tail.is_empty() && tail.iter().all(|b| *b == b'0'));
+    if head.is_empty() || head.len() > 30 || !zeros || !head.iter().all(u8::is_ascii_digit) {
+        return Err("not a count");
+    }
+    Ok(std::str::from_utf8(head).ok().and_then(|text| text.parse().ok()).unwrap_or(i64::MAX))
+}
+
+/// 0 to 65535; `443/tcp` is 443.
+pub fn port(text: &[u8]) -> Result<i32, Bad> {
+    let text = memchr::memchr(b'/', text).map_or(text, |at| text.get(..at).unwrap_or_default());
+    match whole(text) {
+        Ok(value @ 0..=65535) => i32::try_from(value).map_err(|_| "not a port"),
+        _ => Err("not a port"),
+    }
+}
+
+/// An address; IPv4-mapped IPv6 is IPv4.
+pub fn address(text: &[u8]) -> Result<IpAddr, Bad> {
+    if let Some(v4) = ipv4(text) {
+        return Ok(IpAddr::V4(v4));
+    }
+    let text = std::str::from_utf8(text).map_err(|_| "not an address")?;
+    let v6: Ipv6Addr = text.trim_matches(['[', ']']).parse().map_err(|_| "not an address")?;
+    Ok(v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4))
+}
+
+fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    let (mut value, mut part, mut length, mut dots) = (0_u32, 0_u32, 0_u32, 0);
+    for &byte in text {
+        match byte {
+            b'0'..=b'9' if length == 0 || (length < 3 && part > 0) => {
+                part = part * 10 + u32::from(byte - b'0');
+                length += 1;
+            }
+            b'.' if length > 0 && part < 256 && dots < 3 => {
+                value = value << 8 | part;
+                (part, length, dots) = (0, 0, dots + 1);
+            }
+            _ => return None,
+        }
+    }
+    (dots == 3 && length > 0 && part < 256).then(|| Ipv4Addr::from(value << 8 | part))
+}
+
+/// T/F, true/false, 1/0 in any case.
+pub fn flag(text: &[u8]) -> Result<bool, Bad> {
+    match text.to_ascii_lowercase().as_slice() {
+        b"t" | b"true" | b"1" => Ok(true),
+        b"f" | b"false" | b"0" => Ok(false),
+        _ => Err("not T or F"),
+    }
+}
+
+/// `\x09` to the byte it stands for.
+pub fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        let pair = (byte == b'\\' && text.get(at + 1) == Some(&b'x')).then(|| text.get(at + 2..at + 4)).flatten();
+        match pair.and_then(hex) {
+            Some(value) => {
+                out.push(value);
+                at += 4;
+            }
+            None => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    out
+}
+
+fn hex(pair: &[u8]) -> Option<u8> {
+    let text = std::str::from_utf8(pair).ok()?;
+    text.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u8::from_str_radix(text, 16).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        assert_eq!(time(b"1517336086.165021"), Ok(1_517_336_086.165_021));
+        assert_eq!(time(b"1588205199.82437"), Ok(1_588_205_199.824_37));
+        assert_eq!(time(b"2020-02-26T03:40:03.724911Z"), Ok(1_582_688_403.724_911));
+        assert_eq!(time(b"2020-02-26T05:40:03+02:00"), Ok(1_582_688_403.0));
+        assert_eq!(time(b"1588205199824"), Ok(1_588_205_199.824));
+        for bad in [&b"-1"[..], b"", b"nan", b"2020-02-30T00:00:00Z", b"1_0", b"2020-02-26"] {
+            assert_eq!(time(bad), Err("not a time"), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        assert_eq!(address(b"10.0.0.1").map(|a| a.to_string()), Ok("10.0.0.1".into()));
+        assert_eq!(address(b"::ffff:10.0.0.1").map(|a| a.to_string()), Ok("10.0.0.1".into()));
+        assert_eq!(address(b"FE80:0:0:0:0:0:0:1").map(|a| a.to_string()), Ok("fe80::1".into()));
+        for bad in [&b"10.0.0"[..], b"10.0.0.256", b"010.0.0.1", b"", b"fe80::1%eth0", b"host"] {
+            assert_eq!(address(bad), Err("not an address"), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn counts() {
+        assert_eq!(whole(b"18446744073709551615"), Ok(i64::MAX));
+        assert_eq!(whole(b"12.0"), Ok(12));
+        assert!(whole(b"-3").is_err() && whole(b"").is_err() && whole(b"1.5").is_err());
+        assert_eq!(port(b"443/tcp"), Ok(443));
+        assert!(port(b"93145").is_err());
+    }
+}
