@@ -5,7 +5,9 @@ The rows are read by the core, or by `rows` (plain Python) where there is no cor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from netexfil import tables
@@ -19,21 +21,57 @@ if TYPE_CHECKING:
     from netexfil.read import Options, Progress
     from netexfil.read.find import Log
 
-BATCH = 20_000
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What became of a file's rows: taken, dropped as no part of a finding, of other logs, refused; `end` as in `rows.Tally`.
+
+    passed: logs that were met and not asked for.
+    """
+
+    file: str
+    rows: int
+    dropped: int = 0
+    other: int = 0
+    refused: int = 0
+    end: int = 0
+    notes: Sequence[Note] = ()
+    passed: frozenset[str] = field(default_factory=frozenset)
 
 
 def read(con: duckdb.DuckDBPyConnection, files: Sequence[Log], options: Options, policy: Policy, progress: Progress | None = None) -> list[Note]:
-    """Read log files into `session` and `name` (and `fact`, where the options ask for it)."""
+    """Read log files into `session` and `name` (and `fact`, where the options ask for it).
+
+    The logs that speak of sessions come first, the conn logs last and as a stream: their rows are stored once, complete.
+    """
+    from netexfil.read import engine
+
     for log in fields.LOGS:
         _raw(con, log)
-    notes = _portable(con, files, options, policy, progress)
-    present = [log for log in fields.LOGS if con.execute(f"SELECT 1 FROM raw_{log} LIMIT 1").fetchone()]
-    names.fill(con, present)
-    _join(con, present, options)
+    known = [file for file in files if file.head.dialect != "tsv" or fields.log_of(file.head.path) in fields.LOGS]
+    reader = importlib.import_module("netexfil.read.core_logs" if engine(options) == "core" else "netexfil.read.portable_logs")
+    first = [file for file in known if not reader.STREAMS or not _conn_only(file)]
+    told = reader.rows_of(con, first, list(fields.LOGS), options, policy, progress)
+    _said(con, options)
+    merging.sessions(con, "raw_conn", "gathered")
+    last = [file for file in known if file not in first]
+    if last:
+        told += reader.stream(con, last, options, policy, progress)
+    con.execute("DROP TABLE gathered")
+    merging.announce(con, "fact_new")
+    if last:
+        told += _met(con, last, told, reader, options, policy)
+    con.execute("DROP TABLE fact_new")
+    merging.merge(con)
+    notes = [note for tally in told for note in tally.notes]
     notes += offload(con)
     for log in fields.LOGS:
         con.execute(f"DROP TABLE raw_{log}")
     return notes
+
+
+def _conn_only(file: Log) -> bool:
+    return file.head.dialect != "eve" and fields.log_of(file.head.path) == "conn"
 
 
 def _raw(con: duckdb.DuckDBPyConnection, log: str) -> None:
@@ -41,52 +79,33 @@ def _raw(con: duckdb.DuckDBPyConnection, log: str) -> None:
     con.execute(f"CREATE OR REPLACE TEMP TABLE raw_{log} ({described})")
 
 
-def _join(con: duckdb.DuckDBPyConnection, present: Sequence[str], options: Options) -> None:
-    tables.create(con, ["fact"])
-    columns = ", ".join(f"{name} {kind}" for name, kind in tables.FACT.items())
-    con.execute(f"CREATE OR REPLACE TEMP TABLE fact_new ({columns})")
+def _said(con: duckdb.DuckDBPyConnection, options: Options) -> None:
+    """Rows of other logs to facts and names: tables `fact_new` and `gathered`."""
+    present = [log for log in fields.LOGS if con.execute(f"SELECT 1 FROM raw_{log} LIMIT 1").fetchone()]
+    names.fill(con, present)
+    described = ", ".join(f"{name} {kind}" for name, kind in tables.FACT.items())
+    con.execute(f"CREATE OR REPLACE TEMP TABLE fact_new ({described})")
     merging.facts(con, present, "fact_new")
-    merging.gather(con, "fact_new", "gathered")
-    merging.sessions(con, "raw_conn", "gathered")
-    merging.announce(con, "fact_new")
     if options.keep_facts:
         con.execute("INSERT INTO fact SELECT * FROM fact_new")
-    merging.merge(con)
-    con.execute("DROP TABLE fact_new")
+    merging.gather(con, "fact_new", "gathered")
+
+
+def _met(
+    con: duckdb.DuckDBPyConnection, files: Sequence[Log], told: Sequence[Tally], reader: Any, options: Options, policy: Policy
+) -> list[Tally]:
+    """Rows of other logs that were met in files taken for conn logs: read those files once more, for them."""
+    held = {tally.file for tally in told if any(fields.log_of(name) in fields.LOGS for name in tally.passed)}
+    mixed = [file for file in files if file.path in held]
+    if not mixed:
+        return []
+    for log in fields.LOGS:
+        con.execute(f"DELETE FROM raw_{log}")
+    again: list[Tally] = reader.rows_of(con, mixed, [log for log in fields.LOGS if log != "conn"], options, policy, None)
+    _said(con, options)
     con.execute("DROP TABLE gathered")
-
-
-def _portable(con: duckdb.DuckDBPyConnection, files: Sequence[Log], options: Options, policy: Policy, progress: Progress | None) -> list[Note]:
-    """Every file through the plain Python reader."""
-    import os
-
-    from netexfil.read import rows
-
-    total = sum(os.path.getsize(file.path) for file in files)
-    done, notes = 0, []
-    for file in files:
-        if file.head.dialect == "tsv" and fields.log_of(file.head.path) not in fields.LOGS:
-            continue
-        tally = rows.Tally(file.path)
-        found = rows.read(file, list(fields.LOGS), None, options.ranges.get(file.path), tally)
-        for log, batch in _batches(found, file.path):
-            tables.insert(con, f"raw_{log}", batch, kinds=columns(log))
-        notes += list(tally.notes.values())
-        done += os.path.getsize(file.path)
-        if progress:
-            progress("logs", done, total)
-    return notes
-
-
-def _batches(found: Iterable[Any], path: str) -> Iterator[tuple[str, list[Sequence[Any]]]]:
-    """Rows grouped by their log, a batch at a time."""
-    waiting: dict[str, list[Sequence[Any]]] = {}
-    for log, name, cells in found:
-        batch = waiting.setdefault(log, [])
-        batch.append([*cells, name, path])
-        if len(batch) >= BATCH:
-            yield log, waiting.pop(log)
-    yield from waiting.items()
+    merging.merge_facts(con, "fact_new")
+    return [Tally(tally.file, tally.rows) for tally in again]  # the first pass has told of everything else
 
 
 def columns(log: str) -> dict[str, str]:
