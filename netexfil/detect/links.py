@@ -21,7 +21,7 @@ RANK = {name: rank for rank, name in enumerate((*SURE, "remote_time", "host_time
 KEPT = 40  # links told for each channel, best first
 
 # What an alert is worth by its severity, and by the rule's own confidence.
-SEVERITY_POINTS = {"critical": 35, "high": 35, "medium": 24, "low": 12, "info": 0, "informational": 0}
+SEVERITY_POINTS = {"critical": 35, "high": 35, "medium": 25, "low": 12, "info": 0, "informational": 0}
 RULE_FACTOR = {"high": 1.0, "medium": 1.0, "low": 0.6}
 # Programs that run others' words: only what they were told to run says what they do.
 INTERPRETER = re.compile(r"^(python[\d.]*w?|node|nodejs|perl|ruby|java|javaw|bash|dash|sh|zsh|cmd|powershell|pwsh|mono(-sgen)?|dotnet|osascript|php[\d.]*)$")
@@ -121,11 +121,11 @@ def _agrees(wire: tools.Tool, endpoint: tools.Tool | None, image: str | None) ->
 
 
 def alert_points(tie: Tie) -> int:
-    """What a linked alert is worth: severity, the rule's confidence, and for links that are not sure the share of such links that are right."""
+    """What a linked alert is worth: severity, the rule's confidence, and for links below 0.9 the share of such links that are right."""
     if tie.alert is None:
         return 0
     base = SEVERITY_POINTS.get(str(tie.alert["severity"]).lower(), 12) * RULE_FACTOR.get(str(tie.alert["confidence"]).lower(), 1.0)
-    return round(base if tie.link.match in SURE else base * min(tie.link.confidence, 0.9))
+    return round(base if tie.link.match in SURE or tie.link.confidence >= 0.9 else base * tie.link.confidence)
 
 
 def described(c: Candidates, found: Mapping[int, Sequence[Tie]]) -> Candidates:

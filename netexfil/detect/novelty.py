@@ -34,7 +34,8 @@ def ask(c: Candidates, policy: Policy) -> list[Reason]:
     host = old & out & (c.num("first_day") == day)
     spoken = old & out & (c.num("protocol_since") == day) & ~np.isin(c.columns["protocol"], ("HTTPS", "QUIC"))
     users, fleet = np.nan_to_num(c.num("users")), np.nan_to_num(c.num("hosts"))
-    seldom = out & (fleet >= policy.threshold("fleet")) & (users <= policy.threshold("rare_hosts"))
+    habit = c.num("like_days") >= policy.threshold("established_days")
+    seldom = out & ~habit & (fleet >= policy.threshold("fleet")) & (users <= policy.threshold("rare_hosts"))
     days = history.astype(int)
     return [
         held("new_to_network", network, days, None, 10, "all channels of the network"),

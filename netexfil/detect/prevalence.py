@@ -37,5 +37,5 @@ def ask(c: Candidates, policy: Policy) -> list[Reason]:
         held("common", common, senders.astype(int), int(many), np.where(business, -35, -22), "all channels of the network"),
         held("shared", shared, np.maximum(senders, users).astype(int), 3, -10, "all channels of the network"),
         # a drip is itself a habit: the ledger judges it
-        held("established", habit & ~drip, c.num("like_days"), int(policy.threshold("established_days")), -20, "the host's days before"),
+        held("established", habit & ~drip, c.num("like_days"), int(policy.threshold("established_days")), -25, "the host's days before"),
     ]
