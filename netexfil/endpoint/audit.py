@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from netexfil.endpoint.carriers import Piece
+from netexfil.endpoint.carriers import Piece, Run
 
 _HEAD = re.compile(r"(?:node=(\S+) )?type=(\w+) (?:msg=)?audit\((\d+(?:\.\d+)?):(\d+)\):? ?")
 _PAIR = re.compile(r"""(\w[\w-]*)=("[^"]*"|'[^']*'|\[[^\]]*\]|\([^)]*\)|[^\s\x1d]*)""")
@@ -99,10 +99,13 @@ _READERS = {
 _MERGED = frozenset({"SYSCALL", "EXECVE", "SOCKADDR", "PATH", "CWD", "PROCTITLE", "EOE", "SOCKETCALL", "FD_PAIR"})
 
 
-def grouped(source: Iterable[Piece]) -> Iterator[Piece]:
+def grouped(source: Iterable[Piece | Run]) -> Iterator[Piece | Run]:
     """Pass pieces on; audit lines of one serial are merged."""
     open_: OrderedDict[tuple[str, float, str], tuple[Piece, dict[str, Any]]] = OrderedDict()
     for piece in source:
+        if isinstance(piece, Run):
+            yield piece
+            continue
         found = record(piece.text) if piece.text is not None and "audit(" in piece.text else None
         if found is None:
             yield piece

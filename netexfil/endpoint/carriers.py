@@ -22,9 +22,11 @@ import orjson
 
 MAX_RECORD = 64 << 20  # bytes; a longer record is refused with a note
 _PEEK = 1 << 16
+_CHUNK = 1 << 20
+_MAX_XML_LINES = 100_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: a frozen one costs three times as much to make, and a million are made
 class Piece:
     """One record as cut from a file; exactly one of `record`, `text`, `refused` is set. `lines` is how many lines it spans."""
 
@@ -41,6 +43,14 @@ class Part:
 
     name: str
     stream: IO[bytes]
+
+
+@dataclass(slots=True)
+class Run:
+    """Consecutive lines that each begin a JSON object: the number of the first, and the lines, not parsed yet. What most files are made of."""
+
+    line: int
+    lines: list[bytes]
 
 
 class CarrierError(Exception):
@@ -119,7 +129,7 @@ class _Recoded(io.RawIOBase):
         return size
 
 
-def pieces(part: Part) -> Iterator[Piece]:
+def pieces(part: Part) -> Iterator[Piece | Run]:
     """Cut one file into records.
 
     Raises:
@@ -145,7 +155,7 @@ def pieces(part: Part) -> Iterator[Piece]:
         raise
 
 
-def _cut(stream: Any) -> Iterator[Piece]:
+def _cut(stream: Any) -> Iterator[Piece | Run]:
     head = stream.peek(_PEEK)[:_PEEK]
     first = head.lstrip()
     starter = first[:1]
@@ -177,55 +187,71 @@ def _json(line: bytes) -> Any:
 _XML_END = b"</Event>"
 
 
-def _lines(stream: Any) -> Iterator[Piece]:
+@dataclass(slots=True)
+class Run:
+    """Consecutive lines that each begin a JSON object: the number of the first, and the lines, not parsed yet."""
+
+    line: int
+    lines: list[bytes]
+
+
+def _lines(stream: Any) -> Iterator[Piece | Run]:
     """One record a line; a line that opens an XML event is continued until it is closed."""
-    loads = orjson.loads
-    readline = stream.readline
-    number = 0
-    while True:
-        line = readline(MAX_RECORD)
-        if not line:
+    cutter, rest = _Cutter(), b""
+    while chunk := stream.read(_CHUNK):
+        lines = (rest + chunk).split(b"\n")
+        rest = lines.pop()
+        yield from cutter.feed(lines)
+        if len(rest) > MAX_RECORD:
+            yield cutter.too_long()
+            rest = b""
+            while (chunk := stream.read(_CHUNK)) and (end := chunk.find(b"\n")) < 0:
+                pass
+            rest = chunk[end + 1 :] if chunk else b""
+    yield from cutter.feed([rest] if rest else [])
+    yield from cutter.end()
+
+
+class _Cutter:
+    """Cuts lines into records; knows the line it is at, and the XML event that is still open."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._open: list[bytes] = []
+
+    def feed(self, lines: list[bytes]) -> Iterator[Piece | Run]:
+        """Records of complete lines (without their line ends)."""
+        if not self._open and lines and not [line for line in lines if line[:1] != b"{"]:
+            yield Run(self.number + 1, lines)
+            self.number += len(lines)
             return
-        number += 1
-        if line[:1] == b"{":
-            try:
-                record = loads(line)
-            except orjson.JSONDecodeError as error:
-                yield _refusal(number, line, stream, f"broken JSON: {error}")
-                continue
-            yield Piece(number, record=record)
-            continue
-        bare = line.strip()
-        if not bare:
-            continue
-        start = number
-        if b"<Event" in bare and _XML_END not in bare and not bare.endswith(b"<Events>"):
-            more, count = _until_closed(stream)
-            number += count
-            bare += b"\n" + more
-        yield _from_text(start, bare, number - start + 1)
+        for line in lines:
+            self.number += 1
+            bare = line.strip()
+            if bare and (piece := self._line(bare)) is not None:
+                yield piece
+
+    def _line(self, bare: bytes) -> Piece | None:
+        if self._open or (b"<Event" in bare and _XML_END not in bare and bare[:1] != b"{" and not bare.endswith(b"<Events>")):
+            self._open.append(bare)
+            full = _XML_END in bare or sum(map(len, self._open[-1:])) > MAX_RECORD or len(self._open) > _MAX_XML_LINES
+            return next(self.end(), None) if full else None
+        return piece_of(self.number, bare, 1)
+
+    def too_long(self) -> Piece:
+        """The line at hand is longer than a record may be."""
+        self.number += 1
+        return Piece(self.number, refused=f"longer than {MAX_RECORD >> 20} MiB")
+
+    def end(self) -> Iterator[Piece]:
+        """What is still open."""
+        if self._open:
+            held, self._open = self._open, []
+            yield piece_of(self.number - len(held) + 1, b"\n".join(held), len(held))
 
 
-def _refusal(number: int, line: bytes, stream: Any, reason: str) -> Piece:
-    if len(line) >= MAX_RECORD and not line.endswith(b"\n"):
-        reason = f"longer than {MAX_RECORD >> 20} MiB"
-        while (rest := stream.readline(MAX_RECORD)) and not rest.endswith(b"\n"):
-            pass
-    return Piece(number, refused=reason)
-
-
-def _until_closed(stream: Any) -> tuple[bytes, int]:
-    collected: list[bytes] = []
-    size = 0
-    while size < MAX_RECORD and (line := stream.readline(MAX_RECORD)):
-        collected.append(line)
-        size += len(line)
-        if _XML_END in line:
-            break
-    return b"".join(collected), len(collected)
-
-
-def _from_text(number: int, bare: bytes, lines: int) -> Piece:
+def piece_of(number: int, bare: bytes, lines: int) -> Piece:
+    """The record in one line (or the joined lines of an event), or why there is none."""
     if bare[:1] in b"{[":
         found = _json(bare.rstrip(b","))
         if isinstance(found, dict):

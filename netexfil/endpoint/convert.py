@@ -86,13 +86,15 @@ def _whole_text(value: str) -> int | None:
 
 def pid(value: Any) -> int | None:
     """A process id; 0 stays 0 (the idle process, or "unknown" in some products)."""
+    if value.__class__ is str and value.isdecimal() and len(value) < 19:
+        return int(value)
     number = whole(value)
     return number if number is not None and number >= 0 else None
 
 
 def port(value: Any) -> int | None:
     """A port 1–65535; 0 means "not known" in every product that writes it."""
-    number = whole(value)
+    number = int(value) if value.__class__ is str and value.isdecimal() and len(value) < 6 else whole(value)
     return number if number is not None and 0 < number < 65536 else None
 
 
@@ -125,7 +127,7 @@ _ADDRESS = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]*[.:][0-9A-Fa-f:.]+(?![\w:])")
 
 def ips(value: Any) -> str | None:
     """All addresses in a list or text, canonical, comma separated, in order, each once."""
-    found = dict.fromkeys(address for item in _ADDRESS.findall(str(value or "")) if (address := ip(item)) is not None)
+    found = dict.fromkeys(address for item in _ADDRESS.findall(str(value or "")) if (address := local_ip(item)) is not None)
     return ",".join(found) or None
 
 
@@ -174,9 +176,14 @@ def proto(value: Any) -> str | None:
 @lru_cache(maxsize=65536)
 def _day(stamp: str) -> int | None:
     try:
-        return round((dt.datetime.strptime(stamp, "%Y-%m-%d %H:%M:%S") - _EPOCH).total_seconds())
+        if stamp[10] not in " T":
+            return None
+        return round((dt.datetime.fromisoformat(stamp) - _EPOCH).total_seconds())
     except ValueError:
         return None
+
+
+_TENTHS = [10.0**n for n in range(32)]
 
 
 def _zone(found: str | None) -> float | None:
@@ -242,10 +249,10 @@ _FORMS = (_iso, _american, _ctime, _audit)
 def time(value: Any) -> float | None:
     """Seconds since 1970 UTC from any time form met in the field; without a zone UTC is taken."""
     if value.__class__ is str:
-        if len(value) == 23 and value[10] == " " and value[19] == ".":  # Sysmon's UtcTime, by far the most frequent
-            base = _day(value[:19])
-            if base is not None and value[20:].isdigit():
-                return base + int(value[20:]) / 1000.0
+        if value[19:20] == "." and value[4] == "-":  # `2023-08-16 00:33:51.685` and `…T…Z`, by far the most frequent
+            digits = value[20:-1] if value[-1] == "Z" else value[20:]
+            if digits.isdecimal() and len(digits) < 32 and (base := _day(value[:19])) is not None:
+                return base + int(digits) / _TENTHS[len(digits)]
         return _time_text(value.strip())
     if value.__class__ is int or value.__class__ is float:
         return epoch(value)
@@ -302,8 +309,11 @@ def answers(value: Any) -> str | None:
 def name_of(value: Any) -> str | None:
     """The host of a name or URL, lower case."""
     found = text(value)
-    if not found:
-        return None
+    return _name(found) if found else None
+
+
+@lru_cache(maxsize=16384)
+def _name(found: str) -> str | None:
     bare = re.sub(r"^[a-z][a-z0-9+.-]*://", "", found.strip(), flags=re.I).split("/", 1)[0].rsplit("@", 1)[-1]
     bare = re.sub(r":\d+$", "", bare) if bare.count(":") == 1 else bare
     return bare.rstrip(".").lower() or None
@@ -331,6 +341,8 @@ _TECHNIQUE = re.compile(r"\bT\d{4}(?:\.\d{3})?\b", re.I)
 
 def technique(value: Any) -> str | None:
     """ATT&CK technique ids found anywhere in the value, comma separated."""
+    if value.__class__ is str and "T1" not in value and "t1" not in value:
+        return None
     found = dict.fromkeys(match.upper() for match in _TECHNIQUE.findall(str(value))) if value else {}
     return ",".join(found) or None
 

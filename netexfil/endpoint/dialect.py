@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, cast
 
 from netexfil.endpoint.convert import CONVERT, text
 from netexfil.endpoint.nested import EMPTY, sub
@@ -50,9 +50,8 @@ class Shape:
     tested: bool
     order: int
     has: Sequence[str]
-    any: Sequence[str]
+    any: Sequence[Sequence[str]]
     absent: Sequence[str]
-    match: Mapping[str, str]
     data: str
     camel: bool
     unslash: bool
@@ -61,6 +60,11 @@ class Shape:
     fields: Mapping[str, str]
     events: Mapping[str, Mapping[str, str]]
     maps: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def spread(self) -> bool:
+        """Whether one record may give several events."""
+        return any("spread" in specs for specs in self.events.values())
 
 
 @dataclass(slots=True)
@@ -94,7 +98,7 @@ def _shape(name: str, document: Mapping[str, Any], documents: Mapping[str, Any])
     events = {key: _inherit(key, written) for key in written}
     return Shape(
         name=name, about=document["about"], tested=document.get("tested", False), order=document.get("order", 50),
-        has=know.get("has", ()), any=know.get("any", ()), absent=know.get("absent", ()), match=know.get("match", {}),
+        has=know.get("has", ()), any=[know[name] for name in ("any", "also") if name in know], absent=know.get("absent", ()),
         data=document.get("data", ""), camel=document.get("camel", False), key=document.get("key", ()), families=content.get("family", {}) | document.get("family", {}), unslash=document.get("unslash", False),
         fields=content.get("fields", {}) | document.get("fields", {}), events=events, maps=content.get("map", {}) | document.get("map", {}),
     )
@@ -118,22 +122,36 @@ def dig(record: Any, keys: Sequence[str]) -> Any:
     return record.get(keys[-1]) if record.__class__ is dict else None
 
 
-def knows(shape: Shape) -> Callable[[Record], bool]:
-    """The test whether a record is of this dialect."""
-    has = [split(path) for path in shape.has]
-    some = [split(path) for path in shape.any]
-    absent = [split(path) for path in shape.absent]
-    match = [([split(path.strip()) for path in spec.split("|")], re.compile(pattern)) for spec, pattern in shape.match.items()]
+def knows(shape: Shape, names: frozenset[str]) -> Callable[[Record], bool] | None:
+    """The test whether a record with these top-level names is of this dialect, as one compiled expression; None where it cannot be."""
+    has, absent = [split(path) for path in shape.has], [split(path) for path in shape.absent]
+    some = [[split(path) for path in group] for group in shape.any]
+    if any(keys[0] not in names for keys in has) or any(not any(keys[0] in names for keys in group) for group in some):
+        return None
+    tests = [f"{_place(keys)} is not None" for keys in has]
+    tests += ["(" + " or ".join(f"{_place(keys)} is not None" for keys in group if keys[0] in names) + ")" for group in some]
+    tests += [f"{_place(keys)} is None" for keys in absent if keys[0] in names]
+    scope = {"sub": sub}
+    source = "lambda r: " + (" and ".join(tests) or "True")
+    return cast("Callable[[Record], bool]", eval(compile(source, f"<dialect {shape.name}>", "eval"), scope))
 
-    def test(record: Record) -> bool:
-        return (
-            all(dig(record, keys) is not None for keys in has)
-            and (not some or any(dig(record, keys) is not None for keys in some))
-            and not any(dig(record, keys) is not None for keys in absent)
-            and all(any(pattern.search(text(dig(record, keys)) or "") for keys in paths) for paths, pattern in match)
-        )
 
-    return test
+def _place(keys: Sequence[str]) -> str:
+    """Code for the value at a path of the record `r`."""
+    code = "r"
+    for key in keys[:-1]:
+        code = f"sub({code}, {key!r})"
+    return f"{code}.get({keys[-1]!r})"
+
+
+def key_of(shape: Shape) -> Callable[[Record], tuple[Any, ...]]:
+    """The raw values that tell the kinds of a dialect's records apart, the first that holds something of each spec."""
+    specs = [" or ".join(_place(split(part.strip())) for part in spec.split("|")) for spec in shape.key]
+    source = f"lambda r: ({', '.join([repr(shape.name), *specs])},)"
+    return cast("Callable[[Record], tuple[Any, ...]]", eval(compile(source, f"<dialect {shape.name}>", "eval"), {"sub": sub}))
+
+
+_OTHER: Mapping[str, str] = {"kind": "=other"}
 
 
 def section(shape: Shape, parts: Sequence[Any]) -> Mapping[str, str]:
@@ -145,7 +163,7 @@ def section(shape: Shape, parts: Sequence[Any]) -> Mapping[str, str]:
     if key in shape.events:
         return shape.events[key]
     found = next((specs for pattern, specs in shape.events.items() if fnmatch.fnmatchcase(key.lower(), pattern.lower())), None)
-    return found if found is not None else {"kind": "=other"}
+    return found if found is not None else _OTHER
 
 
 def _after(search: Callable[[str], re.Match[str] | None], message: Any) -> str | None:
@@ -156,8 +174,8 @@ def _after(search: Callable[[str], re.Match[str] | None], message: Any) -> str |
 class _Writer:
     """Collects the lines of one extractor; a sub-record that several paths pass through is fetched once."""
 
-    def __init__(self, shape: Shape) -> None:
-        self.shape = shape
+    def __init__(self, shape: Shape, names: frozenset[str] | None) -> None:
+        self.shape, self.names = shape, names
         self.lines: list[str] = []
         self.scope: dict[str, Any] = {"sub": sub, "EMPTY": EMPTY}
         self.roots: dict[tuple[str, ...], str] = {("^",): "r", (): "d"}
@@ -183,37 +201,65 @@ class _Writer:
                 self.lines.insert(self._top(), f"    {name} = sub({self.roots[root]}, {key!r})")
                 self.roots[longer] = name
             root = longer
-        return f"{self.roots[root]}.get({keys[-1]!r})"
+        top = root == ("^",) or (not root and not self.shape.data)
+        return f"{self.roots[root]}[{keys[-1]!r}]" if top and self.names is not None else f"{self.roots[root]}.get({keys[-1]!r})"
+
+    def possible(self, alternative: str) -> bool:
+        """Whether a record of the layout at hand can hold this alternative."""
+        if self.names is None or alternative.startswith("="):
+            return True
+        head, colon, path = alternative.partition(":")
+        place = path if colon and (head in CONVERT or head.startswith("map.")) else alternative
+        first = split(place.partition("@@")[0].lstrip("^"))[0]
+        return first in self.names if place.startswith("^") or not self.shape.data else True
 
     def _top(self) -> int:
         return sum(1 for line in self.lines if re.match(r"    s\d+ = sub\(", line))
 
     def converter(self, name: str) -> str:
+        if self.shape.unslash and name in ("text", "spaced"):
+            name = "unslashed"
+        if name == "spaced":
+            name = "text" if not self.shape.data and self.shape.families else name  # Windows' command lines are never lists
         safe = "c_" + name.replace(".", "_")
         if name.startswith("map."):
             table = {key.lower(): value for key, value in self.shape.maps[name[4:]].items()}
             self.scope[safe] = lambda value: table.get((text(value) or "").lower(), table.get("*"))
         else:
-            self.scope[safe] = CONVERT["unslashed" if self.shape.unslash and name in ("text", "spaced") else name]
+            self.scope[safe] = CONVERT[name]
         return safe
 
-    def field(self, name: str, spec: str) -> None:
-        indent = "    "
-        for n, alternative in enumerate(part.strip() for part in spec.split("|")):
-            if alternative.startswith("="):
-                value = repr(CONVERT[DEFAULT.get(name, "text")](alternative[1:]))
+    def field(self, name: str, spec: str) -> bool:
+        """The code of one field; False where no alternative is possible."""
+        alternatives = [part.strip() for part in spec.split("|") if self.possible(part.strip())]
+        for number, alternative in enumerate(alternatives):
+            code, place = self._alternative(name, alternative)
+            indent = "    "
+            if number:
+                self.lines.append(f"    if v_{name} is None:")
+                indent = "        "
+            elif len(alternatives) > 1 and name == "ts":
+                self.lines.append("    v_ts_field = None")
+            if place and code == "c_text":  # most values are text of some length: no call for those
+                self.lines += [f"{indent}v_{name} = x = {place}", f"{indent}if x.__class__ is not str or len(x) < 8: v_{name} = None if x is None else c_text(x)"]
+            elif place:
+                self.lines += [f"{indent}x = {place}", f"{indent}v_{name} = None if x is None else {code}(x)"]
             else:
-                head, colon, path = alternative.partition(":")
-                named = head in CONVERT or head.startswith("map.")
-                convert, place = (head, path) if colon and named else (DEFAULT.get(name, "text"), alternative)
-                place, _, label = place.partition("@@")
-                value = f"{self.converter(convert)}({self.labelled(self.fetch(place), label)})"
-            if n:
-                self.lines.append(f"{indent}if v_{name} is None:")
-                indent += "    "
-            self.lines.append(f"{indent}v_{name} = {value}")
+                self.lines.append(f"{indent}v_{name} = {code}")
             if name == "ts":
-                self.lines.append(f"{indent}v_ts_field = {alternative.split(':')[-1].lstrip('^').strip('`')!r}")
+                field = alternative.split(":")[-1].lstrip("^").replace("`", "")
+                self.lines.append(f"{indent}v_ts_field = {field!r}")
+        return bool(alternatives)
+
+    def _alternative(self, name: str, alternative: str) -> tuple[str, str]:
+        """The converter and the code of the place; or a constant and no place."""
+        if alternative.startswith("="):
+            return repr(CONVERT[DEFAULT.get(name, "text")](alternative[1:])), ""
+        head, colon, path = alternative.partition(":")
+        named = bool(colon) and (head in CONVERT or head.startswith("map."))
+        convert, place = (head, path) if named else (DEFAULT.get(name, "text"), alternative)
+        place, _, label = place.partition("@@")
+        return self.converter(convert), self.labelled(self.fetch(place), label)
 
 
 # What helper fields become, when the named ones are given: code over the locals `v_…`.
@@ -248,28 +294,28 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def compile_program(shape: Shape, specs: Mapping[str, str], event_id: str | None) -> Program:
-    """Turn the specs of one kind of record into a Program."""
+def compile_program(shape: Shape, specs: Mapping[str, str], event_id: str | None, names: frozenset[str] | None = None) -> Program:
+    """Turn the specs of one kind of record into a Program; with the top-level names of a layout, one for that layout only."""
     merged = {name: spec for name, spec in {**shape.fields, **specs}.items() if spec}
     constants: dict[str, Any] = {"dialect": shape.name, "event_id": event_id}
     for name in [name for name, spec in merged.items() if spec.startswith("=") and "|" not in spec]:
         if name not in ("initiated", "proto"):
             constants[name] = merged.pop(name)[1:]
-    writer = _Writer(shape)
+    writer = _Writer(shape, names)
     writer.converter("host")
-    for name, spec in merged.items():
-        writer.field(name, spec)
-    columns = dict.fromkeys(name for name in merged if name not in HELPERS)
-    if "ts" in merged:
+    given = {name for name, spec in merged.items() if writer.field(name, spec)}
+    columns = dict.fromkeys(name for name in merged if name in given and name not in HELPERS)
+    if "ts" in given:
         columns["ts_field"] = None
-    for given, made, code in _FINISH:
-        if all(name in merged for name in given):
-            writer.lines.extend(f"    v_{name} = None" for name in _NEEDS.get(given[0], ()) if name not in merged)
+    for helpers, made, code in _FINISH:
+        if all(name in merged for name in helpers):
+            needed = (*helpers, *_NEEDS.get(helpers[0], ()))
+            writer.lines.extend(f"    v_{name} = None" for name in needed if name not in given)
             writer.lines.extend(code.strip("\n").split("\n"))
             columns.update(dict.fromkeys(made))
-    names = ("line", "eid", *columns)
+    listed = ("line", "eid", *columns)
     returned = ", ".join(["line", "eid", *(f"v_{name}" for name in columns)])
     source = "def extract(r, d, line, eid):\n" + "\n".join(writer.lines) + f"\n    return ({returned})\n"
     exec(compile(source, f"<dialect {shape.name}>", "exec"), writer.scope)  # the source is made from the package's own TOML
     spread = constants.pop("spread", None)
-    return Program(shape.name, constants.get("kind", "other"), names, constants, writer.scope["extract"], source, specs, spread)
+    return Program(shape.name, constants.get("kind", "other"), listed, constants, writer.scope["extract"], source, specs, spread)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from netexfil.endpoint import audit, dialect, store
-from netexfil.endpoint.carriers import CarrierError, Part, Piece, parts, pieces
+from netexfil.endpoint.carriers import CarrierError, Part, Piece, Run, parts, piece_of, pieces
 from netexfil.endpoint.convert import text
 from netexfil.endpoint.dialect import Program, Shape
 from netexfil.endpoint.nested import EMPTY, event_xml, nest, sub
@@ -20,8 +22,12 @@ from netexfil.errors import Note
 if TYPE_CHECKING:
     import duckdb
 
-BATCH = 20_000  # rows kept in Python at a time
+BATCH = 10_000  # lines between two looks at what has collected
+_LEAST = 8_000  # rows of one kind that are worth an insert
+_MOST = 40_000  # rows kept in Python in all
 _KINDS = 20_000  # layouts and record kinds remembered; more (hostile) ones are looked up again
+_OFTEN = 50  # records of one layout before a program is made for it
+_SPECIAL = 500  # such programs at most
 _DEPTH = 5
 Progress = Callable[[str, int, int], None]
 
@@ -49,40 +55,61 @@ class Account:
         return [Note(self.file, "refused", reason, self.first[reason], count) for reason, count in self.refused.items()]
 
 
+class _Layout:
+    """Records with the same top-level names: the dialects they can be of, and programs made for exactly these names."""
+
+    __slots__ = ("candidates", "key", "names", "programs", "seen", "test")
+
+    def __init__(self, names: frozenset[str]) -> None:
+        self.names = names
+        self.candidates = [(shape, test) for shape in dialect.shapes() if (test := dialect.knows(shape, names)) is not None]
+        self.programs: dict[tuple[Any, ...], Program] = {}
+        self.seen = 0
+        self.test: Callable[[Any], bool] | None = None  # of the first candidate, where its records can be read without a detour
+        self.key: Callable[[Any], tuple[Any, ...]] = tuple
+        if self.candidates and not self.candidates[0][0].data:
+            shape, self.test = self.candidates[0]
+            self.key = dialect.key_of(shape)
+
+
 class Recognizer:
     """Finds the dialect of a record, and the program for its kind; both are remembered by layout."""
 
     def __init__(self) -> None:
-        self._known = [(shape, dialect.knows(shape), {dialect.split(path)[0] for path in shape.has}, {dialect.split(path)[0] for path in shape.any})
-                       for shape in dialect.shapes()]
-        self._candidates: dict[tuple[str, ...], list[tuple[Shape, Callable[[Any], bool]]]] = {}
+        self.layouts: dict[tuple[str, ...], _Layout] = {}
         self._programs: dict[tuple[Any, ...], Program] = {}
-        self._keys = {shape.name: _key_of(shape) for shape in dialect.shapes()}
+        self._keys = {shape.name: dialect.key_of(shape) for shape in dialect.shapes()}
+        self._special = 0
+        self._generic: dict[tuple[str, str | None, int], Program] = {}
         self.programs: list[Program] = []
 
-    def shape(self, record: dict[str, Any]) -> Shape | None:
-        layout = tuple(record)
-        candidates = self._candidates.get(layout)
-        if candidates is None:
-            names = set(layout)
-            candidates = [(shape, test) for shape, test, has, some in self._known if has <= names and (not some or some & names)]
-            if len(self._candidates) > _KINDS:
-                self._candidates.clear()
-            self._candidates[layout] = candidates
-        for shape, test in candidates:
-            if test(record):
-                return shape
-        return None
-
-    def program(self, shape: Shape, record: dict[str, Any], data: dict[str, Any]) -> Program:
-        parts_ = self._keys[shape.name](record, data)
-        key = (shape.name, *parts_)
-        found = self._programs.get(key)
+    def layout(self, record: dict[str, Any]) -> _Layout:
+        names = tuple(record)
+        found = self.layouts.get(names)
         if found is None:
-            found = self._compile(shape, parts_)
-            if len(self._programs) > _KINDS:
-                self._programs.clear()
-            self._programs[key] = found
+            if len(self.layouts) > _KINDS:
+                self.layouts.clear()
+            found = self.layouts[names] = _Layout(frozenset(names))
+        return found
+
+    def program(self, shape: Shape, record: dict[str, Any], layout: _Layout | None = None) -> Program:
+        """The program for a record; once a layout has been met often, one made for it alone."""
+        key = self._keys[shape.name](record)
+        programs = self._programs
+        if layout is not None:
+            layout.seen += 1
+            if layout.seen > _OFTEN and not shape.spread:
+                programs = layout.programs
+        try:
+            return programs[key]
+        except KeyError:
+            names = layout.names if layout is not None and programs is layout.programs and self._special < _SPECIAL else None
+            found = self._compile(shape, [text(part) for part in key[1:]], names)
+        except TypeError:  # a value that is a list or an object
+            return self._compile(shape, [text(part) for part in key[1:]], None)
+        if len(programs) > _KINDS:
+            programs.clear()
+        programs[key] = found
         return found
 
     def named(self, shape: Shape, section: str) -> Program:
@@ -93,31 +120,20 @@ class Recognizer:
             self.programs.append(self._programs[key])
         return self._programs[key]
 
-    def _compile(self, shape: Shape, parts_: Sequence[Any]) -> Program:
-        event_id = text(parts_[-1]) if parts_ else None
+    def _compile(self, shape: Shape, parts_: Sequence[Any], names: frozenset[str] | None) -> Program:
+        event_id = parts_[-1] if parts_ else None
         specs = dialect.section(shape, parts_)
-        made = next((p for p in self.programs if p.dialect == shape.name and p.constants["event_id"] == event_id and p.specs == specs), None)
-        if made is None:
-            made = dialect.compile_program(shape, specs, event_id)
-            self.programs.append(made)
+        if names is None:
+            made = self._generic.get((shape.name, event_id, id(specs)))
+            if made is not None:
+                return made
+        made = dialect.compile_program(shape, specs, event_id, names)
+        self.programs.append(made)
+        if names is None:
+            self._generic[(shape.name, event_id, id(specs))] = made
+        else:
+            self._special += 1
         return made
-
-
-def _key_of(shape: Shape) -> Callable[[Any, Any], tuple[Any, ...]]:
-    """The raw values that tell the kinds of a dialect's records apart."""
-    specs = [[(alt.strip().startswith("^"), dialect.split(alt.strip().lstrip("^"))) for alt in spec.split("|")] for spec in shape.key]
-
-    def key(record: Any, data: Any) -> tuple[Any, ...]:
-        made = []
-        for alternatives in specs:
-            for _, keys in alternatives:
-                value = record.get(keys[0]) if len(keys) == 1 else dialect.dig(record, keys)
-                if value is not None and value != "":
-                    break
-            made.append(value if value.__class__ is str or value.__class__ is int else text(value))
-        return tuple(made)
-
-    return key
 
 
 class Reader:
@@ -127,12 +143,15 @@ class Reader:
         self.con, self.progress = con, progress
         self.recognizer = Recognizer()
         self.eid = next(iter(con.execute("SELECT coalesce(max(eid) + 1, 0) FROM event").fetchall()))[0]
+        self._written: int = self.eid
         self.side: list[tuple[Any, ...]] = []
         self.accounts: list[Account] = []
 
     def read(self, path: Path) -> list[Account]:
         """Read one file (every member of an archive)."""
         made: list[Account] = []
+        collecting = gc.isenabled()
+        gc.disable()  # the rows are tuples of plain values: the collector would find nothing, and costs a quarter of the time
         try:
             for part in parts(path):
                 account = Account(part.name)
@@ -140,16 +159,29 @@ class Reader:
                 self._part(part, account)
         except (OSError, EOFError, CarrierError) as error:
             made.append(Account(str(path), unreadable=str(error)))
+        finally:
+            if collecting:
+                gc.enable()
         self.accounts += made
         return made
 
     def _part(self, part: Part, account: Account) -> None:
         source = audit.grouped(pieces(part))
+        with store.transaction(self.con):
+            self._pieces(source, account)
+
+    def _pieces(self, source: Iterator[Piece | Run], account: Account) -> None:
+        looked = 0
         try:
-            while batch := list(islice(source, BATCH)):
-                for piece in batch:
+            for piece in source:
+                if isinstance(piece, Run):
+                    self._run(piece, account)
+                else:
                     self._piece(piece, account)
-                self._flush(account)
+                if account.lines - looked >= BATCH:
+                    looked = account.lines
+                    self._flush(account, _LEAST if self.eid - self._written < _MOST else 1)
+            self._flush(account)
         except CarrierError as error:
             self._flush(account)
             if account.lines:
@@ -158,11 +190,33 @@ class Reader:
             else:
                 account.unreadable = str(error)
 
-    def _flush(self, account: Account) -> None:
+    def _run(self, run: Run, account: Account) -> None:
+        """Many records of known layouts: what `_record` does, with nothing called that need not be."""
+        layouts, loads, eid = self.recognizer.layouts, orjson.loads, self.eid
+        for line, raw in enumerate(run.lines, run.line):
+            try:
+                record = loads(raw)
+                layout = layouts[tuple(record)]
+                if layout.test is not None and layout.test(record):
+                    program = layout.programs[layout.key(record)]
+                    program.rows.append(program.extract(record, record, line, eid))
+                    eid += 1
+                    continue
+            except (orjson.JSONDecodeError, KeyError, TypeError):
+                pass  # broken, or a layout or kind not met often yet: the long way
+            self.eid = eid
+            self._piece(piece_of(line, raw.strip(), 1), account)
+            eid, account.lines = self.eid, account.lines - 1
+        self.eid = eid
+        account.lines += len(run.lines)
+
+    def _flush(self, account: Account, least: int = 1) -> None:
         for program in self.recognizer.programs:
-            if program.rows:
+            if len(program.rows) >= least:
                 account.dialects[(program.dialect, program.kind)] += len(program.rows)
-        account.events += store.flush(self.con, self.recognizer.programs, account.file, self.side)
+        written = store.flush(self.con, self.recognizer.programs, account.file, self.side, least)
+        account.events += written
+        self._written += written
         if self.progress:
             self.progress(account.file, account.lines, 0)
 
@@ -180,10 +234,12 @@ class Reader:
             if record is None:
                 return 0
             record = {**kept, **record}
-        shape = self.recognizer.shape(record)
+        layout = self.recognizer.layout(record)
+        shape = next((shape for shape, test in layout.candidates if test(record)), None)
         if shape is None and any("." in key for key in record):
             nested = nest(record)
-            shape = self.recognizer.shape(nested)
+            layout = self.recognizer.layout(nested)
+            shape = next((shape for shape, test in layout.candidates if test(nested)), None)
             record = nested if shape is not None else record
         if shape is None:
             return sum(self._record(inner.record, line, depth + 1, inner.kept) for inner in unwrap(record)) if depth < _DEPTH else 0
@@ -191,7 +247,7 @@ class Reader:
         if shape.data:
             for key in shape.data.split("."):
                 data = sub(data, key)
-        program = self.recognizer.program(shape, record, data)
+        program = self.recognizer.program(shape, record, layout)
         program.rows.append(program.extract(record, data, line, self.eid))
         self.eid += 1
         if program.spread is not None:

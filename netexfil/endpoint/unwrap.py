@@ -42,6 +42,7 @@ WRAPPERS: Sequence[Wrapper] = (
     Wrapper(("@rawstring",), "@rawstring", {}),
     Wrapper(("SyslogMessage",), "SyslogMessage", {"HostIP": "HostIP", "Computer": "Computer"}),
     Wrapper(("event", "p_log_type"), "event", {}),
+    Wrapper(("event", "cid"), "event", {"aid": "aid", "cid": "cid"}),
     Wrapper(("message",), "message", {}),
     Wrapper(("Message",), "Message", {}),
     Wrapper(("log",), "log", {}),
