@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SAME_START = 10.0  # seconds within which two sources' start events with one pid and image mean one process
 SLACK = 1.0  # seconds a pid-only event may precede the start of its process (clocks of two channels)
+SOONEST = 0.5  # of the shortest time in which the host was seen to use a pid again: how long a pid is trusted after its start
 FOREVER = 1e12
 CARRIED = {"alert": 20}  # events of a kind that one session gets on each side in time; others 8
 USUAL = 8
@@ -38,29 +39,38 @@ def processes(con: duckdb.DuckDBPyConnection) -> None:
         "join_near", 1, SAME_START, SAME_START,
     )
     con.execute(
-        f"""
-        CREATE TEMP TABLE join_life AS
-        WITH twin AS (SELECT n.id AS eid, arg_min(b.guid, abs(n.dt)) AS guid FROM join_near n JOIN join_start a ON a.eid = n.id
-            JOIN join_start b ON b.eid = n.other WHERE a.base = b.base GROUP BY 1),
-        born AS (SELECT s.hk, s.pid, s.base, s.t, hash(s.hk, coalesce(s.guid, w.guid, 'start ' || s.eid)) AS pk, true AS start
-            FROM join_start s LEFT JOIN twin w USING (eid)),
-        gone AS (SELECT e.hk, e.pid, NULL AS base, t.t, NULL AS pk, false AS start FROM join_event e JOIN join_time t USING (eid)
-            WHERE e.kind = 'process_end' AND e.pid IS NOT NULL)
-        SELECT hk, pid, base, t, pk, start, coalesce(lead(t) OVER (PARTITION BY hk, pid ORDER BY t), {FOREVER}) AS until FROM (
-            SELECT * FROM born
-        UNION ALL SELECT * FROM gone)
+        """
+        CREATE TEMP TABLE join_born AS
+        WITH twin AS (SELECT n.id AS eid, arg_min(b.guid, abs(n.dt)) AS guid
+            FROM join_near n JOIN join_start a ON a.eid = n.id JOIN join_start b ON b.eid = n.other WHERE a.base = b.base GROUP BY 1)
+        SELECT s.hk, s.pid, s.base, s.t, CASE WHEN coalesce(s.guid, w.guid) IS NULL THEN hash(s.hk, s.pid, s.base, s.t)
+            ELSE hash(s.hk, coalesce(s.guid, w.guid)) END AS pk
+        FROM join_start s LEFT JOIN twin w USING (eid)
         """
     )
     con.execute(
         f"""
-        CREATE TEMP TABLE join_proc AS SELECT eid, hash(hk, guid) AS pk, 1.0 AS certain FROM join_event WHERE guid IS NOT NULL
-        UNION ALL SELECT e.eid, l.pk, 0.98 FROM (SELECT e.eid, e.hk, e.pid, e.base, t.t FROM join_event e
-            JOIN join_time t USING (eid) WHERE e.guid IS NULL AND e.pid > 0) e ASOF JOIN (SELECT * FROM join_life
-            WHERE start) l ON e.hk = l.hk AND e.pid = l.pid AND e.t + {SLACK} >= l.t
-            WHERE e.t <= l.until + {SLACK} AND (e.base IS NULL OR e.base = '' OR l.base IS NULL OR e.base = l.base)
+        CREATE TEMP TABLE join_life AS
+        WITH gone AS (SELECT e.hk, e.pid, t.t FROM join_event e JOIN join_time t USING (eid) WHERE e.kind = 'process_end' AND e.pid IS NOT NULL),
+        turns AS (SELECT hk, pid, base, t, pk FROM join_born UNION ALL SELECT hk, pid, NULL, t, NULL FROM gone),
+        spans AS (SELECT *, coalesce(lead(t) OVER w, {FOREVER}) AS until FROM turns WINDOW w AS (PARTITION BY hk, pid ORDER BY t)),
+        -- How soon the host used a pid again, as far as it was told. A start that was lost may hide a use, but not one sooner than these.
+        gaps AS (SELECT hk, t - lag(t) OVER w AS gap, pk <> lag(pk) OVER w AS other FROM join_born WINDOW w AS (PARTITION BY hk, pid ORDER BY t)),
+        soonest AS (SELECT hk, {SOONEST} * min(gap) FILTER (other) AS gap FROM gaps GROUP BY hk)
+        SELECT hk, pid, base, t, pk, least(until, t + coalesce(gap, {FOREVER})) AS until FROM spans LEFT JOIN soonest USING (hk) WHERE pk IS NOT NULL
         """
     )
-    for table in ("join_near", "join_start", "join_life"):
+    con.execute(
+        f"""
+        CREATE TEMP TABLE join_proc AS
+        SELECT eid, hash(hk, guid) AS pk, 1.0 AS certain FROM join_event WHERE guid IS NOT NULL
+        UNION ALL SELECT e.eid, l.pk, 0.98
+        FROM (SELECT e.eid, e.hk, e.pid, e.base, t.t FROM join_event e JOIN join_time t USING (eid) WHERE e.guid IS NULL AND e.pid > 0) e
+        ASOF JOIN join_life l ON e.hk = l.hk AND e.pid = l.pid AND e.t + {SLACK} >= l.t
+        WHERE e.t <= l.until + {SLACK} AND (e.base IS NULL OR e.base = '' OR l.base IS NULL OR e.base = l.base)
+        """
+    )
+    for table in ("join_near", "join_start", "join_born", "join_life"):
         con.execute(f"DROP TABLE {table}")
 
 

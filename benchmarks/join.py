@@ -1,0 +1,258 @@
+"""The join at 10^5, 10^6, 10^7 sessions: time, memory, wrong sure links, calibration of the likely ones.
+
+    python benchmarks/join.py --sizes 100000,1000000          the curve, each size in its own process
+    python benchmarks/join.py --sizes 1000000 --calibrate     what share of each class of likely links is right
+
+The generated network: hosts with clocks off by up to two hours and drifting, time zones written as UTC, addresses that change hands,
+translated addresses, ports used again, pids used again, processes that never connect, lost events, lost sessions, sessions joined in
+the middle, telemetry without local ports, telemetry without GUIDs and late. The truth is which process owned each session.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from netexfil import join, tables
+from netexfil.policy import Policy
+
+START, SPAN = 1_700_000_000.0, 3 * 86400.0
+IMAGES = 40
+PORTS = np.array([443, 443, 443, 22, 80, 53, 8443, 990, 587, 993])
+SURE = "('five_tuple', 'community_id', 'process')"
+
+
+def generate(con: duckdb.DuckDBPyConnection, sessions: int, seed: int) -> None:
+    """Fill `session`, `event` and the truth (`truth_session`: sid, proc; `truth_event`: eid, proc)."""
+    tables.create(con)
+    world = _world(np.random.default_rng(seed), sessions)
+    _store_sessions(con, world)
+    _store_events(con, world)
+
+
+def _world(rng: np.random.Generator, n: int) -> dict[str, Any]:
+    """Numbers only: hosts, processes, sessions, and what is lost."""
+    hosts, procs = max(6, n // 2000), max(12, n // 10)
+    w: dict[str, Any] = {"rng": rng, "hosts": hosts} | _hosts(rng, hosts)
+    # Half of the processes connect.
+    busy = rng.pareto(1.2, hosts) + 0.05  # most hosts are quiet, a few carry most of the traffic
+    w["p_host"] = rng.choice(hosts, 2 * procs, p=busy / busy.sum())
+    w["p_start"] = START - 3600 + rng.random(2 * procs) * (SPAN + 3000)
+    w["p_life"] = rng.exponential(1800, 2 * procs) + 1
+    w["p_image"] = rng.integers(0, IMAGES, 2 * procs)
+    w["p_pid"] = _pids(w["p_host"], w["p_start"], w["p_life"])
+    w["no_start"], w["no_end"] = rng.random(2 * procs) < 0.10, rng.random(2 * procs) < 0.10
+    proc = np.sort(rng.integers(0, procs, n))
+    host, life = w["p_host"][proc], w["p_life"][proc]
+    ts = w["p_start"][proc] + np.where(rng.random(n) < 0.5, np.minimum(rng.exponential(7, n), life), rng.random(n) * life)
+    w |= {"proc": proc, "host": host, "ts": ts, "dur": rng.exponential(20, n), "port": rng.integers(49152, 65535, n)}
+    # Where to: mostly to the process's own place, or to one that its image always uses, or to what everybody uses.
+    own, usual = (proc * 2654435761) % 5000, (w["p_image"][proc] * 131 + host % 7) % 5000
+    w["remote"] = np.choose(rng.choice(3, n, p=[0.4, 0.3, 0.3]), [own, usual, (5000 * rng.random(n) ** 4).astype(np.int64)])
+    w["rport"] = PORTS[(w["remote"] * 7919) % len(PORTS)]
+    w["udp"] = w["rport"] == 53
+    _use_again(rng, w)
+    w["lost"], w["cut"], w["untold"] = rng.random(n) < 0.05, rng.random(n) < 0.02, rng.random(n) < 0.10
+    return w
+
+
+def _pids(host: Any, start: Any, life: Any) -> Any:
+    """Pids in turn, 2,000 of them per host; none is given again while its process lives (lives are cut for that)."""
+    order = np.lexsort((start, host))
+    first = np.searchsorted(host[order], host[order])
+    rank = np.arange(len(order)) - first
+    later = np.minimum(np.arange(len(order)) + 2000, len(order) - 1)
+    free = np.where(host[order][later] == host[order], start[order][later] - start[order] - 60, np.inf)
+    life[order] = np.minimum(life[order], np.maximum(free, 1))
+    pid = np.empty(len(order), np.int64)
+    pid[order] = 4 + 4 * (rank % 2000)
+    return pid
+
+
+def _hosts(rng: np.random.Generator, hosts: int) -> dict[str, Any]:
+    kind, number = rng.random(hosts), np.arange(hosts)
+    skew = np.where(kind < 0.8, rng.uniform(-7200, 7200, hosts), 3600.0 * rng.integers(-12, 13, hosts))
+    guid = rng.random(hosts) < 0.7
+    moves = (number % 10 == 0) & (number + 1 < hosts)  # takes the address that its neighbour has left ten minutes before
+    when = np.where(moves, START + rng.uniform(0.2, 0.8, hosts) * SPAN, np.inf)
+    when[1:] = np.where(moves[:-1], when[:-1] - 600, when[1:])
+    return {
+        "skew": np.where(kind < 0.5, rng.normal(0, 2, hosts), skew), "guid": guid, "late": ~guid & (rng.random(hosts) < 0.5),
+        "drift": np.where(rng.random(hosts) < 0.3, rng.uniform(-500e-6, 500e-6, hosts), rng.uniform(-20e-6, 20e-6, hosts)),
+        "no_port": rng.random(hosts) < 0.1, "nat": (rng.random(hosts) < 0.1) & ~np.isfinite(when), "moved": when,
+        "next": np.where(moves, number + 1, number + hosts),
+    }
+
+
+def _use_again(rng: np.random.Generator, w: dict[str, Any]) -> None:
+    """Three ports in a hundred are used again by another process of the host towards the same end, at least two minutes later."""
+    order = np.lexsort((rng.random(len(w["host"])), w["host"]))
+    a, b = order[:-1], order[1:]
+    first, second = np.where(w["ts"][a] < w["ts"][b], a, b), np.where(w["ts"][a] < w["ts"][b], b, a)
+    free = w["ts"][second] > w["ts"][first] + w["dur"][first] + 120
+    chosen = np.flatnonzero((w["host"][a] == w["host"][b]) & free & (rng.random(len(a)) < 0.06))[::2]
+    for name in ("port", "remote", "rport", "udp"):
+        w[name][second[chosen]] = w[name][first[chosen]]
+
+
+def _store_sessions(con: duckdb.DuckDBPyConnection, w: dict[str, Any]) -> None:
+    rng, host = w["rng"], w["host"]
+    w["inner"] = np.where(w["ts"] < w["moved"][host], host, w["next"][host])
+    seen = np.flatnonzero(~w["lost"])
+    cut, nat = w["cut"][seen], w["nat"][host[seen]]
+    con.register("incoming", {
+        "sid": np.arange(len(seen)), "ts": w["ts"][seen] + np.where(cut, rng.exponential(0.3, len(seen)), 0), "nat": nat,
+        "home": w["inner"][seen], "gate": host[seen] % 20, "port": np.where(nat, rng.integers(1024, 65535, len(seen)), w["port"][seen]),
+        "remote": w["remote"][seen], "rport": w["rport"][seen], "udp": w["udp"][seen], "dur": w["dur"][seen], "cut": cut, "proc": w["proc"][seen],
+    })
+    con.execute(
+        f"""
+        INSERT INTO session (sid, ts, uid, orig_h, orig_p, resp_h, resp_p, proto, duration, history, outbound)
+        SELECT sid, ts, concat('C', sid), CASE WHEN nat THEN concat('100.64.0.', 1 + gate) ELSE {_inside('home')} END, port,
+            {_outside('remote')}, rport, CASE WHEN udp THEN 'udp' ELSE 'tcp' END, dur,
+            CASE WHEN udp THEN 'Dd' WHEN cut THEN 'DdAFf' ELSE 'ShADadFf' END, 'true' FROM incoming
+        """
+    )
+    con.execute("CREATE TABLE truth_session AS SELECT sid::BIGINT AS sid, proc::BIGINT AS proc FROM incoming")
+    con.unregister("incoming")
+
+
+def _inside(number: str) -> str:
+    return f"concat('10.', {number} // 62500, '.', {number} // 250 % 250, '.', 1 + {number} % 250)"
+
+
+def _outside(number: str) -> str:
+    return f"concat('198.', 18 + {number} // 62500, '.', {number} // 250 % 250, '.', 1 + {number} % 250)"
+
+
+def _store_events(con: duckdb.DuckDBPyConnection, w: dict[str, Any]) -> None:
+    """Connections, starts, ends, and files written near connections."""
+    rng = w["rng"]
+    told = np.flatnonzero(~w["untold"])
+    late = np.where(w["late"][w["host"][told]], rng.random(len(told)) ** 3 * 2, rng.normal(0, 0.003, len(told)))
+    con.execute("CREATE TABLE truth_event (eid BIGINT, proc BIGINT)")
+    first = _put(con, w, 0, "net_conn", w["proc"][told], w["ts"][told] + late, told)
+    starts = np.flatnonzero(~w["no_start"])
+    first = _put(con, w, first, "process_start", starts, w["p_start"][starts] - 0.02)
+    ends = np.flatnonzero(~w["no_end"])
+    first = _put(con, w, first, "process_end", ends, w["p_start"][ends] + w["p_life"][ends] + 40)
+    near = rng.integers(0, len(w["proc"]), len(w["proc"]) // 20)
+    _put(con, w, first, "file_create", w["proc"][near], w["ts"][near] - rng.exponential(20, len(near)))
+
+
+def _put(con: duckdb.DuckDBPyConnection, w: dict[str, Any], first: int, kind: str, proc: Any, ts: Any, conn: Any = None) -> int:
+    """Store events of one kind, numbered from `first`; gives the next number. The host's clock writes their times."""
+    host, none = w["p_host"][proc], np.zeros(len(proc), np.int64)
+    net = conn is not None
+    con.register("incoming", {
+        "eid": np.arange(first, first + len(proc)), "ts": ts + w["skew"][host] + w["drift"][host] * (ts - START), "host": host, "proc": proc,
+        "pid": w["p_pid"][proc], "image": w["p_image"][proc], "guid": w["guid"][host], "local": w["inner"][conn] if net else none,
+        "port": np.where(w["no_port"][host], 0, w["port"][conn]) if net else none, "remote": w["remote"][conn] if net else none,
+        "rport": w["rport"][conn] if net else none, "udp": w["udp"][conn] if net else none > 0,
+    })
+    ends = f"{_inside('local')}, nullif(port, 0), {_outside('remote')}, rport, CASE WHEN udp THEN 'udp' ELSE 'tcp' END, true" if net else "NULL, " * 5 + "NULL"
+    con.execute(
+        f"""
+        INSERT INTO event (eid, kind, ts, ts_field, host, guid, pid, image, local_ip, local_p, remote_ip, remote_p, proto, initiated, dialect,
+            event_id, file, line)
+        SELECT eid, '{kind}', ts, CASE WHEN guid THEN 'UtcTime' ELSE 'TimeCreated' END, concat('h', host), CASE WHEN guid THEN concat('g', proc) END,
+            pid, concat('/opt/p', image), {ends}, 'made', '{kind}', 'made', eid + 1 FROM incoming
+        """
+    )
+    con.execute("INSERT INTO truth_event SELECT eid, proc FROM incoming")
+    con.unregister("incoming")
+    return first + len(proc)
+
+
+def judge(con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """Links by kind with how many are right, sure ones that are wrong, and the share right at each tenth of confidence."""
+    right = "FROM link l JOIN truth_session s USING (sid) JOIN truth_event e USING (eid)"
+    kinds = con.execute(f"SELECT match, count(*), count(*) FILTER (s.proc = e.proc) {right} GROUP BY 1 ORDER BY 1").fetchall()
+    bands = con.execute(
+        f"SELECT round(confidence, 1) AS said, count(*), round(avg(confidence), 3), round(avg((s.proc = e.proc)::INTEGER), 3) {right} "
+        f"WHERE match NOT IN {SURE} GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    row = con.execute(f"SELECT count(*) {right} WHERE match IN {SURE} AND s.proc <> e.proc").fetchone()
+    owned = con.execute(f"SELECT count(DISTINCT sid) FROM link WHERE match IN {SURE}").fetchone()
+    return {"wrong_sure": row[0] if row else None, "kinds": kinds, "likely": bands, "sessions_owned": owned[0] if owned else 0}
+
+
+def one(sessions: int, seed: int, limit: str, calibrate: bool) -> dict[str, Any]:
+    """Generate in another process, join here, judge."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "made.duckdb"
+        subprocess.run([sys.executable, __file__, "--make", str(path), "--sizes", str(sessions), "--seed", str(seed)], check=True)
+        con = duckdb.connect(str(path))
+        con.execute(f"SET memory_limit = '{limit}'")
+        con.execute(f"SET temp_directory = '{folder}/spill'")
+        con.execute("SET preserve_insertion_order = false")
+        counts = [con.execute(f"SELECT count(*) FROM {name}").fetchone() for name in ("session", "event")]
+        if calibrate:
+            _keep_working_tables()
+        begin, cpu = time.monotonic(), time.process_time()
+        join.link(con, Policy())
+        measured = {
+            "sessions": counts[0], "events": counts[1], "seconds": round(time.monotonic() - begin, 1),
+            "cpu_seconds": round(time.process_time() - cpu, 1), "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        }
+        if calibrate:
+            print(table(con))
+        judged = judge(con)
+        con.close()
+        return measured | judged
+
+
+def _keep_working_tables() -> None:
+    from netexfil.join import prepare
+
+    forget = prepare.clear
+    prepare.clear = lambda con, keep=(): None if keep else forget(con)
+
+
+def table(con: duckdb.DuckDBPyConnection) -> str:
+    """Shares right by class, place, candidates and seconds apart: what `weak.CALIBRATION` is written from."""
+    rows = con.execute(
+        """
+        SELECT class, place, CASE WHEN candidates <= 3 THEN candidates WHEN candidates <= 5 THEN 5 WHEN candidates <= 10 THEN 10
+                WHEN candidates <= 30 THEN 30 ELSE 999 END AS n,
+            CASE WHEN abs(dt) <= 0.1 THEN 0.1 WHEN abs(dt) <= 1 THEN 1 WHEN abs(dt) <= 5 THEN 5 WHEN abs(dt) <= 30 THEN 30 ELSE 999 END AS far,
+            count(*), round(avg((s.proc = e.proc)::INTEGER), 3)
+        FROM join_weak l JOIN truth_session s USING (sid) JOIN truth_event e USING (eid) GROUP BY ALL ORDER BY ALL
+        """
+    ).fetchall()
+    return "\n".join("  ".join(str(cell) for cell in row) for row in rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default="100000,1000000,10000000")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--limit", default="2500MB", help="DuckDB's memory; the process needs about half as much again")
+    parser.add_argument("--calibrate", action="store_true")
+    parser.add_argument("--make", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    sizes = [int(float(size)) for size in asked.sizes.split(",")]
+    if asked.make:
+        con = duckdb.connect(asked.make)
+        generate(con, sizes[0], asked.seed)
+        con.close()
+    elif len(sizes) == 1:
+        print(json.dumps(one(sizes[0], asked.seed, asked.limit, asked.calibrate)), flush=True)
+    else:
+        for size in sizes:  # a process each: the peak memory is its own
+            words = ["--sizes", str(size), "--seed", str(asked.seed), "--limit", asked.limit, *(["--calibrate"] if asked.calibrate else [])]
+            subprocess.run([sys.executable, __file__, *words], check=True)
+
+
+if __name__ == "__main__":
+    main()
