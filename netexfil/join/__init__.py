@@ -48,6 +48,7 @@ def link(con: duckdb.DuckDBPyConnection, policy: Policy, window: tuple[float, fl
     con.execute("DELETE FROM link")
     prepare.build(con)
     tuples.match(con)
+    tuples.translated(con)
     tuples.correct(con)
     notes = gaps.apart(con) if not prepare.count(con, "join_tuple") else []
     carry.processes(con)

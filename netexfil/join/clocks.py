@@ -91,8 +91,11 @@ def by_chance(found: Ints, total: Ints, width: float, reach: Floats) -> Floats:
     return np.asarray(np.log(np.maximum(total, 1)) + (found - 1) * np.log(rate) - factorial[found - 1])
 
 
-def agree(clock: Ints, delta: Floats) -> tuple[Ints, Floats, Ints, Floats]:
-    """Clocks whose differences agree (>= 3 in a bin, more than chance): number, offset, support, width of the bin."""
+def agree(clock: Ints, delta: Floats, loose: bool = True) -> tuple[Ints, Floats, Ints, Floats]:
+    """Clocks whose differences agree (>= 3 in a bin, more than chance): number, offset, support, width of the bin.
+
+    A plausible offset needs less proof, unless not `loose` (pairs that share no more than a remote end agree by chance far oftener).
+    """
     found: dict[int, tuple[float, int, float]] = {}
     left = np.ones(len(clock), bool)
     for width in WIDTHS:
@@ -100,7 +103,7 @@ def agree(clock: Ints, delta: Floats) -> tuple[Ints, Floats, Ints, Floats]:
             break
         names, counts, middles, sizes = densest(clock[left], delta[left], width)
         reach = _reach(clock[left], delta[left])
-        limit = np.where(plausible(middles), np.log(CHANCE[1]), np.log(CHANCE[0]))
+        limit = np.where(plausible(middles) & loose, np.log(CHANCE[1]), np.log(CHANCE[0]))
         good = (counts >= AGREEING) & (by_chance(counts, sizes, width, reach) < limit)
         found |= {int(n): (float(m), int(c), width) for n, m, c in zip(names[good], middles[good], counts[good], strict=True)}
         left &= ~np.isin(clock, names[good])
@@ -213,18 +216,21 @@ def _reach(clock: Ints, delta: Floats) -> Floats:
     return np.asarray(high - low)
 
 
-def estimate(clock: Ints, time: Floats, delta: Floats, tcp: Bools, clean: Bools, unique: Bools) -> tuple[Offsets, Segments]:
+def estimate(
+    clock: Ints, time: Floats, delta: Floats, tcp: Bools, clean: Bools, unique: Bools, loose: bool = True
+) -> tuple[Offsets, Segments]:
     """Offsets and drift of all clocks.
 
     Args:
         clock: number of the clock, one row per candidate pair (event, session of the same tuple).
         time: the event's own time; delta: event time - session start, both in seconds.
         tcp: TCP rows decide first (a UDP session may start with its reply); clean: the session's start was seen;
-        unique: the tuple belongs to one session only.
+        unique: the tuple belongs to one session only;
+        loose: False where pairs are no more than a remote end in common.
     """
     rest, parts = np.ones(len(clock), bool), []
     for ground in (tcp & clean, tcp, np.ones(len(clock), bool)):
-        parts.append(agree(clock[rest & ground], delta[rest & ground]))
+        parts.append(agree(clock[rest & ground], delta[rest & ground], loose))
         rest &= ~np.isin(clock, parts[-1][0])
     single = few(clock[rest & unique], delta[rest & unique], (tcp & clean)[rest & unique], clean[rest & unique])
     sure = [np.concatenate(column) for column in zip(*parts, strict=True)]

@@ -106,7 +106,7 @@ def _clock(row: tuple[str, str, str, str, float, int, str, float | None, bool]) 
     name, dialect, event_id, field, offset, support, how, extra, drifts = row
     where, many = "ahead of" if offset > 0 else "behind", "match" if support == 1 else "matches"
     said = f"{name}: {dialect} {event_id} {field} is {abs(offset):.3f} s {where} the capture ({support} {many}"
-    said += " agree)" if how == "agreeing" else ", too few to be certain)"
+    said += {"agreeing": " agree)", "few": ", too few to be certain)", "remote": " of remote ends, no five-tuple)"}[how]
     return Note("clocks", "clock_offset", said + _cause(offset, extra) + ("; it drifts, and is followed" if drifts else ""), loss=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netexfil.join import clocks
@@ -60,32 +61,71 @@ def _estimate(con: duckdb.DuckDBPyConnection) -> None:
             QUALIFY row_number() OVER (PARTITION BY clock ORDER BY hash(ts, delta)) <= {SAMPLE}
         """
     ).fetchnumpy()
-    arrays = [np.asarray(rows[name]) for name in ("clock", "ts", "delta", "tcp", "clean", "single")]
-    found, segments = clocks.estimate(*arrays)
+    found, segments = clocks.estimate(*(np.asarray(rows[name]) for name in ("clock", "ts", "delta", "tcp", "clean", "single")))
+    _store(con, found, segments, "CREATE TEMP TABLE {} AS")
+
+
+def _store(con: duckdb.DuckDBPyConnection, found: clocks.Offsets, segments: clocks.Segments, how: str) -> None:
     con.register("incoming", {
-        "clock": found.clock, "offset": found.offset, "support": found.support, "width": found.width, "how": found.how.astype(object),
+        "clock": found.clock, "offset": found.offset, "support": found.support, "width": found.width, "how": found.how.astype("U10").astype(object) if len(found.how) else found.how.astype(float),
         "extra": found.extra, "tcp_lo": found.lo[0], "udp_lo": found.lo[1], "tcp_hi": found.hi[0], "udp_hi": found.hi[1],
     })
-    con.execute("CREATE TEMP TABLE join_offset AS SELECT * REPLACE (CASE WHEN isnan(extra) THEN NULL ELSE extra END AS extra) FROM incoming")
+    con.execute(f"{how.format('join_offset')} SELECT * REPLACE (how::VARCHAR AS how, CASE WHEN isnan(extra) THEN NULL ELSE extra END AS extra) FROM incoming")
     con.unregister("incoming")
     con.register("incoming", {name: getattr(segments, name) for name in ("clock", "start", "origin", "base", "slope")})
-    con.execute("CREATE TEMP TABLE join_seg AS SELECT * FROM incoming")
+    con.execute(f"{how.format('join_seg')} SELECT * FROM incoming")
     con.unregister("incoming")
+
+
+def translated(con: duckdb.DuckDBPyConnection) -> None:
+    """Offsets of clocks that no five-tuple decides (NAT, telemetry without local ports): from events and sessions with the same remote end.
+
+    Only those that nobody else explains take part; where the event's own address is on this sensor, it must be the session's too. Such pairs
+    meet by chance far oftener, so agreement must be beyond chance at any offset, and a single pair counts only where it is the only one.
+    """
+    import numpy as np
+
+    rows = con.execute(
+        f"""
+        WITH here AS (SELECT a AS id FROM join_session WHERE a IS NOT NULL UNION SELECT b FROM join_session WHERE b IS NOT NULL),
+        asked AS (SELECT eid, clock, ts, r, rp, CASE WHEN l IN (SELECT id FROM here) THEN l END AS l FROM join_event
+            WHERE r IS NOT NULL AND rp IS NOT NULL AND ts IS NOT NULL AND clock NOT IN (SELECT clock FROM join_offset)
+            AND eid NOT IN (SELECT eid FROM join_tuple) AND (lp IS NULL OR l NOT IN (SELECT id FROM here))
+            QUALIFY row_number() OVER (PARTITION BY clock ORDER BY hash(eid)) <= {SAMPLE} // {REUSED}),
+        there AS (SELECT sid, a, b AS r, bp AS rp, ts, proto = 6 AS tcp, midstream FROM join_session
+            WHERE sid NOT IN (SELECT sid FROM join_tuple) AND b IN (SELECT r FROM asked)
+            QUALIFY count(*) OVER (PARTITION BY a, b, bp) <= {REUSED}),
+        pair AS (SELECT eid, sid, clock, asked.ts, asked.ts - there.ts AS delta, tcp, midstream FROM asked JOIN there USING (r, rp)
+            WHERE (l IS NULL OR l = a) AND abs(asked.ts - there.ts) <= {clocks.HALF_DAY + 2 * clocks.HOUR})
+        SELECT clock::BIGINT AS clock, ts, delta, tcp, NOT midstream AS clean,
+            count(*) OVER (PARTITION BY eid) = 1 AND count(*) OVER (PARTITION BY sid) = 1 AND count(*) OVER (PARTITION BY clock) <= 4 AS single
+        FROM pair QUALIFY row_number() OVER (PARTITION BY clock ORDER BY hash(eid, sid)) <= {SAMPLE}
+        """
+    ).fetchnumpy()
+    found, segments = clocks.estimate(*(np.asarray(rows[name]) for name in ("clock", "ts", "delta", "tcp", "clean", "single")), loose=False)
+    named = replace(found, how=np.full(len(found.clock), "remote"))
+    _store(con, named, segments, "INSERT INTO {}")
 
 
 # Where the event falls in the session: at its start, inside it, or beside it (a clock that jitters).
 _PLACE = "CASE WHEN abs(resid) <= 1 THEN 0 WHEN resid BETWEEN 0 AND dur THEN 1 ELSE 2 END"
 
 
-def _assign(con: duckdb.DuckDBPyConnection) -> None:
-    """`join_tuple`: for each event its one session, where the corrected times fit; then sessions refuse the worse of two processes."""
+def _drift(con: duckdb.DuckDBPyConnection) -> None:
+    """`join_drift` (eid, drift): what a drifting clock adds to its offset at that event."""
     con.execute(
         """
-        CREATE TEMP TABLE join_drift AS SELECT e.eid, s.base + s.slope * (e.ts - s.origin) AS drift FROM (SELECT eid, clock, ts
-            FROM join_event WHERE clock IN (SELECT clock FROM join_seg)) e ASOF
-            JOIN join_seg s ON e.clock = s.clock AND e.ts >= s.start
+        CREATE OR REPLACE TEMP TABLE join_drift AS
+        SELECT e.eid, s.base + s.slope * (e.ts - s.origin) AS drift
+        FROM (SELECT eid, clock, ts FROM join_event WHERE clock IN (SELECT clock FROM join_seg)) e
+        ASOF JOIN join_seg s ON e.clock = s.clock AND e.ts >= s.start
         """
     )
+
+
+def _assign(con: duckdb.DuckDBPyConnection) -> None:
+    """`join_tuple`: for each event its one session, where the corrected times fit; then sessions refuse the worse of two processes."""
+    _drift(con)
     con.execute(
         f"""
         CREATE TEMP TABLE join_fit AS
@@ -158,6 +198,7 @@ def correct(con: duckdb.DuckDBPyConnection) -> None:
     unless the same field of another kind of event agrees with that within 10 s (then that one, which is finer); the same field
     alone; nothing (the clock is taken at its word, offset unknown).
     """
+    _drift(con)
     con.execute(
         """
         CREATE TEMP TABLE join_lent AS

@@ -41,7 +41,8 @@ USUAL = {
 class Class:
     """One way to tie: rows of events (id, g, t) against ends of sessions with the same g.
 
-    `trial` are the events that stand for `events` when learning; `hidden` leaves the session's own event out there.
+    `trial` are the events that stand for `events` when learning. There a session's own event is hidden always (`hidden` 1), never (0), or as
+    often as sessions of the input go untold (None).
     """
 
     name: str
@@ -50,7 +51,7 @@ class Class:
     which: str
     events: str
     trial: str
-    hidden: bool
+    hidden: float | None
     before: float
     after: float
     place: str = "abs(dt)"
@@ -76,14 +77,14 @@ def _classes(before: float, after: float) -> tuple[Class, ...]:
     told = _EVENTS.format(g=same_end, where=_REMOTE.format("NOT NULL"))
     return (
         Class("remote", "remote_time", "hash(hk, remote, rp)", "hk IS NOT NULL", _EVENTS.format(g=same_end, where=f"{_REMOTE.format('NULL')} AND {_FREE}"),
-              told, False, before, after),
-        Class("sibling", "remote_time", "hash(hk, remote, rp)", "hk IS NOT NULL", told, told, True, before, after),
+              told, None, before, after),
+        Class("sibling", "remote_time", "hash(hk, remote, rp)", "hk IS NOT NULL", told, told, 1.0, before, after),
         Class("nat", "remote_time", "hash(remote, rp, proto)", "hk IS NULL AND side = 0",
               _EVENTS.format(g="hash(e.r, e.rp, e.proto)", where=f"e.key IS NOT NULL AND {_FREE} AND {_FAR}"),
-              _EVENTS.format(g="hash(e.r, e.rp, e.proto)", where="e.key IS NOT NULL"), False, before, after),
-        Class("dns", "remote_time", "hash(hk, remote)", "hk IS NOT NULL", _ANSWERS, _ANSWERS, False, LOOKUP, 2.0),
-        Class("host", "host_time", "hk", f"hk IS NOT NULL AND sid NOT IN (SELECT sid FROM {{good}} WHERE confidence >= {GOOD})",
-              _EVENTS.format(g="e.hk", where=host), _EVENTS.format(g="e.hk", where=host), False, before, after,
+              _EVENTS.format(g="hash(e.r, e.rp, e.proto)", where="e.key IS NOT NULL"), None, before, after),
+        Class("dns", "remote_time", "hash(hk, remote)", "hk IS NOT NULL", _ANSWERS, _ANSWERS, 0.0, LOOKUP, 2.0),
+        Class("host", "host_time", "hk", f"hk IS NOT NULL AND sid NOT IN (SELECT sid FROM join_weak WHERE confidence >= {GOOD})",
+              _EVENTS.format(g="e.hk", where=host), _EVENTS.format(g="e.hk", where=host), 0.0, before, after,
               "CASE WHEN dt <= 1 THEN abs(dt) ELSE 10 * dt END"),
     )
 
@@ -96,18 +97,22 @@ def weak(con: duckdb.DuckDBPyConnection, window: tuple[float, float]) -> None:
             confidence DOUBLE)
         """
     )
-    con.execute("CREATE TEMP TABLE join_trial AS FROM join_weak")
     _loose(con)
     _known(con)
+    untold = _untold(con)
     for kind in _classes(-window[0], window[1]):
-        if not _any(con, kind.events):
+        if not _any(con, kind.events) and kind.name != "sibling":
             continue
-        _try(con, kind, kind.trial, "join_known", "join_trial", kind.hidden)
-        _learn(con, kind)
-        con.execute(f"INSERT INTO join_trial {_rated(kind)}")
-        _try(con, kind, kind.events, "join_loose", "join_weak", False)
-        con.execute(f"INSERT INTO join_weak {_rated(kind)} AND confidence >= {LEAST}")
-    for table in ("join_known", "join_trial", "join_found", "join_share"):
+        _learn(con, kind, untold if kind.hidden is None else kind.hidden)
+        _try(con, kind, kind.events, "join_loose", kind.which, 0.0)
+        con.execute(
+            f"""
+            INSERT INTO join_weak
+            SELECT f.eid, f.sid, '{kind.match}', '{kind.name}', f.place, f.candidates, f.dt, s.share AS confidence
+            FROM join_found f JOIN join_share s USING (place, n, far) WHERE confidence >= {LEAST}
+            """
+        )
+    for table in ("join_known", "join_found", "join_share", "join_told"):
         con.execute(f"DROP TABLE IF EXISTS {table}")
 
 
@@ -146,18 +151,30 @@ def _known(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("DELETE FROM join_known WHERE ref IN (SELECT ref FROM join_known GROUP BY ref HAVING count(*) > 1)")
 
 
-def _try(con: duckdb.DuckDBPyConnection, kind: Class, events: str, ends: str, good: str, hidden: bool) -> None:
+def _untold(con: duckdb.DuckDBPyConnection) -> float:
+    """The share of sessions that go untold on hosts whose telemetry tells of connections."""
+    rows = con.execute(
+        """
+        WITH told AS (SELECT DISTINCT hk FROM join_known)
+        SELECT (SELECT count(DISTINCT sid) FROM join_loose WHERE hk IN (SELECT hk FROM told)), (SELECT count(*) FROM join_known)
+        """
+    ).fetchall()
+    loose, known = rows[0]
+    return float(loose / (loose + known)) if known else 0.0
+
+
+def _try(con: duckdb.DuckDBPyConnection, kind: Class, events: str, ends: str, which: str, hidden: float) -> None:
     """`join_found` (eid, sid, place, n, far, candidates, dt): the nearest events of each session end, in the cells of the table."""
-    # Where nothing is hidden, learning joins all hosts' sessions as if they were loose; those who own nothing have no truth.
-    which = kind.which.format(good=good).replace("hk IS NULL AND side = 0", "hk IS NULL AND side = 0" if ends == "join_loose" else "true")
-    nearest(con, f"SELECT ref AS id, {kind.group} AS g, ts AS t FROM {ends} WHERE {which}", events, "join_near", KEEP + hidden, kind.before, kind.after)
+    sessions = f"SELECT ref AS id, {kind.group} AS g, ts AS t FROM {ends} WHERE {which}"
+    nearest(con, sessions, events, "join_near", KEEP + (hidden > 0), kind.before, kind.after)
     eid = "n.other // 64" if kind.name == "dns" else "n.other"
-    own = "AND NOT EXISTS (SELECT 1 FROM join_tuple x WHERE x.eid = n.other AND x.sid = n.id // 2)" if hidden else ""
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE join_found AS
-        WITH found AS (SELECT {eid} AS eid, n.id // 2 AS sid, -n.dt AS dt, n.candidates - {int(hidden)} AS candidates FROM join_near n WHERE true {own}),
-        one AS (FROM found QUALIFY row_number() OVER (PARTITION BY eid, sid ORDER BY abs(dt)) = 1)
+        WITH found AS (SELECT {eid} AS eid, n.id // 2 AS sid, -n.dt AS dt, n.candidates, hash(n.id // 2) % 1000 < {1000 * hidden} AS hide FROM join_near n),
+        one AS (SELECT * REPLACE (candidates - hide::INTEGER AS candidates) FROM found
+            WHERE NOT hide OR NOT EXISTS (SELECT 1 FROM join_tuple x WHERE x.eid = found.eid AND x.sid = found.sid)
+            QUALIFY row_number() OVER (PARTITION BY eid, sid ORDER BY abs(dt)) = 1)
         SELECT *, row_number() OVER (PARTITION BY sid ORDER BY {kind.place}, eid) AS place, {_step('candidates', CANDIDATES)} AS n,
             {_step('abs(dt)', APART)} AS far
         FROM one QUALIFY place <= {KEEP}
@@ -169,22 +186,28 @@ def _step(value: str, steps: tuple[float, ...]) -> str:
     return "CASE " + " ".join(f"WHEN {value} <= {step} THEN {i}" for i, step in enumerate(steps)) + f" ELSE {len(steps)} END"
 
 
-def _learn(con: duckdb.DuckDBPyConnection, kind: Class) -> None:
-    """`join_share` (place, n, far, tried, good): how often a cell named the owner."""
-    con.execute(
-        """
-        CREATE OR REPLACE TEMP TABLE join_share AS
-        SELECT f.place, f.n, f.far, count(*) AS tried, count(*) FILTER (f.sid IN (SELECT o.sid FROM join_owner o WHERE o.pk = p.pk)) AS good
-        FROM join_found f JOIN join_proc p USING (eid) GROUP BY ALL
-        """
-    )
+def _learn(con: duckdb.DuckDBPyConnection, kind: Class, hidden: float) -> None:
+    """`join_share` (place, n, far, share): how often a cell names the owner, from all sessions whose owner is known.
 
-
-def _rated(kind: Class) -> str:
-    """SQL: `join_found` as rows of `join_weak`, each with its confidence; a filter may follow."""
+    What is tied by time alone is what nothing better is known of: there those that a sibling explains count less.
+    """
     close, alone, three, more = USUAL[kind.name]
-    usual = f"CASE WHEN f.n = 0 AND f.far <= 4 THEN {close} WHEN f.n = 0 THEN {alone} WHEN f.n <= 2 THEN {three} ELSE {more} END / f.place"
-    return f"""
-        SELECT f.eid, f.sid, '{kind.match}', '{kind.name}', f.place, f.candidates, f.dt,
-            (coalesce(s.good, 0) + {PRIOR} * {usual}) / (coalesce(s.tried, 0) + {PRIOR}) AS confidence
-        FROM join_found f LEFT JOIN join_share s USING (place, n, far) WHERE true"""
+    usual = f"CASE WHEN n = 0 AND far <= 4 THEN {close} WHEN n = 0 THEN {alone} WHEN n <= 2 THEN {three} ELSE {more} END / place"
+    cells = f"SELECT * FROM range(1, {KEEP + 1}) p(place), range(0, {len(CANDIDATES) + 1}) c(n), range(0, {len(APART) + 1}) a(far)"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE join_share AS SELECT place, n, far, {usual} AS share FROM ({cells})")
+    for which in ("true", "sid NOT IN (SELECT sid FROM join_told)")[: 2 if kind.name == "host" else 1]:
+        _try(con, kind, kind.trial, "join_known", which, hidden)
+        con.execute(
+            f"""
+            CREATE OR REPLACE TEMP TABLE join_share AS
+            WITH tried AS (
+                SELECT f.place, f.n, f.far, count(*) AS tried, count(*) FILTER (f.sid IN (SELECT o.sid FROM join_owner o WHERE o.pk = p.pk)) AS good
+                FROM join_found f JOIN join_proc p USING (eid) GROUP BY ALL)
+            SELECT s.place, s.n, s.far, (coalesce(t.good, 0) + {PRIOR} * s.share) / (coalesce(t.tried, 0) + {PRIOR}) AS share
+            FROM join_share s LEFT JOIN tried t USING (place, n, far)
+            """
+        )
+    if kind.name == "sibling":
+        con.execute(
+            f"CREATE TEMP TABLE join_told AS SELECT DISTINCT sid FROM join_found JOIN join_share USING (place, n, far) WHERE share >= {GOOD}"
+        )
