@@ -160,7 +160,9 @@ def _put(con: duckdb.DuckDBPyConnection, w: dict[str, Any], first: int, kind: st
         "port": np.where(w["no_port"][host], 0, w["port"][conn]) if net else none, "remote": w["remote"][conn] if net else none,
         "rport": w["rport"][conn] if net else none, "udp": w["udp"][conn] if net else none > 0,
     })
-    ends = f"{_inside('local')}, nullif(port, 0), {_outside('remote')}, rport, CASE WHEN udp THEN 'udp' ELSE 'tcp' END, true" if net else "NULL, " * 5 + "NULL"
+    ends = "NULL, NULL, NULL, NULL, NULL, NULL"
+    if net:
+        ends = f"{_inside('local')}, nullif(port, 0), {_outside('remote')}, rport, CASE WHEN udp THEN 'udp' ELSE 'tcp' END, true"
     con.execute(
         f"""
         INSERT INTO event (eid, kind, ts, ts_field, host, guid, pid, image, local_ip, local_p, remote_ip, remote_p, proto, initiated, dialect,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netexfil.join import clocks
 from netexfil.join.nearest import nearest
@@ -47,8 +47,6 @@ def _pairs(con: duckdb.DuckDBPyConnection) -> None:
 
 def _estimate(con: duckdb.DuckDBPyConnection) -> None:
     """Offsets from the pairs: `join_offset` and, where a clock drifts, `join_seg`."""
-    import numpy as np
-
     rows = con.execute(
         # A session counts once per clock and neighbourhood (its first event there), however often it is told of.
         f"""
@@ -61,19 +59,29 @@ def _estimate(con: duckdb.DuckDBPyConnection) -> None:
             QUALIFY row_number() OVER (PARTITION BY clock ORDER BY hash(ts, delta)) <= {SAMPLE}
         """
     ).fetchnumpy()
-    found, segments = clocks.estimate(*(np.asarray(rows[name]) for name in ("clock", "ts", "delta", "tcp", "clean", "single")))
+    found, segments = clocks.estimate(*_columns(rows))
     _store(con, found, segments, "CREATE TEMP TABLE {} AS")
 
 
-def _store(con: duckdb.DuckDBPyConnection, found: clocks.Offsets, segments: clocks.Segments, how: str) -> None:
+def _columns(rows: dict[str, Any]) -> tuple[Any, Any, Any, Any, Any, Any]:
+    """What `clocks.estimate` asks for, in its order."""
+    import numpy as np
+
+    clock, time, delta, tcp, clean, single = (np.asarray(rows[name]) for name in ("clock", "ts", "delta", "tcp", "clean", "single"))
+    return clock, time, delta, tcp, clean, single
+
+
+def _store(con: duckdb.DuckDBPyConnection, found: clocks.Offsets, segments: clocks.Segments, into: str) -> None:
+    how = found.how.astype(object) if len(found.how) else found.offset  # an empty column of texts has no type
     con.register("incoming", {
-        "clock": found.clock, "offset": found.offset, "support": found.support, "width": found.width, "how": found.how.astype("U10").astype(object) if len(found.how) else found.how.astype(float),
+        "clock": found.clock, "offset": found.offset, "support": found.support, "width": found.width, "how": how,
         "extra": found.extra, "tcp_lo": found.lo[0], "udp_lo": found.lo[1], "tcp_hi": found.hi[0], "udp_hi": found.hi[1],
     })
-    con.execute(f"{how.format('join_offset')} SELECT * REPLACE (how::VARCHAR AS how, CASE WHEN isnan(extra) THEN NULL ELSE extra END AS extra) FROM incoming")
+    columns = "* REPLACE (how::VARCHAR AS how, CASE WHEN isnan(extra) THEN NULL ELSE extra END AS extra)"
+    con.execute(f"{into.format('join_offset')} SELECT {columns} FROM incoming")
     con.unregister("incoming")
     con.register("incoming", {name: getattr(segments, name) for name in ("clock", "start", "origin", "base", "slope")})
-    con.execute(f"{how.format('join_seg')} SELECT * FROM incoming")
+    con.execute(f"{into.format('join_seg')} SELECT * FROM incoming")
     con.unregister("incoming")
 
 
@@ -102,7 +110,7 @@ def translated(con: duckdb.DuckDBPyConnection) -> None:
         FROM pair QUALIFY row_number() OVER (PARTITION BY clock ORDER BY hash(eid, sid)) <= {SAMPLE}
         """
     ).fetchnumpy()
-    found, segments = clocks.estimate(*(np.asarray(rows[name]) for name in ("clock", "ts", "delta", "tcp", "clean", "single")), loose=False)
+    found, segments = clocks.estimate(*_columns(rows), loose=False)
     named = replace(found, how=np.full(len(found.clock), "remote"))
     _store(con, named, segments, "INSERT INTO {}")
 

@@ -76,8 +76,8 @@ def _classes(before: float, after: float) -> tuple[Class, ...]:
     same_end, host = "hash(e.hk, e.r, e.rp)", "e.kind IN ('process_start', 'alert')"
     told = _EVENTS.format(g=same_end, where=_REMOTE.format("NOT NULL"))
     return (
-        Class("remote", "remote_time", "hash(hk, remote, rp)", "hk IS NOT NULL", _EVENTS.format(g=same_end, where=f"{_REMOTE.format('NULL')} AND {_FREE}"),
-              told, None, before, after),
+        Class("remote", "remote_time", "hash(hk, remote, rp)", "hk IS NOT NULL",
+              _EVENTS.format(g=same_end, where=f"{_REMOTE.format('NULL')} AND {_FREE}"), told, None, before, after),
         Class("sibling", "remote_time", "hash(hk, remote, rp)", "hk IS NOT NULL", told, told, 1.0, before, after),
         Class("nat", "remote_time", "hash(remote, rp, proto)", "hk IS NULL AND side = 0",
               _EVENTS.format(g="hash(e.r, e.rp, e.proto)", where=f"e.key IS NOT NULL AND {_FREE} AND {_FAR}"),
@@ -136,16 +136,15 @@ def _loose(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _known(con: duckdb.DuckDBPyConnection) -> None:
-    """`join_known`: the same of sessions with a certain owner, some hosts entirely, so that their traffic is as dense as it is."""
+    """`join_known`: the same columns (and pid, base of the owner) of sessions with a certain owner, a sample of `LEARN`."""
     con.execute(
         f"""
         CREATE TEMP TABLE join_known AS
-        WITH owned AS (SELECT e.hk, count(*) AS n FROM join_tuple t JOIN join_event e USING (eid) JOIN join_proc p USING (eid) GROUP BY e.hk),
-        chosen AS (SELECT hk FROM owned QUALIFY sum(n) OVER (ORDER BY hash(hk) ROWS UNBOUNDED PRECEDING) - n < {LEARN})
-        SELECT s.sid * 2 + (s.a <> e.l)::INTEGER AS ref, s.sid, 0 AS side, e.hk, e.r AS remote, e.rp, s.proto, s.ts
-        FROM join_tuple t JOIN join_event e USING (eid) JOIN join_session s USING (sid)
-        WHERE e.hk IN (SELECT hk FROM chosen) AND e.l IS NOT NULL AND s.sid IN (SELECT sid FROM join_owner)
-        QUALIFY row_number() OVER (PARTITION BY s.sid, e.hk ORDER BY e.eid) = 1
+        WITH size AS (SELECT greatest(1, count(*) // {LEARN}) AS n FROM join_tuple),
+        sample AS (SELECT eid, sid FROM join_tuple, size WHERE hash(sid) % size.n = 0)
+        SELECT s.sid * 2 + (s.a <> e.l)::INTEGER AS ref, s.sid, 0 AS side, e.hk, e.r AS remote, e.rp, s.proto, s.ts, e.pid, e.base
+        FROM sample t JOIN join_event e USING (eid) JOIN join_session s USING (sid)
+        WHERE e.l IS NOT NULL AND e.pid IS NOT NULL QUALIFY row_number() OVER (PARTITION BY s.sid, e.hk ORDER BY e.eid) = 1
         """
     )
     con.execute("DELETE FROM join_known WHERE ref IN (SELECT ref FROM join_known GROUP BY ref HAVING count(*) > 1)")
@@ -156,7 +155,7 @@ def _untold(con: duckdb.DuckDBPyConnection) -> float:
     rows = con.execute(
         """
         WITH told AS (SELECT DISTINCT hk FROM join_known)
-        SELECT (SELECT count(DISTINCT sid) FROM join_loose WHERE hk IN (SELECT hk FROM told)), (SELECT count(*) FROM join_known)
+        SELECT (SELECT count(*) FROM join_loose WHERE hk IN (SELECT hk FROM told)), (SELECT count(DISTINCT sid) FROM join_tuple)
         """
     ).fetchall()
     loose, known = rows[0]
@@ -171,7 +170,8 @@ def _try(con: duckdb.DuckDBPyConnection, kind: Class, events: str, ends: str, wh
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE join_found AS
-        WITH found AS (SELECT {eid} AS eid, n.id // 2 AS sid, -n.dt AS dt, n.candidates, hash(n.id // 2) % 1000 < {1000 * hidden} AS hide FROM join_near n),
+        WITH found AS (SELECT {eid} AS eid, n.id // 2 AS sid, -n.dt AS dt, n.candidates, hash(n.id) % 1000 < {1000 * hidden} AS hide
+            FROM join_near n),
         one AS (SELECT * REPLACE (candidates - hide::INTEGER AS candidates) FROM found
             WHERE NOT hide OR NOT EXISTS (SELECT 1 FROM join_tuple x WHERE x.eid = found.eid AND x.sid = found.sid)
             QUALIFY row_number() OVER (PARTITION BY eid, sid ORDER BY abs(dt)) = 1)
@@ -201,8 +201,9 @@ def _learn(con: duckdb.DuckDBPyConnection, kind: Class, hidden: float) -> None:
             f"""
             CREATE OR REPLACE TEMP TABLE join_share AS
             WITH tried AS (
-                SELECT f.place, f.n, f.far, count(*) AS tried, count(*) FILTER (f.sid IN (SELECT o.sid FROM join_owner o WHERE o.pk = p.pk)) AS good
-                FROM join_found f JOIN join_proc p USING (eid) GROUP BY ALL)
+                -- Within a window of minutes one host's pid and image name one process.
+                SELECT f.place, f.n, f.far, count(*) AS tried, count(*) FILTER (k.hk = e.hk AND k.pid = e.pid AND k.base = e.base) AS good
+                FROM join_found f JOIN join_known k USING (sid) JOIN join_event e USING (eid) WHERE e.pid IS NOT NULL GROUP BY ALL)
             SELECT s.place, s.n, s.far, (coalesce(t.good, 0) + {PRIOR} * s.share) / (coalesce(t.tried, 0) + {PRIOR}) AS share
             FROM join_share s LEFT JOIN tried t USING (place, n, far)
             """
