@@ -56,13 +56,20 @@ pub struct Stream {
     sides: [Side; 2],
     looks: u16,
     limit: usize,
+    held: usize,
     pub outcome: Outcome,
 }
 
 impl Stream {
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { sides: Default::default(), looks: 0, limit, outcome: Outcome { want_more: true, ..Outcome::default() } }
+        Self { sides: Default::default(), looks: 0, limit, held: 0, outcome: Outcome { want_more: true, ..Outcome::default() } }
+    }
+
+    /// Bytes taken up by what is kept.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held
     }
 
     /// Originator and responder changed places.
@@ -80,12 +87,14 @@ impl Stream {
     pub fn segment(&mut self, orig: bool, at: u64, data: &[u8]) -> bool {
         let limit = self.limit;
         let Ok(at) = usize::try_from(at) else { return false };
+        self.held += data.len().min(limit);
         self.side(orig).add(at, data, limit)
     }
 
     /// A UDP payload.
     pub fn datagram(&mut self, orig: bool, data: &[u8]) -> bool {
         let limit = self.limit;
+        self.held += data.len().min(limit);
         self.side(orig).datagram(data, limit)
     }
 
@@ -102,19 +111,35 @@ impl Stream {
         };
         let first: Vec<&[u8]> = orig.datagrams.iter().map(Vec::as_slice).collect();
         let second: Vec<&[u8]> = resp.datagrams.iter().map(Vec::as_slice).collect();
-        let input = Hello {
+        let done = done || full;
+        let (orig_port, resp_port) = ports;
+        self.outcome = hello::inspect(&Hello {
             proto,
             orig: &orig.bytes,
             resp: &resp.bytes,
             orig_datagrams: &first,
             resp_datagrams: &second,
-            orig_port: ports.0,
-            resp_port: ports.1,
-            done: done || full,
-        };
-        self.outcome = hello::inspect(&input);
-        if done || full {
-            self.outcome.want_more = false;
-        }
+            orig_port,
+            resp_port,
+            done,
+        });
+        self.outcome.want_more &= !done;
     }
+}
+
+/// What the first datagram of a session tells by itself, without keeping it.
+#[must_use]
+pub fn first_datagram(orig: bool, data: &[u8], (orig_port, resp_port): (u16, u16)) -> Outcome {
+    let one = [data];
+    let (first, second): (&[&[u8]], &[&[u8]]) = if orig { (&one, &[]) } else { (&[], &one) };
+    hello::inspect(&Hello {
+        proto: Proto::Udp,
+        orig: &[],
+        resp: &[],
+        orig_datagrams: first,
+        resp_datagrams: second,
+        orig_port,
+        resp_port,
+        done: false,
+    })
 }

@@ -5,6 +5,7 @@ use super::key::Key;
 use super::ranges::Ranges;
 use super::tcp::Conversation;
 use crate::decode::{Packet, Tunnel};
+use crate::hello::Outcome;
 use crate::stream::Stream;
 
 pub const SECOND: i64 = 1_000_000_000;
@@ -12,7 +13,7 @@ pub const SECOND: i64 = 1_000_000_000;
 pub const NEVER: i64 = i64::MAX;
 
 /// One side's counts.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Count {
     pub pkts: u64,
     pub ip_bytes: u64,
@@ -21,14 +22,14 @@ pub struct Count {
     /// Payload seen, each byte once.
     pub seen: Ranges,
     /// Sequence number space that the acknowledgements of the other side prove (TCP).
-    pub proven: Option<i64>,
+    pub proven: i64,
     /// Where the stream begins, where its SYN was seen; else its first byte seen (TCP).
-    pub begin: Option<i64>,
+    pub begin: i64,
     /// Latest position in the unwrapped sequence space (TCP).
-    at: Option<i64>,
+    at: i64,
     pub syn: bool,
     /// Last packets (content, time in units of 100 µs), to know one that was captured twice.
-    recent: [(u32, u32); 4],
+    recent: [(u32, u32); 2],
     next: u8,
 }
 
@@ -36,49 +37,57 @@ pub struct Count {
 const COPY_KNOWN: u32 = 10_000;
 const COPY_UNKNOWN: u32 = 20;
 
+/// A position that is not known yet.
+pub const UNKNOWN: i64 = i64::MIN;
+
+impl Default for Count {
+    fn default() -> Self {
+        Self { pkts: 0, ip_bytes: 0, bytes: 0, seen: Ranges::default(), proven: UNKNOWN, begin: UNKNOWN, at: UNKNOWN, syn: false, recent: [(0, 0); 2], next: 0 }
+    }
+}
+
 impl Count {
-    /// Unwrap a sequence number near the last one.
-    pub fn unwrap(&mut self, seq: u32) -> i64 {
-        let at = self.at.map_or(i64::from(seq), |at| {
-            let low = u32::try_from(at & 0xffff_ffff).unwrap_or(0);
-            at + i64::from(seq.wrapping_sub(low).cast_signed())
-        });
-        if self.at.is_none_or(|last| at > last) {
-            self.at = Some(at);
+    /// A sequence number near the last one, as a position in an endless stream.
+    fn position(&self, seq: u32) -> i64 {
+        if self.at == UNKNOWN {
+            return i64::from(seq);
         }
+        let low = u32::try_from(self.at & 0xffff_ffff).unwrap_or(0);
+        self.at + i64::from(seq.wrapping_sub(low).cast_signed())
+    }
+
+    /// The position of a segment of this side.
+    pub fn unwrap(&mut self, seq: u32) -> i64 {
+        let at = self.position(seq);
+        self.at = self.at.max(at);
         at
     }
 
     /// The other side acknowledged everything below a number.
     pub fn acknowledge(&mut self, ack: u32) {
-        let first = self.at.is_none();
-        if first {
-            self.at = Some(i64::from(ack));
-            self.begin = Some(i64::from(ack));
+        let proven = self.position(ack);
+        if self.begin == UNKNOWN {
+            self.begin = proven;
         }
-        let Some(at) = self.at else { return };
-        let low = u32::try_from(at & 0xffff_ffff).unwrap_or(0);
-        let proven = at + i64::from(ack.wrapping_sub(low).cast_signed());
-        if self.proven.is_none_or(|old| proven > old) {
-            self.proven = Some(proven);
-            if self.pkts == 0 {
-                self.at = Some(proven);
-            }
+        if self.at == UNKNOWN || self.pkts == 0 {
+            self.at = self.at.max(proven);
         }
+        self.proven = self.proven.max(proven);
     }
 
     /// Payload that the other side acknowledged (the FIN, where there is one, may be counted too).
     pub fn acknowledged(&self) -> u64 {
-        let (Some(begin), Some(proven)) = (self.begin, self.proven) else { return 0 };
-        let sent = self.sent();
-        let acked = u64::try_from(proven - begin).unwrap_or(0);
-        if self.pkts == 0 { acked } else { acked.min(sent) }
+        if self.begin == UNKNOWN || self.proven == UNKNOWN {
+            return 0;
+        }
+        let acked = u64::try_from(self.proven - self.begin).unwrap_or(0);
+        if self.pkts == 0 { acked } else { acked.min(self.sent()) }
     }
 
     /// From where the stream begins to the last payload byte seen.
     pub fn sent(&self) -> u64 {
-        let (Some(begin), Some((_, end))) = (self.begin, self.seen.span()) else { return 0 };
-        u64::try_from(end - begin).unwrap_or(0)
+        let Some((_, end)) = self.seen.span() else { return 0 };
+        if self.begin == UNKNOWN { 0 } else { u64::try_from(end - self.begin).unwrap_or(0) }
     }
 
     /// Was a packet with this content just seen? `known`: its IP header carries an identification.
@@ -91,7 +100,7 @@ impl Count {
         if let Some(place) = self.recent.get_mut(usize::from(self.next)) {
             *place = (content, now);
         }
-        self.next = (self.next + 1) % 4;
+        self.next ^= 1;
         false
     }
 }
@@ -131,7 +140,11 @@ pub struct Conn {
     pub file: u32,
     pub tunnel: Tunnel,
     pub control: Option<Box<str>>,
+    /// First bytes, while the hellos want more of them.
     pub stream: Option<Box<Stream>>,
+    /// What the hellos said, once they know.
+    pub told: Option<Box<Outcome>>,
+    pub heard: bool,
 }
 
 impl Conn {
@@ -157,6 +170,8 @@ impl Conn {
             tunnel: packet.tunnel,
             control: None,
             stream: None,
+            told: None,
+            heard: false,
         }
     }
 
@@ -168,6 +183,14 @@ impl Conn {
     pub fn count(&mut self, orig: bool) -> &mut Count {
         let [first, second] = &mut self.counts;
         if orig { first } else { second }
+    }
+
+    /// The hellos have all they want.
+    pub fn hear(&mut self, outcome: Outcome) {
+        self.heard = true;
+        if !outcome.services.is_empty() || !outcome.hints.is_empty() {
+            self.told = Some(Box::new(outcome));
+        }
     }
 
     /// Ports of originator and responder.

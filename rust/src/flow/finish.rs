@@ -98,10 +98,10 @@ fn datagram_state(conn: &Conn) -> &'static str {
 fn told(conn: &mut Conn, session: &mut Session) {
     let mut services: Vec<&'static str> = Vec::new();
     let mut hints: Vec<String> = Vec::new();
-    if let Some(stream) = &mut conn.stream {
-        services.append(&mut stream.outcome.services);
-        hints.append(&mut stream.outcome.hints);
-        session.facts = std::mem::take(&mut stream.outcome.facts);
+    if let Some(told) = conn.told.take() {
+        services = told.services;
+        hints = told.hints;
+        session.facts = told.facts;
     }
     let marks = conn.marks;
     if marks.ftp_data {

@@ -8,22 +8,23 @@ mod ports;
 mod ranges;
 mod table;
 pub mod tcp;
+mod wheel;
 #[cfg(test)]
 mod tests;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
-use conn::{Conn, NEVER, SECOND};
+use conn::{Conn, NEVER, SECOND, UNKNOWN};
 use key::Key;
 use table::Table;
+use wheel::Wheel;
 
 use crate::decode::{Packet, Sink};
 use crate::hello::Proto;
 use crate::session::Session;
-use crate::stream::Stream;
+use crate::stream::{self, Stream};
 
 /// Zeek's defaults (scripts/base/init-bare.zeek).
 const ATTEMPT: i64 = 5 * SECOND;
@@ -41,6 +42,8 @@ const DNS_LOOK: i64 = 10 * SECOND;
 const DNS_IDLE: i64 = 9 * SECOND;
 /// First bytes of all open sessions together; beyond it new ones go without.
 const HELLO_TOTAL: usize = 256 * 1024 * 1024;
+/// Packets without payload (or without room for it) after which a session's first bytes are given up.
+const FIRST_PACKETS: u64 = 64;
 /// Announced data channels remembered.
 const EXPECTED: usize = 65_536;
 
@@ -55,11 +58,9 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { sessions: 3_000_000, hello: 16 * 1024 }
+        Self { sessions: 2_000_000, hello: 16 * 1024 }
     }
 }
-
-type Timer = Reverse<(i64, u32)>;
 
 pub struct Flows {
     limits: Limits,
@@ -68,12 +69,13 @@ pub struct Flows {
     conns: Vec<Vec<Conn>>,
     free: Vec<u32>,
     live: usize,
-    timers: BinaryHeap<Timer>,
+    timers: Wheel,
     /// Highest time so far; timers never go back.
     now: i64,
     time: i64,
     file: u32,
-    streams: usize,
+    /// Bytes in all streams.
+    held: usize,
     /// Announced FTP data endpoints: who listens, and the control session's uid.
     expected: HashMap<(IpAddr, u16), (i64, Box<str>)>,
     done: Vec<(u32, Session)>,
@@ -94,11 +96,11 @@ impl Flows {
             conns: Vec::new(),
             free: Vec::new(),
             live: 0,
-            timers: BinaryHeap::new(),
+            timers: Wheel::default(),
             now: i64::MIN,
             time: 0,
             file: 0,
-            streams: 0,
+            held: 0,
             expected: HashMap::new(),
             done: Vec::new(),
             lost: Vec::new(),
@@ -121,11 +123,7 @@ impl Flows {
         self.time = time;
         self.file = file;
         self.now = self.now.max(time);
-        while let Some(&Reverse((due, place))) = self.timers.peek() {
-            if due > self.now {
-                break;
-            }
-            self.timers.pop();
+        while let Some((due, place)) = self.timers.pop(self.now) {
             self.fire(place, due);
         }
     }
@@ -172,13 +170,13 @@ impl Flows {
         let due = conn.due();
         if due < conn.armed {
             conn.armed = due;
-            self.timers.push(Reverse((due, place)));
+            self.timers.push(due, place);
         }
     }
 
     /// Hand out the session that would time out first.
     fn evict(&mut self) {
-        while let Some(Reverse((due, place))) = self.timers.pop() {
+        while let Some((due, place)) = self.timers.pop_any() {
             let Some(conn) = self.conn_mut(place) else { continue };
             if !conn.live || conn.armed != due {
                 continue;
@@ -254,9 +252,7 @@ impl Flows {
             conn.live = false;
             conn.control = None;
             conn.history = history::History::default();
-            if conn.stream.take().is_some() {
-                self.streams = self.streams.saturating_sub(1);
-            }
+            conn.told = None;
         }
         self.done.extend(session);
         self.free.push(place);
@@ -265,27 +261,39 @@ impl Flows {
 
     /// Let the hellos look at the first bytes.
     fn look(&mut self, place: u32, done: bool) {
-        let now = self.now;
         let Some(conn) = self.conn_mut(place) else { return };
         let ports = conn.ports();
         let proto = if conn.key.proto == crate::decode::TCP { Proto::Tcp } else { Proto::Udp };
         let Some(stream) = &mut conn.stream else { return };
         stream.look(proto, ports, done);
+        let held = stream.held();
+        let expect = std::mem::take(&mut stream.outcome.expect);
         if stream.outcome.services.iter().any(|service| LOGIN_SERVICES.contains(service)) {
             conn.idle = LOGIN_IDLE;
         }
-        if stream.outcome.expect.is_empty() || done {
-            return;
+        if !stream.outcome.want_more {
+            let outcome = std::mem::take(&mut stream.outcome);
+            conn.stream = None;
+            conn.hear(outcome);
+            self.held = self.held.saturating_sub(held);
         }
+        if !expect.is_empty() && !done {
+            self.expect(place, expect);
+        }
+    }
+
+    /// An FTP session announced where data will go.
+    fn expect(&mut self, place: u32, announced: Vec<(Option<IpAddr>, u16)>) {
+        let now = self.now;
+        let Some(conn) = self.conn(place) else { return };
         let resp = if conn.orig_is_a { key::ip(&conn.key.b) } else { key::ip(&conn.key.a) };
         let uid: Box<str> = key::uid(&conn.key, conn.start).into();
-        let announced: Vec<_> = stream.outcome.expect.drain(..).map(|(address, port)| (address.unwrap_or(resp), port)).collect();
-        for place in announced {
+        for (address, port) in announced {
             if self.expected.len() >= EXPECTED {
                 self.expected.retain(|_, (since, _)| now.saturating_sub(*since) < TCP_IDLE);
             }
             if self.expected.len() < EXPECTED {
-                self.expected.insert(place, (now, uid.clone()));
+                self.expected.insert((address.unwrap_or(resp), port), (now, uid.clone()));
             }
         }
     }
@@ -295,25 +303,36 @@ impl Flows {
     }
 
     /// First bytes for the hellos; true where there is something new to look at.
+    #[inline]
     fn keep(&mut self, place: u32, orig: bool, packet: &Packet<'_>, at: Option<u64>) -> bool {
         let limit = self.limits.hello;
-        if packet.payload.is_empty() || limit == 0 {
+        let room = self.held < HELLO_TOTAL;
+        let Some(conn) = self.conn_mut(place) else { return false };
+        if conn.heard || packet.payload.is_empty() || limit == 0 {
             return false;
         }
-        let room = self.streams * limit < HELLO_TOTAL;
-        let Some(conn) = self.conn_mut(place) else { return false };
-        let mut fresh = false;
-        if conn.stream.is_none() && room && conn.counts.iter().map(|count| count.pkts).sum::<u64>() < 64 {
+        if conn.stream.is_none() {
+            if !room || conn.counts.iter().map(|count| count.pkts).sum::<u64>() > FIRST_PACKETS {
+                conn.heard = true;
+                return false;
+            }
+            if at.is_none() {
+                let outcome = stream::first_datagram(orig, packet.payload, conn.ports());
+                if !outcome.want_more {
+                    conn.hear(outcome);
+                    return false;
+                }
+            }
             conn.stream = Some(Box::new(Stream::new(limit)));
-            fresh = true;
         }
-        let new = match (&mut conn.stream, at) {
-            (None, _) => false,
-            (Some(stream), _) if !stream.outcome.want_more => false,
-            (Some(stream), Some(at)) => stream.segment(orig, at, packet.payload),
-            (Some(stream), None) => stream.datagram(orig, packet.payload),
+        let Some(stream) = &mut conn.stream else { return false };
+        let before = stream.held();
+        let new = match at {
+            Some(at) => stream.segment(orig, at, packet.payload),
+            None => stream.datagram(orig, packet.payload),
         };
-        self.streams += usize::from(fresh);
+        let more = stream.held().saturating_sub(before);
+        self.held += more;
         new
     }
 
@@ -341,6 +360,7 @@ impl Flows {
         }
         if effect.half {
             conn.expire_half = conn.last.saturating_add(LOOK_AGAIN);
+            conn.expire = next_look(conn.start, time);
         }
         if effect.complete {
             (conn.attempt, conn.expire, conn.expire_half) = (NEVER, NEVER, NEVER);
@@ -394,6 +414,13 @@ impl Flows {
     }
 }
 
+/// When Zeek looks at a session next: 5 s after its start, and every 6 s from then.
+fn next_look(start: i64, now: i64) -> i64 {
+    let first = start.saturating_add(ATTEMPT);
+    let past = now.saturating_sub(first).max(-1);
+    first.saturating_add((past / LOOK_AGAIN + 1).saturating_mul(LOOK_AGAIN))
+}
+
 /// Would Zeek take the session away now? Timers that are due and did nothing are set anew.
 fn over(conn: &mut Conn, now: i64) -> bool {
     use tcp::State;
@@ -423,11 +450,11 @@ fn over(conn: &mut Conn, now: i64) -> bool {
                 if closed && (orig.did_close && resp.did_close || gone(orig.state) || gone(resp.state)) {
                     return true;
                 }
-                if orig.state == State::Inactive && resp.state == State::Inactive {
-                    return true;
-                }
             }
-            conn.expire = now.saturating_add(LOOK_AGAIN);
+            // Zeek looks again and again; while both sides are open nothing can come of it, so the next time is set by the first close.
+            if orig.did_close || resp.did_close {
+                conn.expire = now.saturating_add(LOOK_AGAIN);
+            }
         }
     }
     conn.remove <= now || conn.last.saturating_add(conn.idle) <= now
@@ -443,19 +470,19 @@ fn truth(conn: &mut Conn, orig: bool, packet: &Packet<'_>) -> Option<u64> {
     if syn {
         seq += 1;
         if !count.syn && count.seen.unique() == 0 {
-            count.begin = Some(seq);
+            count.begin = seq;
         }
         count.syn = true;
     }
-    let begin = *count.begin.get_or_insert(seq);
+    if count.begin == UNKNOWN {
+        count.begin = seq;
+    }
+    let begin = count.begin;
     if packet.length > 0 && flags & tcp::RST == 0 {
         count.seen.add(seq, seq + i64::from(packet.length));
     }
     if flags & tcp::ACK != 0 && flags & tcp::RST == 0 {
-        let peer = conn.count(!orig);
-        if peer.begin.is_some() || peer.pkts == 0 {
-            peer.acknowledge(packet.tcp.ack);
-        }
+        conn.count(!orig).acknowledge(packet.tcp.ack);
     }
     u64::try_from(seq - begin).ok()
 }
