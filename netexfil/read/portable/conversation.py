@@ -1,0 +1,449 @@
+"""One TCP conversation by Zeek's rules: states of both ends, sizes by sequence numbers, history, gaps.
+
+The rules are those of Zeek's TCP session adapter and reassembler, which the core follows too; its file `flow/tcp.rs` argues each of them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from netexfil.read.portable.packets import Packet
+
+FIN, SYN, RST, ACK = 1, 2, 4, 16
+TOO_LARGE = 1_048_576  # a jump of a SYN's or RST's numbers beyond this is not believed
+ABOVE_HOLE = INITIAL_WINDOW = 16_384
+WITHOUT_ACKS = 10 * 1024 * 1024
+PIECES = 4096
+LONGEST_HISTORY = 1022
+WORD = 2**32
+ABORTED = re.compile(r"^\^?S[^HAFGIQ]*R")
+
+
+class State(IntEnum):
+    """Of one end, in Zeek's order."""
+
+    INACTIVE, SYN_SENT, SYN_ACK_SENT, PARTIAL, ESTABLISHED, CLOSED, RESET = range(7)
+
+
+YOUNG = {State.INACTIVE, State.SYN_SENT, State.SYN_ACK_SENT}
+
+
+def delta(a: int, b: int) -> int:
+    """Signed distance of two sequence numbers."""
+    return (a - b + WORD // 2) % WORD - WORD // 2
+
+
+def is_power(count: int) -> bool:
+    """The first, tenth, hundredth … of its kind is written to the history."""
+    return count > 0 and str(count).rstrip("0") == "1"
+
+
+@dataclass(slots=True)
+class End:
+    """What one side did. Relative numbers count from the SYN (0); the first data byte is 1."""
+
+    state: State = State.INACTIVE
+    before: State = State.INACTIVE
+    did_close: bool = False
+    did_eof: bool = False
+    skip: bool = False
+    fins: bool = False
+    start: int = 0
+    last: int = 0
+    acked: int = 0
+    wraps: int = 0
+    ack_wraps: int = 0
+    fin_at: int = 0
+    delivered: int = 1
+    trimmed: int = 1
+    above: list[tuple[int, int]] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    places: dict[str, int] = field(default_factory=dict)
+
+    def nothing_acked(self) -> bool:
+        return self.ack_wraps * WORD + self.acked in (self.start, self.start + 1)
+
+    def size(self, peer: End) -> int:
+        """Payload bytes by sequence numbers."""
+        if self.before == State.SYN_SENT and self.state == State.RESET and peer.state == State.INACTIVE and not self.nothing_acked():
+            return 0  # a half-open connection was found and aborted; its numbers mean nothing
+        top = max(self.wraps * WORD + self.last, self.ack_wraps * WORD + self.acked)
+        size = max(top - self.start, 0)
+        return max(size - 1 - (self.fins and size > 1), 0)
+
+    def move_last(self, number: int) -> None:
+        self.wraps += number < self.last
+        self.last = number
+
+    def clean(self) -> bool:
+        return self.state == State.ESTABLISHED or (self.state == State.CLOSED and self.before == State.ESTABLISHED)
+
+    def tenfold(self, what: str) -> bool:
+        self.counts[what] = self.counts.get(what, 0) + 1
+        return is_power(self.counts[what])
+
+    def relative(self, number: int, last: int, wraps: int) -> tuple[int, bool]:
+        """A number relative to the start, and whether it lies before it."""
+        ahead = delta(number, last)
+        if ahead < 0 and wraps > 0 and number > last:
+            wraps -= 1
+        elif ahead > 0 and number < last:
+            wraps += 1
+        if wraps == 0:
+            relative = delta(number, self.start)
+            return relative % 2**64, relative < 0
+        return (wraps * WORD + number - self.start) % 2**64, False
+
+    def begin(self, packet: Packet, past: int) -> None:
+        """Where the numbers start, as far as this packet shows it."""
+        seq, syn = packet.seq, packet.flags & SYN
+        if self.state == State.INACTIVE and not syn:
+            self.start = self.acked = (seq - 1) % WORD
+            self.last = seq
+        elif syn and (
+            self.state in (State.INACTIVE, State.ESTABLISHED, State.PARTIAL)
+            or (self.state in (State.SYN_SENT, State.SYN_ACK_SENT) and seq != self.start)
+            or (self.state == State.RESET and self.before == State.INACTIVE)
+        ):
+            self.start = self.acked = seq
+            self.last = past
+
+    def advance(self, packet: Packet, past: int) -> bool:
+        """Move the highest number seen; True where the packet repeats payload."""
+        ahead = delta(past, self.last)
+        if packet.flags & (SYN | RST) and abs(ahead) > TOO_LARGE:
+            return False
+        if packet.flags & FIN and self.last == (self.start + 1) % WORD:
+            self.move_last(past)
+        elif self.state == State.RESET:
+            return False
+        elif ahead > 0:
+            self.move_last(past)
+        else:
+            return packet.length > 0
+        return False
+
+    def insert(self, low: int, upper: int) -> None:
+        """Remember data above a hole."""
+        low = max(low, self.delivered)
+        if upper <= low:
+            return
+        touching = [piece for piece in self.above if piece[1] >= low and piece[0] <= upper]
+        others = [piece for piece in self.above if piece not in touching]
+        joined = (min([low, *(piece[0] for piece in touching)]), max([upper, *(piece[1] for piece in touching)]))
+        self.above = sorted([*others, joined])
+        if len(self.above) > PIECES:
+            self.above, self.skip = [], True
+
+    def deliver(self) -> None:
+        """What follows on without a hole."""
+        while self.above and self.above[0][0] <= self.delivered:
+            self.delivered = max(self.delivered, self.above.pop(0)[1])
+
+
+class Conversation:
+    """Both ends. After `segment`, `effects` names what the caller has to do: `flipped` (originator and responder changed places),
+    `turned` (the same, this segment's counts included), `past_handshake`, `established` (the handshake was seen), `attempt` (a SYN opened
+    it), `complete` (closed), `half` (closed by one side), `reset_soon`."""
+
+    def __init__(self) -> None:
+        self.ends = [End(), End()]
+        self.history = ""
+        self.missed = 0
+        self.inactive = False
+        self.effects: set[str] = set()
+        self.seen: set[bool] = set()
+        self.partial = False
+        self.turned = False
+        self.deferred = False
+        self.known: set[str] = set()
+
+    def pair(self, orig: bool) -> tuple[End, End]:
+        first, second = self.ends
+        return (first, second) if orig else (second, first)
+
+    def write(self, letter: str, orig: bool) -> None:
+        if len(self.history) < LONGEST_HISTORY:
+            self.history += letter if orig else letter.lower()
+
+    def is_reuse(self, packet: Packet) -> bool:
+        """Is this SYN the start of another conversation between the same two ports?"""
+        orig, resp = self.ends
+        if not packet.flags & SYN or (packet.flags & ACK and orig.state != State.INACTIVE):
+            return False
+        end = resp if packet.flags & ACK else orig
+        if orig.did_close or resp.did_close:
+            return True
+        crossed = not packet.flags & ACK and end.state == State.SYN_ACK_SENT and resp.state == State.INACTIVE and packet.seq == resp.start
+        return packet.seq != end.start and not crossed
+
+    def segment(self, orig: bool, packet: Packet) -> None:
+        """Take one segment."""
+        self.effects = set()
+        flags = packet.flags
+        self._note_partial(orig, flags)
+        end, peer = self.pair(orig)
+        space = (0 if flags & RST else packet.length) + bool(flags & SYN) + bool(flags & FIN)
+        past = (packet.seq + space) % WORD
+        end.begin(packet, past)
+        rel, underflow = end.relative(packet.seq, end.last, end.wraps)
+        zero = packet.window == 0 and not flags & RST and peer.state != State.CLOSED and end.state != State.RESET and end.tenfold("W")
+        self._letters(orig, packet, rel)
+        if zero:
+            self.write("W", orig)
+        if flags & FIN:
+            end.fins, end.fin_at = True, (rel + space) % 2**64
+        rel_ack = self._acknowledge(peer, packet) if flags & ACK else 0
+        if end.advance(packet, past) and end.tenfold("T"):
+            self.write("T", orig)
+        close, orig = self._step(orig, packet)
+        if flags & ACK:
+            self._ack_received(not orig, rel_ack)
+        self.seen.add(orig)
+        if packet.length > 0 and not flags & RST and not underflow and len(packet.payload) >= packet.length:
+            self._data_sent(orig, rel + bool(flags & SYN), packet.length)
+        self._check_eof(orig)
+        if close:
+            self._closed(orig)
+        first = self.ends[0]
+        if not orig and first.state == State.SYN_ACK_SENT and not self.turned and not flags & (SYN | RST):
+            self._turn_back()
+
+    def _turn_back(self) -> None:
+        """It began with a SYN-ACK, and the other side spoke: that one had sent the SYN. As though it had been written so from the start."""
+        self.turned = True
+        self.ends.reverse()
+        self.known = {letter.swapcase() for letter in self.known}
+        self.seen = {not side for side in self.seen}
+        self.effects.add("turned")
+        self.history = "^" + self.history.swapcase()
+
+    def _note_partial(self, orig: bool, flags: int) -> None:
+        if orig and True not in self.seen:
+            self.partial = not flags & SYN or bool(flags & ACK)
+        elif not orig and False not in self.seen and not self.partial:
+            self.partial = not flags & SYN
+
+    def _first(self, letter: str, orig: bool) -> bool:
+        """Write the first letter of its kind of this side; False where it was written before."""
+        shown = letter if orig else letter.lower()
+        kind = {"H": "S", "h": "s"}.get(shown, shown)
+        if kind in self.known:
+            return False
+        self.known.add(kind)
+        self.write(letter, orig)
+        return True
+
+    def _letters(self, orig: bool, packet: Packet, rel: int) -> None:
+        control = packet.flags & (SYN | FIN | RST)
+        if not control:
+            if packet.length > 0:
+                self._first("D", orig)
+            elif packet.flags & ACK:
+                self._first("A", orig)
+            return
+        single = {SYN: "H" if packet.flags & ACK else "S", FIN: "F", RST: "R"}.get(control)
+        if single is None:
+            self._first("I" if control & FIN and control & RST else "Q", orig)
+            return
+        place = (rel + (packet.length if single == "F" else 0)) % WORD
+        kind, end = "S" if single == "H" else single, self.pair(orig)[0]
+        if not self._first(single, orig) and place != end.places.get(kind, 0):
+            self.write(single, orig)
+        end.places[kind] = place
+
+    def _acknowledge(self, peer: End, packet: Packet) -> int:
+        ack = packet.ack
+        if peer.state == State.INACTIVE:
+            peer.start = peer.acked = peer.last = (ack - 1) % WORD  # as though there had been a SYN
+            return 1
+        rel, underflow = peer.relative(ack, peer.acked, peer.ack_wraps)
+        if underflow:
+            return 0
+        ahead = delta(ack, peer.acked)
+        if not packet.flags & RST and ahead > 0 and not (ack == 0 and ahead > TOO_LARGE):
+            peer.ack_wraps += ack < peer.acked
+            peer.acked = ack
+        return rel
+
+    def _set(self, orig: bool, new: State) -> None:
+        end, peer = self.pair(orig)
+        if end.state == new:
+            return
+        if new not in YOUNG and end.state in YOUNG and peer.state in YOUNG:
+            self.effects.add("past_handshake")
+        end.before, end.state = end.state, new
+
+    def _step(self, orig: bool, packet: Packet) -> tuple[bool, bool]:
+        """The state machine: whether the segment closes its side, and which side that is (it may have been turned)."""
+        flags, (end, peer) = packet.flags, self.pair(orig)
+        close = bool(flags & (FIN | RST))
+        match end.state:
+            case State.INACTIVE:
+                orig = self._first_of_side(orig, packet)
+            case State.SYN_SENT | State.SYN_ACK_SENT:
+                if flags & FIN:
+                    self._set(orig, State.CLOSED)
+                if flags & RST:
+                    self._set(orig, State.RESET)
+                    self.inactive = True
+            case State.ESTABLISHED | State.PARTIAL:
+                self._established(orig, flags)
+            case State.CLOSED:
+                close = bool(flags & RST) and peer.state != State.CLOSED and not end.did_close
+                if flags & RST and peer.state != State.CLOSED:
+                    self._set(orig, State.RESET)
+                    self.effects.add("reset_soon")
+            case State.RESET:
+                close = False
+        return close, orig
+
+    def _first_of_side(self, orig: bool, packet: Packet) -> bool:
+        flags = packet.flags
+        if flags & SYN and orig:
+            self._set(True, State.SYN_ACK_SENT if flags & ACK else State.SYN_SENT)
+            self.effects.add("attempt")
+        elif flags & SYN:
+            first, second = self.ends
+            if not flags & ACK and first.state == State.SYN_ACK_SENT and packet.seq == second.start:
+                self.flip()  # SYN and SYN-ACK were captured the wrong way round
+                orig = True
+                self._set(False, State.ESTABLISHED)
+                self.seen.add(True)
+            if self.pair(orig)[1].state == State.SYN_SENT:
+                self._set(not orig, State.ESTABLISHED)
+            self._set(orig, State.ESTABLISHED)
+            if self.pair(orig)[1].state != State.PARTIAL:
+                self.effects.add("established")
+        if flags & FIN:
+            self._set(orig, State.CLOSED)
+        if flags & RST:
+            self._set(orig, State.RESET)
+        end, peer = self.pair(orig)
+        if end.state != State.INACTIVE or (not orig and packet.length == 0 and self.ends[0].state == State.SYN_SENT):
+            return orig
+        if flags & ACK and peer.state == State.ESTABLISHED:
+            self._set(orig, State.ESTABLISHED)  # the SYN was missed, the rest of the handshake was not
+            self.partial = False
+            self.seen.add(orig)
+        else:
+            self._set(orig, State.PARTIAL)
+        return orig
+
+    def _established(self, orig: bool, flags: int) -> None:
+        end, peer = self.pair(orig)
+        if flags & SYN and end.state == State.PARTIAL and peer.state == State.INACTIVE and not flags & ACK:
+            self._set(orig, State.SYN_SENT)
+        if flags & FIN and not flags & RST:
+            self._set(orig, State.CLOSED)
+            if peer.state == State.RESET and peer.before == State.CLOSED:
+                self._set(not orig, State.CLOSED)  # FIN, then RST: a normal end after all
+        if flags & RST:
+            self._set(orig, State.RESET)
+            if peer.state != State.RESET or peer.before != State.ESTABLISHED:
+                self.inactive = True
+
+    def flip(self) -> None:
+        """Turn originator and responder."""
+        self.ends.reverse()
+        self.seen = {not side for side in self.seen}
+        self.partial = False
+        self.effects.add("flipped")
+        self.write("^", True)
+
+    def _ack_received(self, orig: bool, up_to: int) -> None:
+        end, peer = self.pair(orig)
+        if end.fins and up_to >= end.fin_at:
+            up_to = max(end.fin_at - 1, 0)
+        if up_to <= end.trimmed:
+            return
+        if up_to > end.delivered and not (up_to <= 2 and self.partial):
+            self._undelivered(orig, end, peer, up_to)
+        end.trimmed = up_to
+        end.deliver()
+        self._check_eof(orig)
+
+    def _undelivered(self, orig: bool, end: End, peer: End, up_to: int) -> None:
+        """Data that was acknowledged and never seen."""
+        told, gaps = end.clean() and peer.clean(), []
+        if not end.skip:
+            while end.above and end.above[0][0] < up_to:
+                low, high = end.above.pop(0)
+                gaps.append(low - end.delivered)
+                end.delivered = max(end.delivered, high)
+            gaps.append(up_to - end.delivered)
+        end.delivered = max(end.delivered, up_to)
+        for gap in gaps:
+            if told and gap > 0:
+                self.missed += gap
+                if end.tenfold("G"):
+                    self.write("G", orig)
+
+    def _data_sent(self, orig: bool, low: int, length: int) -> None:
+        end, peer = self.pair(orig)
+        upper = low + length
+        if end.skip or upper <= end.trimmed:
+            return
+        low = max(low, end.trimmed)
+        if low <= end.delivered and not end.above:
+            end.delivered = max(end.delivered, upper)
+        else:
+            end.insert(low, upper)
+            end.deliver()
+        if end.nothing_acked():
+            if end.size(peer) > INITIAL_WINDOW and end.delivered > end.trimmed:
+                end.trimmed = end.delivered
+            if end.above and end.above[-1][1] - end.delivered > ABOVE_HOLE:
+                end.above, end.skip = [], True
+        held = max(end.delivered - end.trimmed, 0) + sum(high - low for low, high in end.above)
+        if held > WITHOUT_ACKS:
+            end.above, end.skip = [], True
+
+    def _pending(self, orig: bool) -> bool:
+        end, peer = self.pair(orig)
+        delivered, last = end.start + end.delivered, end.wraps * WORD + end.last
+        if end.skip or last < delivered:
+            return False
+        if last not in (delivered, delivered + 1):
+            return True
+        return end.state != State.RESET and (peer.delivered > peer.trimmed or bool(peer.above))
+
+    def _check_eof(self, orig: bool) -> None:
+        end = self.pair(orig)[0]
+        if end.did_eof or not (end.fins or end.state >= State.CLOSED) or self._pending(orig):
+            return
+        end.did_eof = True
+        if self.deferred:
+            self._closed(orig)
+            self.deferred = False
+
+    def _closed(self, orig: bool) -> None:
+        self.deferred = self._pending(orig)
+        end, peer = self.pair(orig)
+        if self.deferred or end.did_close:
+            return
+        end.did_close = True
+        if end.state == State.RESET or peer.did_close or peer.state == State.INACTIVE:
+            self.effects.add("complete")
+        elif end.before != State.INACTIVE:
+            self.effects.add("half")
+
+    def state(self) -> str:
+        """Zeek's word for how it went."""
+        orig, resp = self.ends
+        started = orig.state not in (State.INACTIVE, State.PARTIAL)
+        answered = resp.state not in (State.INACTIVE, State.PARTIAL)
+        if resp.state == State.RESET:
+            empty = orig.state == State.RESET and orig.size(resp) == 0 and resp.size(orig) == 0
+            if empty or orig.state in (State.SYN_SENT, State.SYN_ACK_SENT):
+                return "REJ"
+            return "RSTR" if started else "RSTRH"
+        if orig.state == State.RESET:
+            return "RSTO" if answered else "RSTOS0" if ABORTED.match(self.history) else "OTH"
+        if orig.state == State.CLOSED:
+            return "SF" if resp.state == State.CLOSED else "S2" if answered else "SH"
+        if resp.state == State.CLOSED:
+            return "S3" if started else "SHR"
+        return {(State.SYN_SENT, State.INACTIVE): "S0", (State.ESTABLISHED, State.ESTABLISHED): "S1"}.get((orig.state, resp.state), "OTH")

@@ -1,0 +1,385 @@
+"""Packets to sessions: the table of open ones, Zeek's timeouts, and what a finished one says."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import heapq
+import struct
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any
+
+from netexfil.read.portable.conversation import ACK, RST, SYN, WORD, Conversation, State, delta
+from netexfil.read.portable.hello import Opening
+from netexfil.read.portable.packets import TCP, Packet
+
+SECOND = 10**9
+NEVER = 2**63
+# Zeek's defaults (scripts/base/init-bare.zeek).
+ATTEMPT = LINGER = CLOSE = 5 * SECOND
+RESET = SECOND // 10
+LOOK_AGAIN = 6 * SECOND
+IDLE, TCP_IDLE, LOGIN_IDLE = 60 * SECOND, 300 * SECOND, 3600 * SECOND
+LOGIN_PORTS = {21, 22, 23, 513}
+# Zeek's DNS analyzer ends its sessions itself: every 10 s it looks whether there were 9 of silence.
+DNS_PORTS = {53, 137, 5353, 5355}
+DNS_LOOK, DNS_IDLE = 10 * SECOND, 9 * SECOND
+SESSIONS = 500_000  # open at once, where the options do not say
+
+# Zeek 8's likely_server_ports, and 465 and 8443, by protocol number; the core's table (a test holds them equal).
+SERVER_PORTS = {
+    6: {21, 22, 25, 53, 80, 81, 88, 135, 139, 143, 389, 443, 445, 465, 502, 563, 585, 587, 614, 631, 636, 989, 990, 992, 993, 995, 1080, 1434, 1883,
+        2811, 3128, 3268, 3306, 3389, 5222, 5223, 5269, 5432, 5900, 6379, 6666, 6667, 6668, 6669, 8000, 8080, 8443, 8888, 20000},
+    17: {53, 67, 88, 123, 137, 161, 162, 389, 443, 514, 1812, 2123, 2152, 3268, 3544, 4789, 5060, 5072, 5353, 5355, 6081, 20000},
+}  # fmt: skip
+
+Ends = tuple[bytes, int]
+
+
+def turned(packet: Packet) -> bool:
+    """Does the first packet of a session come from the responder? By the ports that Zeek calls likely servers."""
+    ports = SERVER_PORTS[packet.proto]
+    source, target = packet.source_port in ports, packet.target_port in ports
+    if packet.proto != TCP:
+        return source and not target and packet.target != b"\xff\xff\xff\xff"
+    if not source or packet.flags & (SYN | ACK) == SYN:
+        return False
+    return not packet.flags & SYN and packet.source_port < packet.target_port if target else True
+
+
+@dataclass(slots=True)
+class Side:
+    """What one side sent. `seen` are disjoint ranges of its unwrapped numbers."""
+
+    pkts: int = 0
+    ip_bytes: int = 0
+    octets: int = 0
+    seen: list[tuple[int, int]] = field(default_factory=list)
+    begin: int | None = None
+    at: int | None = None
+    proven: int | None = None
+    syn: bool = False
+    recent: list[tuple[int | None, bytes]] = field(default_factory=list)
+
+    def unwrap(self, seq: int) -> int:
+        at = seq if self.at is None else self.at + delta(seq, self.at % WORD)
+        self.at = at if self.at is None else max(self.at, at)
+        return at
+
+    def add(self, low: int, high: int) -> None:
+        if self.seen and self.seen[-1][0] <= low <= self.seen[-1][1]:
+            self.seen[-1] = (self.seen[-1][0], max(high, self.seen[-1][1]))
+        elif high > low:
+            touching = [piece for piece in self.seen if piece[1] >= low and piece[0] <= high]
+            joined = (min([low, *(piece[0] for piece in touching)]), max([high, *(piece[1] for piece in touching)]))
+            self.seen = sorted([*(piece for piece in self.seen if piece not in touching), joined])
+
+    def unique(self) -> int:
+        return sum(high - low for low, high in self.seen)
+
+    def sent(self) -> int:
+        """From where the stream begins to the last byte seen."""
+        return max(self.seen[-1][1] - self.begin, 0) if self.seen and self.begin is not None else 0
+
+    def acknowledge(self, ack: int) -> None:
+        """The other side has everything below a number."""
+        if self.at is None:
+            self.at = self.begin = ack
+        proven = self.at + delta(ack, self.at % WORD)
+        if self.proven is None or proven > self.proven:
+            self.proven = proven
+            if self.pkts == 0:
+                self.at = proven
+
+    def acknowledged(self) -> int:
+        if self.begin is None or self.proven is None:
+            return 0
+        acked = max(self.proven - self.begin, 0)
+        return acked if self.pkts == 0 else min(acked, self.sent())
+
+
+@dataclass(slots=True)
+class Session:
+    """An open session; `orig` and `resp` are address and port. Times in nanoseconds."""
+
+    orig: Ends
+    resp: Ends
+    proto: int
+    start: int
+    source: str
+    tcp: Conversation = field(default_factory=Conversation)
+    sides: list[Side] = field(default_factory=lambda: [Side(), Side()])
+    opening: Opening = field(default_factory=Opening)
+    marks: set[str] = field(default_factory=set)
+    last: int = 0
+    attempt: int = NEVER
+    expire: int = NEVER
+    expire_half: int = NEVER
+    remove: int = NEVER
+    idle: int = IDLE
+    armed: int = NEVER
+    live: bool = True
+
+    def due(self) -> int:
+        return min(self.attempt, self.expire, self.expire_half, self.remove, self.last + self.idle)
+
+    def flip(self) -> None:
+        self.orig, self.resp = self.resp, self.orig
+        self.sides.reverse()
+        self.opening.flip()
+
+    def over(self, now: int) -> bool:
+        """Would Zeek take it away now? Timers that are due and did nothing are set anew."""
+        if self.proto != TCP:
+            if self.expire <= now:
+                if now - self.last >= DNS_IDLE:
+                    return True
+                self.expire = now + DNS_LOOK
+            return self.last + self.idle <= now
+        orig, resp = self.tcp.ends
+        if self.attempt <= now:
+            self.attempt = NEVER
+            if not self.tcp.inactive and orig.state in (State.SYN_SENT, State.SYN_ACK_SENT) and resp.state == State.INACTIVE:
+                return True
+        if min(self.expire, self.expire_half) <= now:
+            self.expire = self.expire_half = NEVER
+            if not self.tcp.inactive:
+                if self.last + LINGER < now and self._ended():
+                    return True
+                self.expire = now + LOOK_AGAIN
+        return self.remove <= now or self.last + self.idle <= now
+
+    def _ended(self) -> bool:
+        orig, resp = self.tcp.ends
+        gone = (State.RESET, State.INACTIVE)
+        if (orig.did_close and resp.did_close) or ((orig.did_close or resp.did_close) and (orig.state in gone or resp.state in gone)):
+            return True
+        return orig.state == resp.state == State.INACTIVE
+
+    def take_segment(self, orig: bool, packet: Packet, now: int) -> None:
+        if not all(end.did_close for end in self.tcp.ends):
+            self.last = now
+        self.tcp.segment(orig, packet)
+        effects = self.tcp.effects
+        if "flipped" in effects:
+            self.flip()
+            orig = not orig
+        if "attempt" in effects:
+            self.attempt = now + ATTEMPT
+        if "past_handshake" in effects:
+            self.idle = TCP_IDLE
+        if "established" in effects and self.resp[1] in LOGIN_PORTS:
+            self.idle = LOGIN_IDLE
+        if "half" in effects:
+            self.expire_half = self.last + LOOK_AGAIN
+        if "complete" in effects:
+            self.attempt = self.expire = self.expire_half = NEVER
+            self.remove = self.last + CLOSE
+        if "reset_soon" in effects:
+            self.remove = min(self.remove, now + RESET)
+        at = self._count(orig, packet)
+        side = self.sides[not orig]
+        side.pkts += 1
+        side.ip_bytes += packet.ip_bytes
+        if "turned" in effects:
+            self.flip()
+            orig = not orig
+        if at >= 0:
+            self.opening.add(orig, at, packet.payload)
+            if self.opening.is_ssh():
+                self.idle = LOGIN_IDLE
+
+    def _count(self, orig: bool, packet: Packet) -> int:
+        """Count the payload bytes seen, each once; where the segment lies in its stream (0: first byte)."""
+        side, peer = self.sides[not orig], self.sides[orig]
+        if len(packet.payload) < packet.length:
+            self.marks.add("cut")
+        seq = side.unwrap(packet.seq)
+        if packet.flags & SYN:
+            seq += 1
+            if not side.syn and not side.seen:
+                side.begin = seq
+            side.syn = True
+        if side.begin is None:
+            side.begin = seq
+        if not packet.flags & RST:
+            if packet.length > 0:
+                side.add(seq, seq + packet.length)
+            if packet.flags & ACK and (peer.begin is not None or peer.pkts == 0):
+                peer.acknowledge(packet.ack)
+        return seq - side.begin
+
+    def take_datagram(self, orig: bool, packet: Packet, now: int) -> None:
+        self.last = now
+        letter = "D" if orig else "d"
+        if letter not in self.tcp.history:
+            self.tcp.history += letter
+        side = self.sides[not orig]
+        side.pkts += 1
+        side.ip_bytes += packet.ip_bytes
+        side.octets += packet.length
+        shape = (packet.ident, struct.pack(">H", packet.length & 0xFFFF) + packet.payload[:512])
+        if shape in side.recent:
+            self.marks.add("duplicate")
+            return
+        side.recent = [*side.recent[-3:], shape]
+        have = side.unique()
+        side.add(have, have + packet.length)
+        if len(packet.payload) < packet.length:
+            self.marks.add("cut")
+
+
+class Flows:
+    """Open sessions. Finished ones are in `done`, in the order in which they ended."""
+
+    def __init__(self, most: int | None = None) -> None:
+        self.open: dict[tuple[int, Ends, Ends], Session] = {}
+        self.timers: list[tuple[int, int, Session]] = []
+        self.done: list[Session] = []
+        self.now = -NEVER
+        self.most = most or SESSIONS
+        self.serial = 0
+
+    def tick(self, time: int) -> None:
+        """A new frame: what has timed out until then is done."""
+        self.now = max(self.now, time)
+        while self.timers and self.timers[0][0] <= self.now:
+            due, _, session = heapq.heappop(self.timers)
+            if session.live and session.armed == due:
+                session.armed = NEVER
+                if session.over(self.now):
+                    self._finish(session)
+                else:
+                    self._arm(session)
+
+    def add(self, packet: Packet, time: int, source: str) -> None:
+        """Count a packet at its session, which begins where there is none."""
+        from_, to = (packet.source, packet.source_port), (packet.target, packet.target_port)
+        key = (packet.proto, min(from_, to), max(from_, to))
+        session = self.open.get(key)
+        if session is not None and packet.proto == TCP and session.tcp.is_reuse(packet):
+            self._finish(session)
+            session = None
+        new = session is None
+        if session is None:
+            session = self._create(packet, time, source)
+            self.open[key] = session
+        orig = session.orig == from_
+        if packet.proto == TCP:
+            session.take_segment(orig, packet, time)
+        else:
+            session.take_datagram(orig, packet, time)
+        if new or packet.proto == TCP:
+            self._arm(session)
+
+    def _create(self, packet: Packet, time: int, source: str) -> Session:
+        if len(self.open) >= self.most:
+            self._evict()
+        ends = (packet.source, packet.source_port), (packet.target, packet.target_port)
+        session = Session(*ends, packet.proto, time, source, last=time)
+        if turned(packet):
+            session.orig, session.resp = session.resp, session.orig
+            session.tcp.write("^", True)
+        if packet.proto == TCP:
+            session.expire = self.now + ATTEMPT
+        elif session.resp[1] in DNS_PORTS:
+            session.expire = self.now + DNS_LOOK
+        return session
+
+    def _arm(self, session: Session) -> None:
+        due = session.due()
+        if due < session.armed:
+            session.armed, self.serial = due, self.serial + 1
+            heapq.heappush(self.timers, (due, self.serial, session))
+
+    def _evict(self) -> None:
+        """Hand out the session that would time out first."""
+        while self.timers:
+            due, _, session = heapq.heappop(self.timers)
+            if session.live and session.armed == due:
+                session.armed = NEVER
+                if session.due() > due:
+                    self._arm(session)
+                    continue
+                session.marks |= {"early", "open"}
+                self._finish(session)
+                return
+
+    def _finish(self, session: Session) -> None:
+        session.live = False
+        del self.open[session.proto, min(session.orig, session.resp), max(session.orig, session.resp)]
+        self.done.append(session)
+
+    def close(self) -> None:
+        """The end of the input: everything still open is done."""
+        for session in list(self.open.values()):
+            session.marks.add("open")
+            self._finish(session)
+
+
+def row(session: Session) -> dict[str, Any]:
+    """The columns of `tables.READ` that this engine knows."""
+    lasted = session.last - session.start
+    is_tcp = session.proto == TCP
+    first, second = session.tcp.ends
+    sizes = (first.size(second), second.size(first)) if is_tcp else tuple(side.octets for side in session.sides)
+    orig, resp = session.sides
+    known = {
+        "ts": _seconds(session.start), "uid": _uid(session), "proto": "tcp" if is_tcp else "udp",
+        "orig_h": str(ip_address(session.orig[0])), "orig_p": session.orig[1], "resp_h": str(ip_address(session.resp[0])), "resp_p": session.resp[1],
+        "duration": _seconds(lasted) if lasted > 0 else None, "conn_state": session.tcp.state() if is_tcp else _datagram_state(orig, resp),
+        "orig_bytes": sizes[0] if lasted > 0 else None, "resp_bytes": sizes[1] if lasted > 0 else None,
+        "missed_bytes": session.tcp.missed, "history": session.tcp.history, "orig_pkts": orig.pkts, "orig_ip_bytes": orig.ip_bytes,
+        "resp_pkts": resp.pkts, "resp_ip_bytes": resp.ip_bytes, "community_id": _community_id(session), "source": session.source,
+        "hints": ",".join(sorted(session.marks | _hints(session))) or None, **session.opening.facts(),
+    }  # fmt: skip
+    for name, index in (("orig", 0), ("resp", 1)):
+        known.update(zip((f"{name}_low", f"{name}_high", f"{name}_quality"), _truth(session, index), strict=True))
+    return known
+
+
+def _seconds(nanos: int) -> float:
+    return nanos // 1000 / 1e6 if nanos % 1000 == 0 else nanos / 1e9
+
+
+def _datagram_state(orig: Side, resp: Side) -> str:
+    return {(True, True): "SF", (True, False): "S0", (False, True): "SHR"}.get((orig.pkts > 0, resp.pkts > 0), "OTH")
+
+
+def _hints(session: Session) -> set[str]:
+    if session.proto != TCP:
+        return set()
+    seen = any(side.seen or side.pkts > 4 for side in session.sides)
+    alone = seen and not all(side.pkts for side in session.sides)
+    return {word for word, holds in (("midstream", not any(side.syn for side in session.sides)), ("onesided", alone)) if holds}
+
+
+def _truth(session: Session, index: int) -> tuple[int, int | None, str]:
+    """Unique payload bytes of one side: no fewer than, no more than, and how sure."""
+    side, peer = session.sides[index], session.sides[1 - index]
+    seen = side.unique()
+    if session.proto != TCP:
+        return seen, seen, "exact"
+    proven = side.acknowledged()
+    if side.pkts == 0:
+        silent = not peer.seen and peer.pkts <= 4
+        return (0, 0, "exact") if silent or session.tcp.ends[index].state == State.RESET else (proven, None, "unknown")
+    if not side.syn and seen > 0:
+        return max(seen, proven), None, "bounded"
+    span = max(side.sent(), seen, proven)
+    return (seen, seen, "exact") if span == seen else (max(seen, proven), span, "bounded")
+
+
+def _community_id(session: Session) -> str:
+    """Version 1 with seed 0 (github.com/corelight/community-id-spec)."""
+    (first, one), (second, two) = sorted((session.orig, session.resp))
+    text = struct.pack(">H", 0) + first + second + struct.pack(">BBHH", session.proto, 0, one, two)
+    return "1:" + base64.b64encode(hashlib.sha1(text, usedforsecurity=False).digest()).decode()
+
+
+def _uid(session: Session) -> str:
+    """A name like Zeek's that is the same in every run: from the tuple and the start."""
+    tuple_ = sorted((session.orig, session.resp))
+    digest = hashlib.sha256(repr((tuple_, session.proto, session.start)).encode()).digest()
+    return "C" + base64.b64encode(digest, altchars=b"xy").decode()[:17]
