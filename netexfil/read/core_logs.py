@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from netexfil.errors import Note
-from netexfil.read import fields, merging
+from netexfil.read import fields
 from netexfil.read.logs import Tally, columns
 
 if TYPE_CHECKING:
@@ -39,13 +39,16 @@ def rows_of(
     return _tallies(reader)
 
 
-def stream(con: duckdb.DuckDBPyConnection, files: Sequence[Log], options: Options, policy: Policy, progress: Progress | None) -> list[Tally]:
-    """Rows of conn logs straight to sessions, with what `gathered` says of them."""
-    reader = _reader(files, ["conn"], options, policy)
+def stream(
+    con: duckdb.DuckDBPyConnection, files: Sequence[Log], log: str, options: Options, policy: Policy, progress: Progress | None,
+    use: Callable[[str], None],
+) -> list[Tally]:
+    """Rows of one log as a stream: `use` is called with its name in SQL, and must read it exactly once."""
+    reader = _reader(files, [log], options, policy)
     with _telling(reader, files, progress):
         con.register("incoming", reader.stream())
         try:
-            merging.sessions(con, "incoming", "gathered")
+            use("incoming")
         finally:
             con.unregister("incoming")
     return _tallies(reader)

@@ -6,7 +6,7 @@ The rows are read by the core, or by `rows` (plain Python) where there is no cor
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -46,65 +46,131 @@ def read(con: duckdb.DuckDBPyConnection, files: Sequence[Log], options: Options,
     """
     from netexfil.read import engine
 
-    for log in fields.LOGS:
-        _raw(con, log)
-    known = [file for file in files if file.head.dialect != "tsv" or fields.log_of(file.head.path) in fields.LOGS]
     reader = importlib.import_module("netexfil.read.core_logs" if engine(options) == "core" else "netexfil.read.portable_logs")
-    first = [file for file in known if not reader.STREAMS or not _conn_only(file)]
-    told = reader.rows_of(con, first, list(fields.LOGS), options, policy, progress)
-    _said(con, options)
-    merging.sessions(con, "raw_conn", "gathered")
-    last = [file for file in known if file not in first]
-    if last:
-        told += reader.stream(con, last, options, policy, progress)
-    con.execute("DROP TABLE gathered")
-    merging.announce(con, "fact_new")
-    if last:
-        told += _met(con, last, told, reader, options, policy)
+    by_log: dict[str, list[Log]] = {}
+    for file in files:
+        by_log.setdefault(_expected(file) if reader.STREAMS else _MIXED if _expected(file) else "", []).append(file)
+    _empty(con, merging.NEW, "fact_new")
+    _empty(con, {"file": "VARCHAR"}, "checksum_weird")
+    conn = by_log.pop("conn", [])
+    told = _others(con, by_log, reader, options, policy, progress)
+    told += _sessions(con, conn, reader, options, policy, progress)
+    told += _met(con, told, files, reader, options, policy)
     con.execute("DROP TABLE fact_new")
     merging.merge(con)
     notes = [note for tally in told for note in tally.notes]
     notes += offload(con)
-    for log in fields.LOGS:
-        con.execute(f"DROP TABLE raw_{log}")
+    for table in ("checksum_weird", *(f"raw_{log}" for log in fields.LOGS)):
+        con.execute(f"DROP TABLE IF EXISTS {table}")
     return notes
 
 
-def _conn_only(file: Log) -> bool:
-    return file.head.dialect != "eve" and fields.log_of(file.head.path) == "conn"
+_MIXED = "*"
 
 
-def _raw(con: duckdb.DuckDBPyConnection, log: str) -> None:
-    described = ", ".join(f"{name} {kind}" for name, kind in columns(log).items())
-    con.execute(f"CREATE OR REPLACE TEMP TABLE raw_{log} ({described})")
+def _expected(file: Log) -> str:
+    """The log that a file is taken for by its header or name; `*` for JSON that may hold any; empty for a TSV log that we do not read."""
+    log = fields.log_of(file.head.path)
+    if file.head.dialect == "eve":
+        return _MIXED
+    return log if log in fields.LOGS else "" if file.head.dialect == "tsv" else _MIXED
 
 
-def _said(con: duckdb.DuckDBPyConnection, options: Options) -> None:
-    """Rows of other logs to facts and names: tables `fact_new` and `gathered`."""
-    present = [log for log in fields.LOGS if con.execute(f"SELECT 1 FROM raw_{log} LIMIT 1").fetchone()]
-    names.fill(con, present)
-    described = ", ".join(f"{name} {kind}" for name, kind in tables.FACT.items())
-    con.execute(f"CREATE OR REPLACE TEMP TABLE fact_new ({described})")
-    merging.facts(con, present, "fact_new")
-    if options.keep_facts:
-        con.execute("INSERT INTO fact SELECT * FROM fact_new")
-    merging.gather(con, "fact_new", "gathered")
+def _empty(con: duckdb.DuckDBPyConnection, described: Mapping[str, str], table: str) -> None:
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {table} ({', '.join(f'{name} {kind}' for name, kind in described.items())})")
 
 
-def _met(
-    con: duckdb.DuckDBPyConnection, files: Sequence[Log], told: Sequence[Tally], reader: Any, options: Options, policy: Policy
+def _others(
+    con: duckdb.DuckDBPyConnection, by_log: Mapping[str, Sequence[Log]], reader: Any, options: Options, policy: Policy,
+    progress: Progress | None,
 ) -> list[Tally]:
-    """Rows of other logs that were met in files taken for conn logs: read those files once more, for them."""
-    held = {tally.file for tally in told if any(fields.log_of(name) in fields.LOGS for name in tally.passed)}
-    mixed = [file for file in files if file.path in held]
+    """Everything but conn logs: facts to `fact_new`, names to `name`, conn rows of mixed files to `raw_conn`."""
+    told: list[Tally] = []
+    for log, files in by_log.items():
+        if log == _MIXED:
+            told += _mixed(con, files, list(fields.LOGS), reader, options, policy, progress)
+        elif log and _uses(log) == 1:
+            told += reader.stream(con, files, log, options, policy, progress, lambda rows, log=log: _use(con, log, rows))
+        elif log:
+            _empty(con, columns(log), f"raw_{log}")
+            told += reader.stream(con, files, log, options, policy, progress, lambda rows, log=log: _store(con, log, rows))
+            _use(con, log, f"raw_{log}")
+    return told
+
+
+def _mixed(
+    con: duckdb.DuckDBPyConnection, files: Sequence[Log], logs: Sequence[str], reader: Any, options: Options, policy: Policy,
+    progress: Progress | None,
+) -> list[Tally]:
+    """Files that hold rows of several logs: through the tables raw_<log>."""
+    for log in logs:
+        _empty(con, columns(log), f"raw_{log}")
+    told: list[Tally] = reader.rows_of(con, files, logs, options, policy, progress)
+    for log in logs:
+        if con.execute(f"SELECT 1 FROM raw_{log} LIMIT 1").fetchone():
+            _use(con, log, f"raw_{log}")
+    return told
+
+
+def _uses(log: str) -> int:
+    """How many queries want a log's rows."""
+    return len(names.NAMES.get(log, ())) + (log in merging.FACTS) + (log == "weird")
+
+
+def _use(con: duckdb.DuckDBPyConnection, log: str, rows: str) -> None:
+    names.fill(con, log, rows)
+    if log in merging.FACTS:
+        merging.facts(con, log, rows, "fact_new")
+    if log == "weird":
+        con.execute(f"INSERT INTO checksum_weird SELECT file FROM {rows} WHERE contains(lower(name), 'checksum')")
+
+
+def _store(con: duckdb.DuckDBPyConnection, log: str, rows: str) -> None:
+    con.execute(f"INSERT INTO raw_{log} SELECT {', '.join(columns(log))} FROM {rows}")
+
+
+def _sessions(
+    con: duckdb.DuckDBPyConnection, files: Sequence[Log], reader: Any, options: Options, policy: Policy, progress: Progress | None
+) -> list[Tally]:
+    """Conn rows, with what the facts say of them, to `session`."""
+    names.from_facts(con, "fact_new")
+    _keep(con, options)
+    merging.gather(con, "fact_new", "gathered")
+    if con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'raw_conn'").fetchone():
+        merging.sessions(con, "raw_conn", "gathered")
+    told: list[Tally] = []
+    if files:
+        told = reader.stream(con, files, "conn", options, policy, progress, lambda rows: merging.sessions(con, rows, "gathered"))
+    merging.forget(con, "gathered")
+    merging.announce(con, "fact_new")
+    return told
+
+
+def _keep(con: duckdb.DuckDBPyConnection, options: Options) -> None:
+    if options.keep_facts:
+        kept = ", ".join(tables.FACT)
+        con.execute(f"INSERT INTO fact ({kept}) SELECT {kept} FROM fact_new WHERE uid IS NOT NULL OR fuid IS NOT NULL")
+
+
+def _met(con: duckdb.DuckDBPyConnection, told: Sequence[Tally], files: Sequence[Log], reader: Any, options: Options, policy: Policy) -> list[Tally]:
+    """Rows of other logs that were met in files taken for one log: read those files once more, for them."""
+    met = {tally.file: {fields.log_of(name) for name in tally.passed} & fields.LOGS.keys() for tally in told}
+    mixed = [file for file in files if met.get(file.path)]
     if not mixed:
         return []
-    for log in fields.LOGS:
-        con.execute(f"DELETE FROM raw_{log}")
-    again: list[Tally] = reader.rows_of(con, mixed, [log for log in fields.LOGS if log != "conn"], options, policy, None)
-    _said(con, options)
-    con.execute("DROP TABLE gathered")
-    merging.merge_facts(con, "fact_new")
+    _empty(con, merging.NEW, "fact_new")
+    logs = sorted(set().union(*(met[file.path] for file in mixed)))
+    again = []
+    for file in mixed:
+        again += _mixed(con, [file], sorted(met[file.path]), reader, options, policy, None)
+        if "conn" in met[file.path]:
+            merging.gather(con, "fact_new", "gathered")
+            merging.sessions(con, "raw_conn", "gathered")
+            merging.forget(con, "gathered")
+    names.from_facts(con, "fact_new")
+    _keep(con, options)
+    if logs != ["conn"]:
+        merging.merge_facts(con, "fact_new")
     return [Tally(tally.file, tally.rows) for tally in again]  # the first pass has told of everything else
 
 
@@ -124,7 +190,7 @@ def offload(con: duckdb.DuckDBPyConnection) -> list[Note]:
     side = "proto = 'tcp' AND contains(',' || coalesce(hints, '') || ',', ',onesided,') AND orig_quality = 'unknown'"
     found = con.execute(f"""SELECT {folder} AS sensor, count(*) FILTER ({side}) AS lost, count(*) FILTER (proto = 'tcp') AS tcp,
         coalesce(any_value(w.n), 0) AS weird FROM session LEFT JOIN
-        (SELECT regexp_replace(file, '[^/]*$', '') AS folder, count(*) AS n FROM raw_weird WHERE contains(lower(name), 'checksum') GROUP BY 1) w
+        (SELECT regexp_replace(file, '[^/]*$', '') AS folder, count(*) AS n FROM checksum_weird GROUP BY 1) w
         ON w.folder = {folder} GROUP BY 1
         HAVING lost > 0 AND lost >= CASE WHEN weird > 0 THEN {OFFLOAD_TOLD_SHARE} * tcp ELSE greatest({OFFLOAD_LEAST}, {OFFLOAD_SHARE} * tcp) END ORDER BY 1""").fetchall()
     for sensor, *_ in found:

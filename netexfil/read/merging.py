@@ -5,7 +5,7 @@ Everything is SQL over tables, so that the one-shot run and the state use the sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from netexfil.read import truth
@@ -20,74 +20,107 @@ FILLED = tuple(name for name in FACT if name in READ and name not in ("uid", "ts
 _FIRST = "nullif(string_split(coalesce(fuids, ''), '\x1f')[1], '')"
 _HEX = f"CASE WHEN length({_FIRST}) IN (40, 64) THEN {_FIRST} END"
 
+# What is gathered while logs are read: facts, and the address that a name in one belongs to.
+NEW: Mapping[str, str] = dict(FACT) | {"address": "VARCHAR"}
+OF_CERT = ("cert_subject", "cert_issuer", "cert_fingerprint", "cert_self_signed")
+
 # log -> what one of its rows says of a session. `uid` ties it; certificates are tied by `fuid`.
 FACTS: Mapping[str, str] = {
-    "ssl": f"""SELECT uid, {_FIRST} AS fuid, 'ssl' AS kind, ts, server_name, version AS tls_version, next_protocol AS alpn, ja3, ja4,
+    "ssl": f"""SELECT uid, resp_h AS address, {_FIRST} AS fuid, 'ssl' AS kind, ts, server_name, version AS tls_version, next_protocol AS alpn, ja3, ja4,
         subject AS cert_subject, issuer AS cert_issuer, coalesce({_HEX}, cert_hash) AS cert_fingerprint,
-        CASE WHEN subject IS NOT NULL AND issuer IS NOT NULL THEN subject = issuer END AS cert_self_signed FROM raw_ssl""",
+        CASE WHEN subject IS NOT NULL AND issuer IS NOT NULL THEN subject = issuer END AS cert_self_signed FROM {{rows}}""",
     "quic": """SELECT uid, 'quic' AS kind, ts, server_name, CASE WHEN version IS NOT NULL THEN 'TLSv13' END AS tls_version,
-        client_protocol AS alpn, ja4 FROM raw_quic""",
-    "ssh": "SELECT uid, 'ssh' AS kind, ts, client AS ssh_client, server AS ssh_server, hassh, hassh_server FROM raw_ssh",
+        client_protocol AS alpn, ja4 FROM {rows}""",
+    "ssh": "SELECT uid, 'ssh' AS kind, ts, client AS ssh_client, server AS ssh_server, hassh, hassh_server FROM {rows}",
     "x509": """SELECT fuid, 'x509' AS kind, ts, subject AS cert_subject, issuer AS cert_issuer, subject = issuer AS cert_self_signed,
-        coalesce(fingerprint, CASE WHEN length(fuid) IN (40, 64) THEN fuid END) AS cert_fingerprint FROM raw_x509""",
-    "files": "SELECT fuid, 'files' AS kind, ts, sha256 AS cert_fingerprint FROM raw_files WHERE sha256 IS NOT NULL AND source = 'SSL'",
-    "smtp": "SELECT uid, 'smtp' AS kind, ts, 'starttls' AS hints FROM raw_smtp WHERE tls",
-    "http": """SELECT uid, 'http' AS kind, ts, 'connect=' || replace(coalesce(uri, host), ',', '') AS hints FROM raw_http
+        coalesce(fingerprint, CASE WHEN length(fuid) IN (40, 64) THEN fuid END) AS cert_fingerprint FROM {rows}""",
+    "files": "SELECT fuid, 'files' AS kind, ts, sha256 AS cert_fingerprint FROM {rows} WHERE sha256 IS NOT NULL AND source = 'SSL'",
+    "smtp": "SELECT uid, 'smtp' AS kind, ts, 'starttls' AS hints FROM {rows} WHERE tls",
+    "http": """SELECT uid, 'http' AS kind, ts, 'connect=' || replace(coalesce(uri, host), ',', '') AS hints FROM {rows}
         WHERE upper(method) = 'CONNECT' AND coalesce(uri, host) IS NOT NULL""",
     "socks": """SELECT uid, 'socks' AS kind, ts, 'connect=' || replace(coalesce(request_name, request_host), ',', '') || ':' || request_p AS hints
-        FROM raw_socks WHERE coalesce(request_name, request_host) IS NOT NULL AND request_p IS NOT NULL""",
-    "tunnel": "SELECT uid, 'tunnel' AS kind, ts, lower(regexp_replace(tunnel_type, '^.*::', '')) AS tunnel FROM raw_tunnel",
-    "ftp": """SELECT uid, data_resp_h || ' ' || data_resp_p AS fuid, 'ftp' AS kind, ts, 'control=' || uid || ',ftp_data' AS hints FROM raw_ftp
+        FROM {rows} WHERE coalesce(request_name, request_host) IS NOT NULL AND request_p IS NOT NULL""",
+    "tunnel": "SELECT uid, 'tunnel' AS kind, ts, lower(regexp_replace(tunnel_type, '^.*::', '')) AS tunnel FROM {rows}",
+    "ftp": """SELECT uid, data_resp_h || ' ' || data_resp_p AS fuid, 'ftp' AS kind, ts, 'control=' || uid || ',ftp_data' AS hints FROM {rows}
         WHERE data_resp_h IS NOT NULL AND data_resp_p IS NOT NULL""",
 }
 
 
-def facts(con: duckdb.DuckDBPyConnection, logs: Sequence[str], into: str) -> None:
-    """Add what the rows of `logs` say to a table of FACT's columns."""
-    for log in logs:
-        if log in FACTS:
-            con.execute(f"INSERT INTO {into} BY NAME SELECT * FROM ({FACTS[log]}) WHERE {'fuid' if log in ('x509', 'files') else 'uid'} IS NOT NULL")
+def facts(con: duckdb.DuckDBPyConnection, log: str, rows: str, into: str) -> None:
+    """Add what the rows of a log (a table or a stream) say to a table of NEW's columns."""
+    con.execute(f"INSERT INTO {into} BY NAME " + FACTS[log].replace("{rows}", rows))
+
+
+def _first(names: Iterable[str]) -> str:
+    """Of several rows the earliest word of each column; rows of one time in the order of their words."""
+    return ", ".join(f"first({name} ORDER BY ts, {name}) FILTER ({name} IS NOT NULL) AS {name}" for name in names)
 
 
 def gather(con: duckdb.DuckDBPyConnection, table: str, into: str) -> None:
-    """One row a uid with everything that a table of facts says of it; the earliest word counts, certificates are looked up by fuid."""
-    said = ", ".join(f"first({name} ORDER BY ts, {name}) FILTER ({name} IS NOT NULL) AS {name}" for name in FILLED)
-    of_cert = ("cert_subject", "cert_issuer", "cert_fingerprint", "cert_self_signed")
-    with_cert = ", ".join(f"coalesce(s.{name}, c.{name}) AS {name}" if name in of_cert else f"s.{name}" for name in FILLED)
-    con.execute(f"""CREATE OR REPLACE TEMP TABLE {into} AS
-        WITH cert AS (SELECT fuid, {", ".join(f"first({n} ORDER BY ts, {n}) FILTER ({n} IS NOT NULL) AS {n}" for n in of_cert)}
-                      FROM {table} WHERE kind IN ('x509', 'files') AND fuid IS NOT NULL GROUP BY fuid),
-             said AS (SELECT uid, {said}, first(fuid ORDER BY ts, fuid) FILTER (fuid IS NOT NULL) AS fuid,
-                      string_agg(hints, ',') AS hints FROM {table} WHERE uid IS NOT NULL AND kind <> 'ftp' GROUP BY uid)
-        SELECT s.uid, {with_cert}, s.hints FROM said s LEFT JOIN cert c ON c.fuid = s.fuid""")
+    """View `into`: one row a uid with everything that a table of facts says of it. Certificates are looked up by fuid.
+
+    Most uids have one fact, which is taken as it is; only the others are put together.
+    """
+    said = "uid IS NOT NULL AND kind NOT IN ('ftp', 'x509', 'files')"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {into}_often AS SELECT uid FROM {table} WHERE {said} GROUP BY uid HAVING count(*) > 1")
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE {into}_put AS SELECT uid, {_first(FILLED)}, {_first(["fuid"])}, string_agg(hints, ',') AS hints
+        FROM {table} WHERE {said} AND uid IN (FROM {into}_often) GROUP BY uid""")
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE {into}_cert AS SELECT fuid, {_first(OF_CERT)} FROM {table}
+        WHERE kind IN ('x509', 'files') AND fuid IS NOT NULL GROUP BY fuid""")
+    columns = ", ".join(("uid", *FILLED, "fuid", "hints"))
+    rows = f"SELECT {columns} FROM {into}_put UNION ALL SELECT {columns} FROM {table} WHERE {said} AND uid NOT IN (FROM {into}_often)"
+    if not _any(con, f"{into}_often"):
+        rows = f"SELECT {columns} FROM {table} WHERE {said}"
+    if _any(con, f"{into}_cert"):
+        with_cert = ", ".join(f"coalesce(s.{name}, c.{name}) AS {name}" if name in OF_CERT else f"s.{name}" for name in FILLED)
+        rows = f"SELECT s.uid, {with_cert}, s.fuid, s.hints FROM ({rows}) s LEFT JOIN {into}_cert c ON c.fuid = s.fuid"
+    con.execute(f"CREATE OR REPLACE TEMP VIEW {into} AS {rows}")
+
+
+def forget(con: duckdb.DuckDBPyConnection, view: str) -> None:
+    """Drop a view that `gather` made, and what it stands on."""
+    con.execute(f"DROP VIEW {view}")
+    for part in ("often", "put", "cert"):
+        con.execute(f"DROP TABLE {view}_{part}")
+
+
+def _any(con: duckdb.DuckDBPyConnection, rows: str) -> bool:
+    return con.execute(f"SELECT 1 FROM {rows} LIMIT 1").fetchone() is not None
 
 
 def words(*parts: str) -> str:
     """SQL: comma separated words of several expressions as one sorted list without repeats; NULL where there are none."""
-    joined = ", ".join(parts)
-    return f"nullif(array_to_string(list_sort(list_distinct(list_filter(string_split(concat_ws(',', {joined}), ','), lambda w: w <> ''))), ','), '')"
+    joined, none = ", ".join(parts), " AND ".join(f"{part} IS NULL" for part in parts)
+    split = f"list_filter(string_split(concat_ws(',', {joined}), ','), lambda w: w <> '')"
+    return f"CASE WHEN {none} THEN NULL ELSE nullif(array_to_string(list_sort(list_distinct({split})), ','), '') END"
 
 
 def sessions(con: duckdb.DuckDBPyConnection, rows: str, gathered: str) -> None:
-    """Rows of conn logs (a table or stream with the fields of `conn`, `name` and `file`) to the table `session`."""
+    """Rows of conn logs (a table or stream with the fields of `conn`, `logname` and `file`) to the table `session`."""
     out, back = truth.side("orig", "resp"), truth.side("resp", "orig")
     given = ("ts", "orig_h", "orig_p", "resp_h", "resp_p", "proto", "duration", "orig_bytes", "resp_bytes", "conn_state", "local_orig",
              "local_resp", "missed_bytes", "history", "orig_pkts", "orig_ip_bytes", "resp_pkts", "resp_ip_bytes", "community_id")  # fmt: skip
-    open_hint = "CASE WHEN r.logname <> 'conn' THEN 'open' END"
-    lost = f"CASE WHEN {out['lost']} OR {back['lost']} THEN 'onesided' END"
-    midstream = "CASE WHEN proto = 'tcp' AND history <> '' AND NOT regexp_matches(history, '[SsHh]') THEN 'midstream' END"
-    tls_ftp = "CASE WHEN contains(service, 'ftp') AND contains(service, 'ssl') THEN 'auth_tls' WHEN contains(service, 'ftp-data') THEN 'ftp_data' END"
+    hints = {
+        "is_open": "CASE WHEN logname <> 'conn' THEN 'open' END",
+        "is_lost": f"CASE WHEN {out['lost']} OR {back['lost']} THEN 'onesided' END",
+        "is_mid": "CASE WHEN NOT started THEN 'midstream' END",
+        "is_ftp": """CASE WHEN contains(service, 'ftp-data') THEN 'ftp_data'
+            WHEN contains(service, 'ftp') AND contains(service, 'ssl') THEN 'auth_tls' END""",
+    }
     made = "coalesce(r.uid, 'N' || substr(md5(concat_ws(' ', ts, orig_h, orig_p, resp_h, resp_p, proto)), 1, 17))"
-    tunnel = "coalesce(t.tunnel, CASE WHEN coalesce(r.tunnel_parents, '') <> '' THEN 'tunnel' END)"
-    filled = {name: f"f.{name}" for name in FILLED} | {"tunnel": tunnel}
+    tunnels = _any(con, f"{gathered} WHERE tunnel IS NOT NULL")
+    outer = "CASE WHEN r.tunnel_parents <> '' THEN 'tunnel' END"
+    filled = {name: f"f.{name}" for name in FILLED} | {"tunnel": f"coalesce(t.tunnel, {outer})" if tunnels else outer}
     columns = {
-        "uid": made, "service": _services("r.service"), "hints": words(open_hint, lost, midstream, tls_ftp, "f.hints"), "source": "r.file",
+        "uid": made, "service": _services("r.service"), "hints": words(*hints, "f.hints"), "source": "r.file",
         "orig_low": out["low"], "orig_high": out["high"], "orig_quality": out["quality"],
         "resp_low": back["low"], "resp_high": back["high"], "resp_quality": back["quality"],
     } | {name: f"r.{name}" for name in given} | filled  # fmt: skip
+    tunnel = f"""LEFT JOIN (SELECT uid, tunnel FROM {gathered} WHERE tunnel IS NOT NULL) t
+        ON t.uid = string_split(coalesce(r.tunnel_parents, ''), '\x1f')[1]"""
     con.execute(f"""INSERT INTO session ({", ".join(columns)}) SELECT {", ".join(f"{how} AS {name}" for name, how in columns.items())}
-        FROM {rows} r LEFT JOIN {gathered} f ON f.uid = r.uid
-        LEFT JOIN (SELECT uid, tunnel FROM {gathered} WHERE tunnel IS NOT NULL) t ON t.uid = string_split(coalesce(r.tunnel_parents, ''), '\x1f')[1]""")
+        FROM (SELECT *, {", ".join(f"{how} AS {name}" for name, how in hints.items())} FROM ({truth.prepared(rows)})) r
+        LEFT JOIN {gathered} f ON f.uid = r.uid {tunnel if tunnels else ""}""")
 
 
 def _services(column: str) -> str:
@@ -103,7 +136,7 @@ def merge_facts(con: duckdb.DuckDBPyConnection, facts_table: str = "fact", sessi
     changed = " OR ".join(f"(s.{name} IS NULL AND f.{name} IS NOT NULL)" for name in FILLED)
     con.execute(f"""UPDATE {sessions_table} AS s SET {filled}, hints = {words("s.hints", "f.hints")}
         FROM gathered_late f WHERE f.uid = s.uid AND ({changed} OR {words("s.hints", "f.hints")} IS DISTINCT FROM s.hints)""")
-    con.execute("DROP TABLE gathered_late")
+    forget(con, "gathered_late")
     announce(con, facts_table, sessions_table)
 
 
