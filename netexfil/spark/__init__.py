@@ -1,0 +1,197 @@
+"""The same steps on Apache Spark. It moves rows and decides nothing: every number comes from the functions that `pipeline` calls.
+
+    pieces ─ read ─┬─ sessions, facts ── by uid ─ whole ─ place ── by host ─┬─ score (first pass) ─ fleet, one sum
+                   └─ names, certificates: to every partition               └─ score (second pass) ─ findings
+
+`payload` is what travels, `pieces` the files, `homes` which addresses are one host's, `tasks` what runs on the workers.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from netexfil import pipeline, tables
+from netexfil.errors import NetexfilError, Note, Unreadable
+from netexfil.spark import homes, payload, tasks
+from netexfil.spark.pieces import SIZE, pieces
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["analyze", "session"]
+
+# A cell holds megabytes, so a batch holds few; tasks are few and long, and one that is lost is read again.
+SETTINGS = {
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "16",
+    "spark.sql.adaptive.coalescePartitions.enabled": "false",
+    "spark.sql.shuffle.partitions": "16",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.ui.enabled": "false",
+}
+
+
+def session(master: str, settings: dict[str, str] | None = None) -> Any:
+    """A Spark session with settings that suit; the caller's win.
+
+    Raises:
+        NetexfilError: pyspark is not installed.
+    """
+    import os
+    import sys
+
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError:
+        raise NetexfilError("Spark is not installed here: pip install 'netexfil[spark]'") from None
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.master(master).appName("netexfil")
+    for name, value in (SETTINGS | (settings or {})).items():
+        builder = builder.config(name, value)
+    return builder.getOrCreate()
+
+
+def analyze(spark: Any, job: pipeline.Job, parts: int | None = None, size: int = SIZE) -> pipeline.Result:
+    """Findings of a job, the same as `pipeline.analyze` gives.
+
+    Args:
+        spark: a Spark session; the package must be importable on its workers, and local paths must be readable there.
+        parts: partitions of hosts; default: three for each core.
+        size: bytes that one task reads.
+
+    Raises:
+        NetexfilError: the job asks for a budget, which needs all findings in one place.
+        Unreadable: not one source could be read.
+    """
+    if job.budget is not None:
+        raise NetexfilError("a budget needs all channels in one place; run it without Spark and put the thresholds into the policy")
+    work, notes = pieces(job.sources, size)
+    if not work:
+        raise Unreadable("no capture and no log in the sources")
+    parts = parts or max(2, 3 * spark.sparkContext.defaultParallelism)
+    shared = tasks.Shared(job, parts, logs=any(not piece.captures for piece in work))
+    raw = _map(_frame(spark, [(index, "piece", pickle.dumps(piece)) for index, piece in enumerate(work)], len(work)), partial(tasks.read, shared))
+    raw = _keep(raw)
+    tied = _table(raw, "tied")
+    told = raw.filter("tag IN ('session', 'fact')").repartition(parts, "part")
+    whole = _keep(_map(told, partial(tasks.whole, shared, tied)))
+    names, events = _driver(raw, job)
+    place, ends = _homes(whole, events, job, parts)
+    hosts = _map(whole.filter("tag = 'session'"), partial(tasks.place, shared, place))
+    hosts = _keep(hosts.union(_frame(spark, list(_events(events, place, parts)), 1)).repartition(parts, "part"))
+    everywhere = tasks.Everywhere(names, ends)
+    first = _keep(_map(hosts, partial(tasks.score, shared, everywhere)))
+    fleet = _fleet(first)
+    last = _map(hosts, partial(tasks.score, shared, tasks.Everywhere(names, ends, fleet)))
+    findings = [finding for row in last.filter("tag = 'finding'").collect() for finding in pickle.loads(row.data)]
+    notes += [*events.notes, *_things(raw, "note"), *_things(first, "note")]
+    for frame in (raw, whole, hosts, first):
+        frame.unpersist()
+    findings.sort(key=lambda finding: (-finding.score, finding.first_ts, finding.id))
+    return pipeline.Result(tuple(findings), tuple(dict.fromkeys(notes)))
+
+
+def _frame(spark: Any, rows: Sequence[payload.Row], slices: int) -> Any:
+    return spark.createDataFrame(spark.sparkContext.parallelize(rows, max(1, slices)), payload.SCHEMA)
+
+
+def _map(frame: Any, task: tasks.Task) -> Any:
+    return frame.mapInArrow(tasks.on_arrow(task), payload.SCHEMA)
+
+
+def _keep(frame: Any) -> Any:
+    """On the workers' disks: it is used twice, and memory is for the tasks."""
+    from pyspark import StorageLevel
+
+    return frame.persist(StorageLevel.DISK_ONLY)
+
+
+def _things(frame: Any, tag: str) -> list[Any]:
+    return [thing for row in frame.filter(f"tag = '{tag}'").collect() for thing in pickle.loads(row.data)]
+
+
+def _table(frame: Any, tag: str) -> bytes | None:
+    """The payloads of a tag as one, without repeats; None where there are none."""
+    import pyarrow
+
+    found = [pyarrow.ipc.open_stream(row.data).read_all() for row in frame.filter(f"tag = '{tag}'").collect()]
+    if not found:
+        return None
+    con = tables.connect()
+    con.register("found", pyarrow.concat_tables(found))
+    return payload.encode(con.sql("SELECT DISTINCT * FROM found ORDER BY ALL").to_arrow_table().combine_chunks().to_batches()[0])
+
+
+class _Events:
+    """Telemetry on the driver: small beside the logs, and its numbering must be the one of a local run."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, notes: Sequence[Note]) -> None:
+        self.con, self.notes = con, notes
+
+
+def _driver(raw: Any, job: pipeline.Job) -> tuple[bytes | None, _Events]:
+    names = _table(raw, "name")
+    con = tables.connect()
+    tables.create(con)
+    if names is not None:
+        payload.fill(con, "name", names)
+    return names, _Events(con, pipeline.load_events(con, job) if job.join else [])
+
+
+def _homes(whole: Any, events: _Events, job: pipeline.Job, parts: int) -> tuple[dict[str, int], tuple[float, float] | None]:
+    """Address or host key -> part, for what telemetry ties together; and when the records of all hosts begin and end."""
+    if not job.join:
+        return {}, None
+    found = homes.groups(events.con, job.hosts)
+    seen = _table(whole, "address")
+    events.con.execute("CREATE OR REPLACE TEMP TABLE address (address VARCHAR, t0 DOUBLE, t1 DOUBLE)")
+    if seen is not None:
+        payload.fill(events.con, "address", seen)
+    addresses = {row[0] for row in events.con.execute("SELECT address FROM address").fetchall()}
+    ends = events.con.execute("SELECT min(t0), max(t1) FROM address").fetchone()
+    behind = homes.hidden(events.con, addresses)
+    if behind:
+        known = {name for name in found.above if not name.startswith(("host:", "id:"))}
+        keys: dict[tuple[str, int], list[str]] = {}
+        for key, remote, port in behind:
+            keys.setdefault((remote, port), []).append(key)
+        for address, remote, port in _things(_map(whole.filter("tag = 'session'"), partial(tasks.meet, behind, known)), "met"):
+            for key in keys[remote, port]:
+                found.tie(key, address)
+    return _numbered(found, parts), None if ends is None or ends[0] is None else (ends[0], ends[1])
+
+
+def _numbered(found: homes.Groups, parts: int) -> dict[str, int]:
+    """A part for each name: that of the name that stands for its group."""
+    import hashlib
+
+    return {name: int(hashlib.md5(found.find(name).encode()).hexdigest(), 16) % parts for name in list(found.above)}
+
+
+def _events(events: _Events, place: dict[str, int], parts: int) -> Iterable[payload.Row]:
+    """Events and alerts to the part of their host."""
+    con = events.con
+    hosts = con.execute("SELECT DISTINCT host, host_id FROM event").fetchall()
+    rows = [(host, number, place.get(homes.event_key(host, number), 0)) for host, number in hosts]
+    kinds = {"host": "VARCHAR", "host_id": "VARCHAR", "part": "INTEGER"}
+    con.execute("CREATE OR REPLACE TEMP TABLE lives (host VARCHAR, host_id VARCHAR, part INTEGER)")
+    tables.insert(con, "lives", rows, kinds=kinds)
+    same = "e.host IS NOT DISTINCT FROM l.host AND e.host_id IS NOT DISTINCT FROM l.host_id"
+    yield from payload.split(con, "event", f"SELECT l.part, e.* FROM event e JOIN lives l ON {same}")
+    yield from payload.split(con, "alert", f"SELECT l.part, a.* FROM alert a JOIN event e USING (eid) JOIN lives l ON {same}")
+
+
+def _fleet(first: Any) -> bytes:
+    """The sum of what all partitions count."""
+    import pyarrow
+
+    con = tables.connect()
+    tables.create(con, ["fleet"])
+    for row in first.filter("tag = 'fleet'").collect():
+        payload.fill(con, "fleet", row.data)
+    summed = "SELECT entity, day, CAST(sum(users) AS BIGINT) AS users, CAST(sum(senders) AS BIGINT) AS senders FROM fleet GROUP BY ALL ORDER BY ALL"
+    table = con.sql(summed).to_arrow_table().combine_chunks()
+    found = table.to_batches()
+    return payload.encode(found[0] if found else pyarrow.RecordBatch.from_pylist([], schema=table.schema))
