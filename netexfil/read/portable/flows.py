@@ -84,13 +84,12 @@ class Side:
 
     def acknowledge(self, ack: int) -> None:
         """The other side has everything below a number."""
-        if self.at is None:
-            self.at = self.begin = ack
-        proven = self.at + delta(ack, self.at % WORD)
-        if self.proven is None or proven > self.proven:
-            self.proven = proven
-            if self.pkts == 0:
-                self.at = proven
+        proven = ack if self.at is None else self.at + delta(ack, self.at % WORD)
+        if self.begin is None:
+            self.begin = proven
+        if self.at is None or self.pkts == 0:
+            self.at = proven if self.at is None else max(self.at, proven)
+        self.proven = proven if self.proven is None else max(self.proven, proven)
 
     def acknowledged(self) -> int:
         if self.begin is None or self.proven is None:
@@ -223,7 +222,7 @@ class Session:
         if shape in side.recent:
             self.marks.add("duplicate")
             return
-        side.recent = [*side.recent[-3:], shape]
+        side.recent = [*side.recent[-1:], shape]
         have = side.unique()
         side.add(have, have + packet.length)
         if len(packet.payload) < packet.length:

@@ -177,7 +177,8 @@ def _header(data: bytes, length: int) -> Header | None:
     """The IP header of either version; None where it does not fit its packet (`length` bytes on the wire)."""
     if not data:
         return None
-    header = {4: _four, 6: _six}.get(data[0] >> 4, lambda *_: None)(data, length)
+    read = {4: _four, 6: _six}.get(data[0] >> 4)
+    header = read(data, length) if read else None
     return header if header and header.size <= header.total <= length and header.size <= len(data) else None
 
 
@@ -243,7 +244,7 @@ def _transport(header: Header, data: bytes) -> Packet | None:
 
 def _tcp(header: Header, data: bytes, room: int) -> Packet:
     try:
-        seg = dpkt.tcp.TCP(data[:20] + bytes(40))  # type: ignore[no-untyped-call]
+        seg = dpkt.tcp.TCP(data[:20] + bytes(40))
     except dpkt.UnpackError as error:
         raise Refused("malformed", "a TCP header") from error
     size = (data[12] >> 4) * 4

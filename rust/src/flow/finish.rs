@@ -108,6 +108,10 @@ fn told(conn: &mut Conn, session: &mut Session) {
         services.push("ftp-data");
     }
     let started = conn.counts.iter().any(|count| count.syn);
+    if conn.key.proto == decode::TCP && !started {
+        // What stands in the middle of a stream says nothing about how it began.
+        hints.retain(|hint| !matches!(hint.as_str(), "clear" | "no_tls"));
+    }
     let both = conn.counts.iter().all(|count| count.pkts > 0);
     let words = [
         (marks.open && !ended(conn), "open"),

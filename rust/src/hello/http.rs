@@ -46,6 +46,11 @@ pub fn parse(streams: Streams<'_>) -> Option<Outcome> {
     if outcome.want_more {
         return Some(outcome);
     }
+    // A client that takes an SSH server for a web server: Zeek names both.
+    if let Some(ssh) = streams.resp.starts_with(b"SSH-").then(|| super::ssh::parse(Streams { orig: &[], ..streams })).flatten() {
+        outcome.absorb(ssh);
+        return Some(outcome);
+    }
     if let Some(target) = line.and_then(|line| line.strip_prefix(b"CONNECT ")).and_then(|rest| rest.split(|byte| *byte == b' ').next()) {
         outcome.hints.push(connect_hint(&text(target)));
         outcome.absorb(behind_proxy(streams));
