@@ -3,7 +3,14 @@
 //! A target is a function from bytes; the same functions run over the seeds and over every input that once failed
 //! (`tests/inputs.rs`), without a fuzzer.
 
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use netexfil_core::capture::{Capture, Frame, Input};
+use netexfil_core::decode::Decoder;
+use netexfil_core::flow::{Flows, Limits};
 use netexfil_core::hello::{self, Datagrams, Hello, Outcome, Proto, Streams};
+use netexfil_core::zeek::{self, Field, File, Keep, Kind, Log, Plan};
 
 /// A target: its name, which is also that of its folder of seeds, and what it does.
 pub type Target = (&'static str, fn(&[u8]));
@@ -16,6 +23,9 @@ pub const TARGETS: &[Target] = &[
     ("lines", lines),
     ("quic", quic),
     ("x509", x509),
+    ("capture", capture),
+    ("decode", decode),
+    ("zeek", zeek),
 ];
 
 /// Ports worth telling apart; the first byte of an input picks one.
@@ -110,4 +120,98 @@ pub fn x509(data: &[u8]) {
     let mut outcome = Outcome::default();
     hello::x509::tell(data, &mut outcome.facts);
     check(&outcome, true, data.len());
+}
+
+/// Few sessions and first bytes, so that the bounds are met.
+const LIMITS: Limits = Limits { sessions: 32, hello: 2048 };
+
+fn close(mut flows: Flows, packets: u64) {
+    flows.close();
+    let done = flows.done();
+    let counted: u64 = done.iter().map(|(_, session)| session.orig.pkts + session.resp.pkts).sum();
+    assert!(counted <= packets, "{counted} packets of {packets}");
+    for (_, session) in done {
+        for side in [&session.orig, &session.resp] {
+            assert!(side.high.is_none_or(|high| side.low <= high), "bounds the wrong way round");
+        }
+    }
+}
+
+/// A whole capture file, as it lies on the disk.
+pub fn capture(data: &[u8]) {
+    let input = Input::new(Box::new(std::io::Cursor::new(data.to_vec())));
+    let Ok(mut capture) = Capture::over(input, "fuzz") else { return };
+    let (mut flows, mut decoder, mut frames) = (Flows::new(LIMITS), Decoder::default(), 0);
+    while let Ok(true) = capture.advance() {
+        let frame = capture.frame();
+        assert!(frame.data.len() <= frame.length && frame.data.len() <= data.len());
+        flows.tick(frame.time, 0);
+        decoder.frame(&frame, &mut flows);
+        frames += 1;
+    }
+    // A frame may carry packets inside packets, up to the depth that is followed.
+    close(flows, frames * 16);
+}
+
+/// Link types worth telling apart; the first byte of an input picks one.
+const LINKS: &[u16] = &[1, 101, 113, 276, 0, 9, 51, 104, 105, 107, 117, 119, 127, 163, 192, 219, 239, 274, 6, 10, 100, 109, 122, 138, 204, 999];
+
+/// Frames of one link type: each behind its length in two bytes and a byte that moves the clock.
+pub fn decode(data: &[u8]) {
+    let [choice, rest @ ..] = data else { return };
+    let (mut flows, mut decoder, mut frames) = (Flows::new(LIMITS), Decoder::default(), 0);
+    let mut time = 1_700_000_000_000_000_000;
+    for part in cut(rest) {
+        let [clock, wire, stored @ ..] = part else { continue };
+        time += (i64::from(*clock) - 8) * 1_000_000_000;
+        let frame = Frame { time, link: LINKS[usize::from(*choice) % LINKS.len()], trailer: 0, length: stored.len() + usize::from(*wire / 128) * 9, data: stored };
+        flows.tick(time, 0);
+        decoder.frame(&frame, &mut flows);
+        frames += 1;
+    }
+    close(flows, frames * 16);
+}
+
+/// Two logs with a field of every kind.
+fn plan() -> &'static Plan {
+    static PLAN: OnceLock<Plan> = OnceLock::new();
+    PLAN.get_or_init(|| {
+        let field = |name: &str, kind: Kind, required: bool| Field { name: name.into(), kind, names: vec![name.into()], required, filled: false };
+        let ends = [("id_orig_h", Kind::Addr), ("id_orig_p", Kind::Port), ("id_resp_h", Kind::Addr), ("id_resp_p", Kind::Port)];
+        let others = [
+            ("service", Kind::Str),
+            ("duration", Kind::Float),
+            ("orig_bytes", Kind::Int),
+            ("resp_bytes", Kind::Int),
+            ("local_orig", Kind::Bool),
+            ("tunnel_parents", Kind::List),
+        ];
+        let mut conn = vec![field("ts", Kind::Time, true), field("uid", Kind::Str, true), field("proto", Kind::Proto, true)];
+        conn.extend(ends.iter().map(|(name, kind)| field(name, *kind, true)));
+        conn.extend(others.iter().map(|(name, kind)| field(name, *kind, false)));
+        let ssl = vec![field("ts", Kind::Time, false), field("uid", Kind::Str, true), field("server_name", Kind::Str, false)];
+        Plan {
+            logs: vec![Log { name: "conn".into(), fields: conn }, Log { name: "ssl".into(), fields: ssl }],
+            places: HashMap::from([("conn".into(), 0), ("ssl".into(), 1)]),
+            words: vec!["conn".into(), "ssl".into(), "dns".into()],
+            signs: vec![("conn_state".into(), "conn".into()), ("established".into(), "ssl".into())],
+            names: vec!["_path".into()],
+            wraps: vec!["message".into()],
+            keep: None,
+        }
+    })
+}
+
+/// The lines of a Zeek log, TSV (header and all) or JSON, with and without the filter on conn rows.
+pub fn zeek(data: &[u8]) {
+    let [choice, text @ ..] = data else { return };
+    let mut plan = plan().clone();
+    if choice & 1 == 1 {
+        plan.keep = Keep::new(&["10.0.0.0/8".into(), "2001:db8::/32".into()], &["127.0.0.0/8".into()], vec![443, 22]);
+    }
+    let file = File { path: "fuzz".into(), json: choice & 2 == 2, name: "conn".into(), start: 0, end: None };
+    let (batches, tally) = zeek::text(plan, &file, text);
+    let rows: usize = batches.iter().map(|(_, batch)| batch.num_rows()).sum();
+    assert_eq!(rows as u64, tally.rows, "rows told and rows handed out");
+    assert!(tally.rows + tally.dropped + tally.refused <= tally.lines);
 }

@@ -16,5 +16,5 @@ pub use columns::schema;
 pub use keep::{Keep, Side};
 pub use lines::head;
 pub use plan::{Field, File, Kind, Log, Plan};
-pub use reader::Reader;
+pub use reader::{Reader, text};
 pub use sink::Tally;

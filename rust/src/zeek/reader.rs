@@ -178,20 +178,8 @@ fn work(shared: &Shared) {
 fn part(shared: &Shared, job: Job, send: &SyncSender<Message>) {
     let Some(file) = shared.files.get(job.file) else { return };
     let mut forward = |place, batch| send.send(Message::Batch(place, batch)).is_ok();
-    let mut part = Part {
-        shared,
-        file,
-        header: job.header.unwrap_or_else(|| Header::new(&file.name, &shared.plan)),
-        keys: json::Keys::new(&shared.plan),
-        cells: Cells::default(),
-        sink: Sink::new(&shared.plan, &file.path, &mut forward),
-        tally: Tally::default(),
-        begun: file.json || !job.learn,
-        changed: false,
-        rows_seen: false,
-        start: job.span.start,
-        counted: 0,
-    };
+    let mut part = Part::new(shared, file, job.header, &mut forward);
+    (part.begun, part.start) = (file.json || !job.learn, job.span.start);
     let ended = if part.begun { part.run(job.span) } else { part.learn(job.span).and_then(|()| part.run(job.span)) };
     part.sink.finish();
     match ended {
@@ -201,6 +189,27 @@ fn part(shared: &Shared, job: Job, send: &SyncSender<Message>) {
     }
     let header = part.changed.then(|| Box::new(part.header.clone()));
     let _ = send.send(Message::Done(Box::new(part.tally), header));
+}
+
+/// Batches of a log's text that is in memory already, and what became of its lines.
+pub fn text(plan: Plan, file: &File, data: &[u8]) -> (Vec<(usize, RecordBatch)>, Tally) {
+    let shared = Shared { plan, files: Vec::new(), next: AtomicUsize::new(0), jobs: Vec::new(), stop: AtomicBool::new(false), done: Arc::default() };
+    let mut batches = Vec::new();
+    let mut forward = |place, batch| {
+        batches.push((place, batch));
+        true
+    };
+    let mut part = Part::new(&shared, file, None, &mut forward);
+    let mut at = 0;
+    for line in data.split_inclusive(|byte| *byte == b'\n') {
+        let whole = line.strip_suffix(b"\n");
+        part.line(Line { data: whole.unwrap_or(line), whole: whole.is_some(), at });
+        at += line.len() as u64;
+    }
+    part.sink.finish();
+    let tally = std::mem::take(&mut part.tally);
+    drop(part);
+    (batches, tally)
 }
 
 fn damage(error: &std::io::Error) -> String {
@@ -226,7 +235,24 @@ struct Part<'a> {
     counted: u64,
 }
 
-impl Part<'_> {
+impl<'a> Part<'a> {
+    fn new(shared: &'a Shared, file: &'a File, header: Option<Header>, forward: &'a mut dyn FnMut(usize, RecordBatch) -> bool) -> Self {
+        Self {
+            shared,
+            file,
+            header: header.unwrap_or_else(|| Header::new(&file.name, &shared.plan)),
+            keys: json::Keys::new(&shared.plan),
+            cells: Cells::default(),
+            sink: Sink::new(&shared.plan, &file.path, forward),
+            tally: Tally::default(),
+            begun: true,
+            changed: false,
+            rows_seen: false,
+            start: 0,
+            counted: 0,
+        }
+    }
+
     /// Read the `#` lines at the beginning of a file whose span begins later.
     fn learn(&mut self, span: Span) -> std::io::Result<()> {
         let plan = &self.shared.plan;
