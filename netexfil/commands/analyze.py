@@ -48,7 +48,7 @@ def command(
     """
     from netexfil import report
 
-    findings, notes = _with_state(asked) if asked["state"] else _at_once(asked)
+    findings, notes, nothing = _with_state(asked) if asked["state"] else _at_once(asked)
     shown = [finding for finding in findings if at_least(finding.severity, min_severity)]
     options = report.Options(verbose=verbose, plain=plain)
     if asked["state"]:
@@ -58,7 +58,7 @@ def command(
     common.say(notes)
     if fail_on and any(f.suppressed is None and at_least(f.severity, fail_on) for f in shown):
         return common.EXIT_FINDINGS
-    return common.exit_code(notes)
+    return common.EXIT_NOTHING if nothing else common.exit_code(notes)
 
 
 def _job(asked: dict[str, Any]) -> pipeline.Job:
@@ -73,16 +73,16 @@ def _job(asked: dict[str, Any]) -> pipeline.Job:
     )
 
 
-def _at_once(asked: dict[str, Any]) -> tuple[Sequence[Finding], Sequence[Note]]:
+def _at_once(asked: dict[str, Any]) -> tuple[Sequence[Finding], Sequence[Note], bool]:
     from netexfil import pipeline, tables
 
     con = tables.connect()
     with common.Progress() as progress:
         result = pipeline.analyze(con, _job(asked), progress)
-    return result.findings, result.notes
+    return result.findings, result.notes, False
 
 
-def _with_state(asked: dict[str, Any]) -> tuple[Sequence[Finding], Sequence[Note]]:
+def _with_state(asked: dict[str, Any]) -> tuple[Sequence[Finding], Sequence[Note], bool]:
     import time
 
     from netexfil import state
@@ -91,7 +91,7 @@ def _with_state(asked: dict[str, Any]) -> tuple[Sequence[Finding], Sequence[Note
     done = state.run(asked["state"], _job(asked), now, asked["wait"])
     if asked["metrics"]:
         state.metrics(asked["state"], asked["metrics"], now)
-    return done.findings, done.notes
+    return done.findings, done.notes, done.nothing_readable
 
 
 def _hand_out(

@@ -14,7 +14,7 @@ from netexfil.errors import Note
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-EXIT_FINDINGS, EXIT_PARTLY = 1, 3
+EXIT_FINDINGS, EXIT_PARTLY, EXIT_NOTHING = 1, 3, 4
 
 
 def sources_argument(function: F) -> F:

@@ -25,7 +25,7 @@ class Tally:
     """What a run took in."""
 
     sessions: int = 0
-    refused: int = 0
+    files: int | None = None
     last_ts: float | None = None
     notes: list[Note] = field(default_factory=list)
 

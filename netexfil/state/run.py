@@ -38,6 +38,7 @@ class Outcome:
     notes: tuple[Note, ...]
     run: int
     sessions: int
+    nothing_readable: bool = False
 
 
 def run(path: Path, job: pipeline.Job, now: float, wait: bool = False) -> Outcome:
@@ -62,7 +63,7 @@ def run(path: Path, job: pipeline.Job, now: float, wait: bool = False) -> Outcom
         if listing != last[0] or rest:
             _take_in(con, path, job, now, listing == last[0], tally)
         number = _score(con, path, job, _Run(now, listing, settings, settings != last[1]), tally)
-        return Outcome(_waiting(con, path), tuple(tally.notes), number, tally.sessions)
+        return Outcome(_waiting(con, path), tuple(tally.notes), number, tally.sessions, tally.files == 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ def _any(con: duckdb.DuckDBPyConnection, rows: str) -> bool:
 def _take_in(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, now: float, quiet: bool, tally: ingest.Tally) -> None:
     with find.sources(job.sources) as found:
         tally.notes += found.notes
+        tally.files = len(found.logs) + len(found.captures)
         ingest.logs(con, path, job, found, now, quiet, tally)
         captures.take_in(con, path, job, found, now, tally)
     if job.join:
