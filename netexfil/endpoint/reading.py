@@ -26,6 +26,7 @@ BATCH = 10_000  # lines between two looks at what has collected
 _LEAST = 8_000  # rows of one kind that are worth an insert
 _MOST = 40_000  # rows kept in Python in all
 _KINDS = 20_000  # layouts and record kinds remembered; more (hostile) ones are looked up again
+_COMMIT = 120_000  # rows of one transaction, about a row group of DuckDB's
 _OFTEN = 50  # records of one layout before a program is made for it
 _SPECIAL = 500  # such programs at most
 _DEPTH = 5
@@ -167,11 +168,11 @@ class Reader:
 
     def _part(self, part: Part, account: Account) -> None:
         source = audit.grouped(pieces(part))
-        with store.transaction(self.con):
-            self._pieces(source, account)
+        with store.Transaction(self.con) as transaction:
+            self._pieces(source, account, transaction)
 
-    def _pieces(self, source: Iterator[Piece | Run], account: Account) -> None:
-        looked = 0
+    def _pieces(self, source: Iterator[Piece | Run], account: Account, transaction: store.Transaction) -> None:
+        looked = committed = 0
         try:
             for piece in source:
                 if isinstance(piece, Run):
@@ -181,6 +182,9 @@ class Reader:
                 if account.lines - looked >= BATCH:
                     looked = account.lines
                     self._flush(account, _LEAST if self.eid - self._written < _MOST else 1)
+                    if account.events - committed >= _COMMIT:
+                        committed = account.events
+                        transaction.renew()
             self._flush(account)
         except CarrierError as error:
             self._flush(account)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,22 +16,32 @@ if TYPE_CHECKING:
 _NUMPY = {"DOUBLE": np.float64, "BIGINT": np.int64, "INTEGER": np.int32, "BOOLEAN": np.bool_}
 
 
-@contextmanager
-def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """One transaction around many batches (seven times cheaper than one each); within a caller's own it changes nothing."""
-    import duckdb
+class Transaction:
+    """One transaction around many batches (seven times cheaper than one each), renewed as it grows: what is not committed is
+    held outside DuckDB's memory limit. Within a caller's own transaction it changes nothing."""
 
-    try:
-        con.begin()
-    except duckdb.TransactionException:
-        yield
-        return
-    try:
-        yield
-    except BaseException:
-        con.rollback()
-        raise
-    con.commit()
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        self._con, self._own = con, False
+
+    def __enter__(self) -> Transaction:
+        import duckdb
+
+        try:
+            self._con.begin()
+            self._own = True
+        except duckdb.TransactionException:
+            pass
+        return self
+
+    def renew(self) -> None:
+        """Commit and begin again."""
+        if self._own:
+            self._con.commit()
+            self._con.begin()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._own:
+            self._con.commit() if kind is None else self._con.rollback()
 
 
 def flush(con: duckdb.DuckDBPyConnection, programs: Iterable[Program], file: str, side: list[tuple[Any, ...]], least: int = 1) -> int:
