@@ -33,7 +33,8 @@ def regular(c: Candidates, policy: Policy) -> Mask:
 def ask(c: Candidates, policy: Policy) -> list[Reason]:
     with np.errstate(invalid="ignore", divide="ignore"):
         deviation = c.num("dev7") / c.num("mean7")
-    days = (c.num("days7") >= 5) & (deviation <= 0.25) & (c.num("leads") > 0)
+    small = c.num("d1") < policy.threshold("outbound_volume")  # above the line a steady amount is a habit (prevalence.established)
+    days = (c.num("days7") >= 5) & (deviation <= 0.25) & (c.num("leads") > 0) & small
     known = ~np.isnan(c.num("chunk_spread"))
     reasons = [
         held("regular_chunks", regular(c, policy) & known, c.num("chunk_spread").round(3), policy.threshold("chunk_spread"), 10),
