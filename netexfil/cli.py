@@ -21,6 +21,7 @@ COMMANDS = {
     "policy": ("netexfil.commands.policy", "A commented policy file with every default; check one."),
     "evaluate": ("netexfil.commands.evaluate", "Recall, precision and confusion over labelled cases."),
     "power": ("netexfil.commands.power", "The smallest upload per host class that would be found here."),
+    "simulate": ("netexfil.commands.simulate", "Captures, logs and events of made-up uploads, with their truth."),
     "report": ("netexfil.commands.report", "Saved findings as a page, or in any other format."),
     "spark": ("netexfil.commands.spark", "The main job on Apache Spark, for archives that do not fit one machine."),
     "state": ("netexfil.commands.state", "What a state holds; forget, vacuum, export."),
