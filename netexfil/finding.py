@@ -104,6 +104,11 @@ class Finding:
             raise ValueError(str(error)) from error
 
 
+def rank(finding: Finding) -> tuple[float, float, str]:
+    """Sorts findings as they are told: score descending, then by time and id."""
+    return -finding.score, finding.first_ts, finding.id
+
+
 def iso(ts: float) -> str:
     """Epoch seconds as ISO 8601 UTC with milliseconds."""
     return datetime.fromtimestamp(ts, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

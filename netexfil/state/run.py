@@ -16,7 +16,7 @@ import orjson
 
 from netexfil import __version__, outbound, pipeline, read, tables
 from netexfil.errors import Note
-from netexfil.finding import Finding
+from netexfil.finding import Finding, rank
 from netexfil.policy import Policy
 from netexfil.read import find
 from netexfil.state import captures, ingest, places, store
@@ -213,7 +213,7 @@ def _waiting(con: duckdb.DuckDBPyConnection, path: Path) -> tuple[Finding, ...]:
     with store.attached(con, path, read_only=True):
         rows = con.execute("SELECT record FROM state.outbox").fetchall()
     found = [Finding.from_record(orjson.loads(record)) for (record,) in rows]
-    return tuple(sorted(found, key=lambda finding: (-finding.score, finding.id)))
+    return tuple(sorted(found, key=rank))
 
 
 def delivered(path: Path, findings: Sequence[Finding]) -> None:

@@ -12,7 +12,7 @@ import orjson
 
 from netexfil import tables
 from netexfil.errors import StateError
-from netexfil.finding import ALERT_LINE, SEVERITIES, Finding
+from netexfil.finding import ALERT_LINE, SEVERITIES, Finding, rank
 from netexfil.state import store
 
 if TYPE_CHECKING:
@@ -50,8 +50,11 @@ def findings(path: Path) -> list[Finding]:
     con = store.open_for_reading(path)
     with store.attached(con, path, read_only=True):
         store.check(con, path)
-        rows = con.execute("SELECT record FROM state.finding ORDER BY score DESC, id").fetchall()
-    return [Finding.from_record(orjson.loads(record)) for (record,) in rows]
+        return _ranked(con.execute("SELECT record FROM state.finding").fetchall())
+
+
+def _ranked(rows: list[tuple[str]]) -> list[Finding]:
+    return sorted((Finding.from_record(orjson.loads(record)) for (record,) in rows), key=rank)
 
 
 def diff(path: Path, since: float | None = None, other: Path | None = None) -> list[Finding]:
@@ -62,11 +65,8 @@ def diff(path: Path, since: float | None = None, other: Path | None = None) -> l
     con = store.open_for_reading(path)
     with store.attached(con, path, read_only=True):
         store.check(con, path)
-        rows = con.execute(
-            """SELECT record FROM state.finding WHERE last_run IN (SELECT id FROM state.run WHERE started >= ?) ORDER BY score DESC, id""",
-            [since or 0.0],
-        ).fetchall()
-    return [Finding.from_record(orjson.loads(record)) for (record,) in rows]
+        grown = "last_run IN (SELECT id FROM state.run WHERE started >= ?)"
+        return _ranked(con.execute(f"SELECT record FROM state.finding WHERE {grown}", [since or 0.0]).fetchall())
 
 
 def _more(new: Finding, old: Finding) -> bool:
