@@ -27,11 +27,11 @@ __all__ = ["link", "owner_unknown", "unmatched_alerts"]
 
 WINDOW = (-300.0, 60.0)
 SURE = ("five_tuple", "community_id", "process")
-KEPT = ("join_offset", "join_clock")  # what stays for those who ask how the clocks stood
+KEPT = ("join_offset", "join_clock", "join_unknown")  # what stays for those who ask how the clocks stood
 
 
 def link(con: duckdb.DuckDBPyConnection, policy: Policy, window: tuple[float, float] = WINDOW, hosts: str | None = None) -> list[Note]:
-    """Fill table `link` from `session`, `event`, `alert` and `name`; what was there before is replaced.
+    """Fill tables `link` and `unmatched` from `session`, `event`, `alert` and `name`; what was there before is replaced.
 
     Args:
         policy: not needed by the join itself; kept with the other steps.
@@ -44,7 +44,7 @@ def link(con: duckdb.DuckDBPyConnection, policy: Policy, window: tuple[float, fl
     from netexfil.join import carry, gaps, prepare, tuples, weak
     from netexfil.join import hosts as ledger
 
-    tables.create(con, ("session", "event", "alert", "name", "link"))
+    tables.create(con, ("session", "event", "alert", "name", "link", "unmatched"))
     con.execute("DELETE FROM link")
     prepare.build(con)
     tuples.match(con)
@@ -58,7 +58,7 @@ def link(con: duckdb.DuckDBPyConnection, policy: Policy, window: tuple[float, fl
     _emit(con)
     gaps.measure(con)
     notes += gaps.notes(con)
-    prepare.clear(con, keep=(*KEPT, "join_unmatched", "join_unknown"))
+    prepare.clear(con, keep=KEPT)
     return notes
 
 

@@ -27,11 +27,12 @@ UNKNOWN = {
     "not_then": "owner unknown: no telemetry from this host at that time",
     "untold": "owner unknown: the host's telemetry tells of no such connection",
 }
+EARLY = 300.0  # seconds before the first session in which an alert may still belong to it
 LOOPBACK = r"^127\.|^::1$"
 
 
 def measure(con: duckdb.DuckDBPyConnection) -> None:
-    """Fill `join_unmatched` (eid, code) and `join_unknown` (sid, code)."""
+    """Fill the table `unmatched`, and `join_unknown` (sid, code)."""
     con.execute(
         """
         CREATE TEMP TABLE join_covered AS
@@ -47,44 +48,56 @@ def measure(con: duckdb.DuckDBPyConnection) -> None:
             false) THEN 'not_then' ELSE 'untold' END AS code FROM ends JOIN join_session s USING (sid)
         """
     )
+    con.execute("DELETE FROM unmatched")
     con.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE join_unmatched AS
+        INSERT INTO unmatched (eid, reason)
         WITH fired AS (SELECT eid FROM alert UNION SELECT eid FROM event WHERE kind = 'alert'),
-        open AS (SELECT e.*, t.t, p.pk FROM fired JOIN join_event e USING (eid) LEFT JOIN join_time t USING (eid) LEFT
-            JOIN join_proc p USING (eid) WHERE eid NOT IN (SELECT eid FROM link
-            WHERE match <> 'host_time' OR confidence >= {WORTH})),
+        open AS (
+            SELECT e.eid, e.hk, e.r, t.t, p.pk
+            FROM fired JOIN join_event e USING (eid) LEFT JOIN join_time t USING (eid) LEFT JOIN join_proc p USING (eid)
+            WHERE eid NOT IN (SELECT eid FROM link WHERE match <> 'host_time' OR confidence >= {WORTH})),
         home AS (SELECT DISTINCT id FROM join_addr WHERE regexp_matches(form, '{LOOPBACK}')),
-        talk AS (SELECT p.pk, bool_and(e.r IN (SELECT id FROM home)) AS inner_only FROM join_event e JOIN join_proc p USING (eid)
+        talk AS (
+            SELECT p.pk, bool_and(e.r IN (SELECT id FROM home)) AS inward FROM join_event e JOIN join_proc p USING (eid)
             WHERE e.r IS NOT NULL AND p.pk IN (SELECT pk FROM open) GROUP BY p.pk),
-        ends AS (SELECT min(ts) AS t0, max(ts) AS t1 FROM join_session),
-        seen AS (SELECT DISTINCT h.hk FROM host_address h WHERE h.id IN (SELECT a FROM join_session
-        UNION ALL SELECT b FROM join_session))
-        SELECT o.eid, CASE WHEN o.r IN (SELECT id
-            FROM home) OR coalesce(k.inner_only,
-            false) THEN 'loopback' WHEN o.t > ends.t1 THEN 'not_yet' WHEN o.t < ends.t0 - 300 THEN 'before' WHEN o.r IS NOT NULL
-            OR k.pk IS NOT NULL THEN 'elsewhere' WHEN o.hk NOT IN (SELECT hk FROM seen) THEN 'no_address' ELSE 'none' END AS code
-            FROM open o LEFT JOIN talk k USING (pk), ends
+        ends AS (SELECT min(ts) AS t0, max(ts + dur) AS t1 FROM join_session),
+        seen AS (SELECT DISTINCT hk FROM host_address WHERE id IN (SELECT a FROM join_session UNION ALL SELECT b FROM join_session)),
+        why AS (
+            SELECT o.eid, CASE
+                WHEN o.r IN (SELECT id FROM home) OR coalesce(k.inward, false) THEN 'loopback'
+                WHEN o.t > ends.t1 THEN 'not_yet'
+                WHEN o.t < ends.t0 - {EARLY} THEN 'before'
+                WHEN o.r IS NOT NULL OR k.pk IS NOT NULL THEN 'elsewhere'
+                WHEN o.hk NOT IN (SELECT hk FROM seen) THEN 'no_address'
+                ELSE 'none' END AS code
+            FROM open o LEFT JOIN talk k USING (pk), ends)
+        SELECT eid, {_said(UNMATCHED)} FROM why
         """
     )
 
 
-def _rows(con: duckdb.DuckDBPyConnection, table: str, query: str, names: dict[str, str]) -> list[tuple[int, str]]:
-    there = con.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = ?", [table]).fetchone()
-    if not there or not there[0]:
-        return []
-    return [(int(key), names[code]) for key, code in con.execute(query).fetchall()]
+def _said(names: dict[str, str]) -> str:
+    """SQL: the sentence of each code."""
+    return "CASE code " + " ".join(f"WHEN '{code}' THEN '{text.replace(chr(39), chr(39) * 2)}'" for code, text in names.items()) + " END"
 
 
 def unmatched_alerts(con: duckdb.DuckDBPyConnection) -> list[tuple[int, str]]:
-    """(eid, reason) of each endpoint alert that no session answers to; the reason is a sentence's second half. Empty before `link` ran."""
-    return _rows(con, "join_unmatched", "SELECT eid, code FROM join_unmatched ORDER BY eid", UNMATCHED)
+    """(eid, reason) of each endpoint alert that no session answers to: table `unmatched`. The reason is the second half of a sentence."""
+    return [(int(eid), str(reason)) for eid, reason in con.execute("SELECT eid, reason FROM unmatched ORDER BY eid").fetchall()]
 
 
 def owner_unknown(con: duckdb.DuckDBPyConnection) -> list[tuple[int, str]]:
-    """(sid, reason) of each outbound or pulled session that has no sure owner. Empty before `link` ran."""
-    query = "SELECT sid, code FROM join_unknown WHERE sid IN (SELECT sid FROM session WHERE outbound IN ('true', 'pull')) ORDER BY sid"
-    return _rows(con, "join_unknown", query, UNKNOWN)
+    """(sid, reason) of each outbound or pulled session that has no sure owner. Empty before `link` ran in this connection."""
+    if not con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'join_unknown'").fetchall():
+        return []
+    rows = con.execute(
+        f"""
+        SELECT sid, {_said(UNKNOWN)} FROM join_unknown
+        WHERE sid IN (SELECT sid FROM session WHERE outbound IN ('true', 'pull')) ORDER BY sid
+        """
+    ).fetchall()
+    return [(int(sid), str(reason)) for sid, reason in rows]
 
 
 def notes(con: duckdb.DuckDBPyConnection) -> list[Note]:
