@@ -89,11 +89,13 @@ def _add_clear_legs(con: duckdb.DuckDBPyConnection) -> None:
         WITH watched AS (
             SELECT DISTINCT s.inside_h, s.remote_h, coalesce(e.entity, n.entity, s.remote_h) AS entity, CAST(floor(s.ts / {DAY}) AS INTEGER) AS day
             FROM session s LEFT JOIN entity_of e ON e.name = s.server_name
-                 LEFT JOIN resolved d ON d.address = s.remote_h AND d.first_ts < (floor(s.ts / {DAY}) + 1) * {DAY} LEFT JOIN entity_of n ON n.name = d.name
+                 LEFT JOIN resolved d ON d.address = s.remote_h AND d.first_ts < (floor(s.ts / {DAY}) + 1) * {DAY}
+                 LEFT JOIN entity_of n ON n.name = d.name
             WHERE s.outbound = 'true'),
         clear AS (
             SELECT s.sid, s.inside_h, s.remote_h, coalesce(n.entity, s.remote_h) AS entity, CAST(floor(s.ts / {DAY}) AS INTEGER) AS day
-            FROM session s LEFT JOIN resolved d ON d.address = s.remote_h AND d.first_ts < (floor(s.ts / {DAY}) + 1) * {DAY} LEFT JOIN entity_of n ON n.name = d.name
+            FROM session s LEFT JOIN resolved d ON d.address = s.remote_h AND d.first_ts < (floor(s.ts / {DAY}) + 1) * {DAY}
+                LEFT JOIN entity_of n ON n.name = d.name
             WHERE s.outbound IS NULL AND s.inside_h = s.orig_h AND s.remote_h IS NOT NULL AND s.proto = 'tcp'
                   AND (s.service IS NULL OR s.service LIKE '%http%' OR s.service LIKE '%ftp%')
                   AND s.bytes_out_low >= 65536 AND coalesce(s.bytes_in, 0) * 3 <= s.bytes_out_low)
@@ -142,7 +144,8 @@ _SSH = "(coalesce(service, '') LIKE '%ssh%' OR ssh_client IS NOT NULL OR ssh_ser
 _TLS = "(coalesce(service, '') LIKE '%ssl%' OR tls_version IS NOT NULL OR coalesce(service, '') LIKE '%quic%')"
 # Content that does not belong on its port, said by the bytes themselves.
 _ODD = f"""(({_SSH} AND remote_p <> 22) OR ({_TLS} AND remote_p IN (22, 80, 53, 21)
-            AND NOT (remote_p = 21 AND coalesce(service, '') LIKE '%ftp%')) OR coalesce(hints, '') LIKE '%no_tls%' OR coalesce(hints, '') LIKE '%clear%')"""
+            AND NOT (remote_p = 21 AND coalesce(service, '') LIKE '%ftp%')) OR coalesce(hints, '') LIKE '%no_tls%'
+            OR coalesce(hints, '') LIKE '%clear%')"""
 
 
 def _tie(column: str) -> str:

@@ -63,7 +63,8 @@ def test_akira_is_an_alert_ten_minutes_after_its_start_and_the_same_finding_at_i
 
 def test_rclone_over_ssh_and_its_second_try_from_another_host() -> None:
     ssh = SSH | {"ssh_client": "SSH-2.0-rclone/v1.69.0"}
-    first = [session(MONDAY + 4 * DAY + k, HOST, "193.242.184.178", 900_000_000, 2_000_000, duration=600.0 + k, orig_p=50_000 + k, **ssh) for k in range(4)]
+    first = [session(MONDAY + 4 * DAY + k, HOST, "193.242.184.178", 900_000_000, 2_000_000, duration=600.0 + k, orig_p=50_000 + k,
+        **ssh) for k in range(4)]
     second = [session(MONDAY + 4 * DAY + 9_000, "10.0.0.2", "67.217.57.252", 700_000_000, 2_000_000, duration=600.0, **ssh)]
     found = findings([*browsing(20, 5), *first, *second])
     for remote in ("193.242.184.178", "67.217.57.252"):
@@ -74,7 +75,8 @@ def test_rclone_over_ssh_and_its_second_try_from_another_host() -> None:
 
 def drip(days: int, size: int = 25_000, pieces: int = 40, jitter: float = 0.04, seed: int = 1) -> list[dict[str, Any]]:
     rng = np.random.default_rng(seed)
-    return [session(MONDAY + day * DAY + 20_000 + k * 1_200 + float(rng.uniform(0, 300)), HOST, OUT, int(size * (1 + jitter * rng.uniform(-1, 1))), 3_300,
+    return [session(MONDAY + day * DAY + 20_000 + k * 1_200 + float(rng.uniform(0, 300)), HOST, OUT, int(size * (1 + jitter * rng.uniform(-1, 1))),
+        3_300,
                     orig_p=40_000 + k, server_name="cdn.metrics-sync.example") for day in range(days) for k in range(pieces)]
 
 
@@ -111,19 +113,23 @@ ORDINARY = {
 
 
 def test_ordinary_traffic_is_no_alert() -> None:
-    apart = [row | {"uid": name, "orig_h": f"10.0.0.{place + 1}", "resp_h": f"198.51.100.{place + 101}"} for place, (name, row) in enumerate(ORDINARY.items())]
+    apart = [
+        row | {"uid": name, "orig_h": f"10.0.0.{place + 1}", "resp_h": f"198.51.100.{place + 101}"}
+        for place, (name, row) in enumerate(ORDINARY.items())]
     assert [(f.session_uids, codes(f)) for f in findings([*browsing(20, 1), *apart]) if f.is_alert] == []
 
 
 def test_what_a_tenth_of_the_company_does_outweighs_volume() -> None:
-    heavy = [session(MONDAY + 40_000 + k, f"10.0.0.{k + 1}", "198.51.100.9", 900_000_000, 4_000_000, server_name="drive.example.net") for k in range(8)]
+    heavy = [session(MONDAY + 40_000 + k, f"10.0.0.{k + 1}", "198.51.100.9", 900_000_000, 4_000_000,
+        server_name="drive.example.net") for k in range(8)]
     found = findings([*browsing(40, 1), *heavy])
     assert not any(f.is_alert for f in found)
     assert all(codes(f).get("common", 0) == -35 for f in found if f.destination and f.destination["ips"] == ["198.51.100.9"])
 
 
 def test_a_habit_of_days_outweighs_a_partner_delivery() -> None:
-    rows = [session(MONDAY + day * DAY + 50_000, HOST, OUT, 40_000_000, 40_000, **(SSH | {"ssh_client": "SSH-2.0-WinSCP_release_6.3.3"})) for day in range(5)]
+    rows = [session(MONDAY + day * DAY + 50_000, HOST, OUT, 40_000_000, 40_000,
+        **(SSH | {"ssh_client": "SSH-2.0-WinSCP_release_6.3.3"})) for day in range(5)]
     by_day = {f.window: f for f in findings([*browsing(20, 5), *rows])}
     assert [by_day[day].is_alert for day in sorted(by_day)] == [True, True, False, False, False]
 
@@ -170,7 +176,9 @@ def test_a_question_gives_its_points() -> None:
     reasons, counted = detect.judge(c, INSIDE)
     for number, (code, row, points) in enumerate(QUESTIONS):
         place = place_of[str(number)]
-        held = [(int(reason.points[place]), int(counted[line, place])) for line, reason in enumerate(reasons) if reason.code == code and reason.mask[place]]
+        held = [
+            (int(reason.points[place]), int(counted[line, place]))
+            for line, reason in enumerate(reasons) if reason.code == code and reason.mask[place]]
         assert held, (code, row)
         assert held[0][0] == points, code
         assert held[0][1] in (points, 0)
@@ -208,7 +216,8 @@ def test_hours_count_only_where_the_zone_is_known() -> None:
 # --- endpoint ----------------------------------------------------------------------------------------------------------------------
 
 
-def linked(row: dict[str, Any], events: list[list[Any]], alerts: list[list[Any]], match: str = "five_tuple", site: policy.Policy = INSIDE) -> list[Finding]:
+def linked(row: dict[str, Any], events: list[list[Any]], alerts: list[list[Any]], match: str = "five_tuple",
+    site: policy.Policy = INSIDE) -> list[Finding]:
     con = channels_of([row], site)
     join(con, [{"uid": row["uid"], "eid": e[list(tables.EVENT).index("eid")], "match": match} for e in events], events, alerts)
     channels.build(con, site)
@@ -257,15 +266,19 @@ def test_an_alert_on_a_loopback_upload_is_an_alert() -> None:
 
 
 @pytest.mark.parametrize(("entry", "hidden"), [
-    ({"destination": OUT}, True), ({"destination": "198.51.100.0/24"}, True), ({"destination": "example.org"}, True), ({"destination": "ample.org"}, False),
-    ({"destination": OUT, "port": 22}, False), ({"host": "10.0.0.0/24"}, True), ({"host": "ws1"}, True), ({"tool": "curl"}, True), ({"tool": "rclone"}, False),
-    ({"process": "/usr/bin/curl"}, True), ({"process": "curl.exe"}, True), ({"user": "jdoe"}, True), ({"user": "CORP\\jdoe"}, True), ({"user": "doe"}, False),
+    ({"destination": OUT}, True), ({"destination": "198.51.100.0/24"}, True), ({"destination": "example.org"}, True),
+    ({"destination": "ample.org"}, False),
+    ({"destination": OUT, "port": 22}, False), ({"host": "10.0.0.0/24"}, True), ({"host": "ws1"}, True), ({"tool": "curl"}, True),
+    ({"tool": "rclone"}, False),
+    ({"process": "/usr/bin/curl"}, True), ({"process": "curl.exe"}, True), ({"user": "jdoe"}, True), ({"user": "CORP\\jdoe"}, True),
+    ({"user": "doe"}, False),
     ({"ceiling": 90_000_000, "port": 443}, True), ({"ceiling": 1_000, "port": 443}, False), ({"schedule": "Mon 00:00-01:00"}, True),
     ({"schedule": "Tue"}, False), ({"destination": OUT, "expires": "2026-09-29"}, True), ({"destination": OUT, "expires": "2026-09-28"}, False),
 ])
 def test_allow_entries(entry: dict[str, Any], hidden: bool) -> None:
     site = policy.build({"allow": [{"reason": "known", **entry}]})
-    facts = {"host": HOST, "host_name": "ws1", "remote": OUT, "names": ["up.example.org", "example.org"], "port": 443, "tool": "curl", "bytes": 50_000_000,
+    facts = {"host": HOST, "host_name": "ws1", "remote": OUT, "names": ["up.example.org", "example.org"], "port": 443, "tool": "curl",
+        "bytes": 50_000_000,
              "images": ["/usr/bin/curl"], "users": ["CORP\\jdoe"], "first_ts": MONDAY + 60, "last_ts": MONDAY + 90}
     assert (suppressed(facts, site) is not None) is hidden
 
@@ -279,9 +292,12 @@ def traffic(draw: st.DrawFn) -> list[dict[str, Any]]:
     rows = []
     for number in range(draw(st.integers(1, 12))):
         up, down = (int(10 ** draw(st.floats(2, 11))) for _ in range(2))
-        more = draw(st.sampled_from([{}, SSH, SSH | {"ssh_client": "SSH-2.0-rclone/"}, {"port": 21, "service": "ftp,ssl"}, {"port": 443, "proto": "udp"},
-                                     {"hints": "no_tls", "service": None}, {"server_name": "w.mega.nz"}, {"resp_quality": "unknown", "resp_low": None}]))
-        rows.append(session(MONDAY + draw(st.floats(0, 3 * DAY)), f"10.0.0.{draw(st.integers(1, 3))}", f"198.51.100.{draw(st.integers(1, 3))}", up, down,
+        more = draw(st.sampled_from([{}, SSH, SSH | {"ssh_client": "SSH-2.0-rclone/"}, {"port": 21, "service": "ftp,ssl"},
+            {"port": 443, "proto": "udp"},
+                                     {"hints": "no_tls", "service": None}, {"server_name": "w.mega.nz"},
+                                     {"resp_quality": "unknown", "resp_low": None}]))
+        rows.append(session(MONDAY + draw(st.floats(0, 3 * DAY)), f"10.0.0.{draw(st.integers(1, 3))}", f"198.51.100.{draw(st.integers(1, 3))}", up,
+            down,
                             uid=f"C{number}", **more))
     return rows
 
@@ -328,7 +344,8 @@ def test_every_code_has_an_example_and_stands_in_the_docs() -> None:
     for code in detect.CODES.values():
         assert code.example, code.code
         assert re.search(rf"^\| `{code.code}` \|.+\|.+\|", page, re.M), code.code
-        assert code.text.format(value="v", threshold="t", entity="e", protocol="p", low="l", high="h", hosts=1, chunks=1, days=1, minutes=1, collect_hours=1)
+        assert code.text.format(value="v", threshold="t", entity="e", protocol="p", low="l", high="h", hosts=1, chunks=1, days=1, minutes=1,
+            collect_hours=1)
 
 
 def test_every_threshold_stands_in_the_docs() -> None:
@@ -340,7 +357,8 @@ def test_every_threshold_stands_in_the_docs() -> None:
 
 
 def test_queries_are_escaped() -> None:
-    facts = {"id": "x", "host": HOST, "host_name": 'ws"1\\', "remote": OUT, "port": 443, "proto": "tcp", "first_ts": MONDAY, "last_ts": MONDAY, "uids": ["C1"],
+    facts = {"id": "x", "host": HOST, "host_name": 'ws"1\\', "remote": OUT, "port": 443, "proto": "tcp", "first_ts": MONDAY, "last_ts": MONDAY,
+        "uids": ["C1"],
              "source": "a b;rm.log", "packets": False, "image": r"C:\Temp\rclone.exe", "pid": 4, "hashes": "sha256=AB12,md5=x\"y"}
     text = "\n".join(step["text"] for step in next_steps(facts))
     assert "'a b;rm.log'" in text
@@ -351,7 +369,8 @@ def test_queries_are_escaped() -> None:
 
 
 def test_a_budget_is_kept() -> None:
-    con = channels_of([*browsing(20, 2), *(session(MONDAY + k, f"10.0.0.{k + 1}", f"198.51.100.{k + 1}", 12_000_000 * (k + 1), 9_000) for k in range(12))])
+    con = channels_of([*browsing(20, 2),
+        *(session(MONDAY + k, f"10.0.0.{k + 1}", f"198.51.100.{k + 1}", 12_000_000 * (k + 1), 9_000) for k in range(12))])
     site, note = detect.budget(con, INSIDE, 2)
     remain = sum(f.is_alert for f in detect.score(con, site))
     assert remain <= 4
@@ -362,7 +381,8 @@ def test_a_budget_is_kept() -> None:
 
 
 @pytest.mark.parametrize(("image", "name"), [
-    (r"C:\Temp\rclone.exe", "rclone"), ("/usr/bin/scp", "scp/sftp"), (r"C:\x\WinSCP.exe", "WinSCP"), (r"C:\x\pscp64.exe", "PuTTY"), ("/usr/bin/ssh", "OpenSSH"),
+    (r"C:\Temp\rclone.exe", "rclone"), ("/usr/bin/scp", "scp/sftp"), (r"C:\x\WinSCP.exe", "WinSCP"), (r"C:\x\pscp64.exe", "PuTTY"),
+    ("/usr/bin/ssh", "OpenSSH"),
     ("/usr/bin/curl", "curl"), ("/opt/rclone-v1.69.0", "rclone"), ("/usr/bin/curlew", None), (None, None), ("", None),
 ])
 def test_tools_by_image(image: str | None, name: str | None) -> None:

@@ -50,7 +50,7 @@ NAMED: list[tuple[dict[str, Any], tuple[str | None, str]]] = [
 def test_direction_and_name() -> None:
     con = fill(row | {"uid": str(place)} for place, (row, _) in enumerate(NAMED))
     outbound.turn(con, INSIDE)
-    got = dict((uid, rest) for uid, *rest in con.execute("SELECT uid, outbound, protocol FROM session").fetchall())
+    got = {uid: rest for uid, *rest in con.execute("SELECT uid, outbound, protocol FROM session").fetchall()}
     for place, (row, want) in enumerate(NAMED):
         assert tuple(got[str(place)]) == want, row
 

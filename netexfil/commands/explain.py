@@ -68,7 +68,8 @@ def _finding(identity: str, path: Path) -> Iterable[str]:
     record = _find(identity, path)
     target = record.get("destination") or {}
     yield f"{record['id']}  {record['severity']} {record['score']} ({record['confidence']} confidence)  {record['window']}"
-    yield f"  {record['host'].get('name') or record['host'].get('ip')} -> {target.get('name') or ', '.join(target.get('ips', []))} {record['protocol']}"
+    remote = target.get("name") or ", ".join(target.get("ips", []))
+    yield f"  {record['host'].get('name') or record['host'].get('ip')} -> {remote} {record['protocol']}"
     for item in record["evidence"]:
         yield f"  {item['points']:+5d}  {item['text']}  [{item['code']}; {item['source']}]"
     yield f"  {sum(item['points'] for item in record['evidence']):5d}  the sum, which is the score"

@@ -19,7 +19,8 @@ CODES = (
          "Did the host collect data inside before it sent?", "300 GB over SMB, then 230 GB to port 5000"),
     Code("staged", "collect", "file", "the sending process also wrote {value}", "Did the sending process write an archive, database or document?",
          "C:\\Temp\\finance.7z"),
-    Code("sensitive", "collect", "file", "the sending process touched {value}, which the policy calls sensitive", "Does a file name hold a sensitive word?",
+    Code("sensitive", "collect", "file", "the sending process touched {value}, which the policy calls sensitive",
+        "Does a file name hold a sensitive word?",
          "payroll-2026.xlsx"),
 )
 # SMB, NFS, databases, web, SSH, RDP, AFP, iSCSI, WinRM: where files and tables are read from.

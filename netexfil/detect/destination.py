@@ -15,9 +15,11 @@ from netexfil.policy import Policy
 
 CODES = (
     Code("file_sharing", "destination", "name", "{value} is a file-sharing or storage service", "Is it a service for sharing files?", "mega.nz"),
-    Code("dynamic_name", "destination", "name", "{value} is a name that anyone can point anywhere in a minute", "Is it dynamic DNS or a tunnel service?",
+    Code("dynamic_name", "destination", "name", "{value} is a name that anyone can point anywhere in a minute",
+        "Is it dynamic DNS or a tunnel service?",
          "x1.duckdns.org"),
-    Code("bare_address", "destination", "address", "reached by address, without a name", "Was it reached without any name?", "TLS to 203.0.113.9 without SNI"),
+    Code("bare_address", "destination", "address", "reached by address, without a name", "Was it reached without any name?",
+        "TLS to 203.0.113.9 without SNI"),
     Code("self_signed", "destination", "certificate", "self-signed certificate: {value}", "Does nobody vouch for the certificate?", "CN=localhost"),
     Code("denied_issuer", "destination", "certificate", "certificate issued by {value}, which the policy denies",
          "Is the issuer on certificate_issuer_denylist?", "O=Evil CA"),
@@ -25,7 +27,8 @@ CODES = (
 SHARING = (
     "mega.nz", "mega.co.nz", "mega.io", "dropbox.com", "dropboxapi.com", "wetransfer.com", "transfer.sh", "temp.sh", "gofile.io", "anonfiles.com",
     "file.io", "filebin.net", "sendspace.com", "mediafire.com", "4shared.com", "ufile.io", "easyupload.io", "bashupload.com", "0x0.st", "catbox.moe",
-    "pcloud.com", "put.io", "premiumize.me", "box.com", "sendgb.com", "dropmefiles.com", "qaz.im", "privatlab.com", "backblazeb2.com", "wasabisys.com",
+    "pcloud.com", "put.io", "premiumize.me", "box.com", "sendgb.com", "dropmefiles.com", "qaz.im", "privatlab.com", "backblazeb2.com",
+    "wasabisys.com",
     "pixeldrain.com", "krakenfiles.com", "send.cm", "workupload.com", "uploadfiles.io", "filemail.com", "tresorit.com", "icedrive.net", "yandex.net",
     "storj.io", "tutanota.com", "proton.me", "pastebin.com", "telegram.org", "discordapp.com",
 )

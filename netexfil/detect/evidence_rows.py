@@ -40,7 +40,9 @@ def _sessions(rows: Sequence[tuple[Any, ...]]) -> Sessions:
     return Sessions([row[1] or "" for row in rows], [row[2] for row in rows], [row[3] for row in rows], largest[1] or "", largest[4] or "")
 
 
-def names_of(con: duckdb.DuckDBPyConnection, c: Candidates, chosen: NDArray[np.int64], found: Mapping[int, Sequence[Tie]]) -> dict[int, dict[str, Any]]:
+def names_of(
+    con: duckdb.DuckDBPyConnection, c: Candidates, chosen: NDArray[np.int64], found: Mapping[int, Sequence[Tie]],
+) -> dict[int, dict[str, Any]]:
     """{host, remote} names by candidate: of the host from what is known at that time, else from a linked event; of the destination its name."""
     known: dict[str, list[tuple[Any, ...]]] = {}
     for row in con.execute("SELECT address, name, first_ts, last_ts FROM name WHERE kind = 'host' AND name IS NOT NULL ORDER BY ALL").fetchall():

@@ -24,7 +24,8 @@ KEPT = 40  # links told for each channel, best first
 SEVERITY_POINTS = {"critical": 35, "high": 35, "medium": 25, "low": 12, "info": 0, "informational": 0}
 RULE_FACTOR = {"high": 1.0, "medium": 1.0, "low": 0.6}
 # Programs that run others' words: only what they were told to run says what they do.
-INTERPRETER = re.compile(r"^(python[\d.]*w?|node|nodejs|perl|ruby|java|javaw|bash|dash|sh|zsh|cmd|powershell|pwsh|mono(-sgen)?|dotnet|osascript|php[\d.]*)$")
+INTERPRETER = re.compile(
+    r"^(python[\d.]*w?|node|nodejs|perl|ruby|java|javaw|bash|dash|sh|zsh|cmd|powershell|pwsh|mono(-sgen)?|dotnet|osascript|php[\d.]*)$")
 # What a process may be called when a library's banner is on the wire.
 RUNTIME = {
     "paramiko": r"python[\d.]*w?", "AsyncSSH": r"python[\d.]*w?", "ssh2 (Node)": r"node(js)?|electron|code", "JSch": r"javaw?|.*",
@@ -72,7 +73,8 @@ def fetch(con: duckdb.DuckDBPyConnection, cids: str = "cand") -> dict[int, list[
 
 def _tie(row: Mapping[str, Any]) -> Tie:
     event = {name: row[f"event_{name}"] for name in EVENT_COLUMNS if row[f"event_{name}"] is not None}
-    link = Link(row["match"], float(row["confidence"] or 0.0), int(row["candidates"] or 1), row["seconds_apart"], row["clock_offset"], event, row["uid"])
+    link = Link(
+        row["match"], float(row["confidence"] or 0.0), int(row["candidates"] or 1), row["seconds_apart"], row["clock_offset"], event, row["uid"])
     alert = None
     if row["rule"] is not None:
         alert = {"rule": row["rule"], "title": row["title"], "severity": row["severity"], "confidence": row["rule_confidence"],

@@ -2,7 +2,8 @@
 
 Asks: SSH where web traffic runs, TLS on the SSH port, no TLS where only TLS belongs, data in clear beside a watched session?
 Why: firewalls let 443 out; who hides SSH there wants to pass unseen. Told by the first bytes, never by the port.
-Fooled by: administrators' SSH on 2222 or behind a 443 multiplexer (small points for other ports), captures that began mid-stream (nothing is said then).
+Fooled by: administrators' SSH on 2222 or behind a 443 multiplexer (small points for other ports), captures that began mid-stream (nothing is said
+then).
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from netexfil.detect.question import Candidates, Code, Reason, held
 from netexfil.policy import Policy
 
 CODES = (
-    Code("ssh_on_tls_port", "mismatch", "port", "SSH on port {value}, where TLS or web traffic belongs", "Does SSH run on a web or mail port?", "SSH on 443"),
+    Code("ssh_on_tls_port", "mismatch", "port", "SSH on port {value}, where TLS or web traffic belongs", "Does SSH run on a web or mail port?",
+        "SSH on 443"),
     Code("ssh_off_port", "mismatch", "port", "SSH on port {value} instead of 22", "Does SSH run on an unusual port?", "SSH on 2222"),
-    Code("tls_on_other_port", "mismatch", "port", "TLS on port {value}, which belongs to another protocol", "Does TLS run on 22, 53 or 80?", "TLS on 22"),
+    Code("tls_on_other_port", "mismatch", "port", "TLS on port {value}, which belongs to another protocol", "Does TLS run on 22, 53 or 80?",
+        "TLS on 22"),
     Code("no_tls", "mismatch", "port", "the first bytes on port {value} are no TLS", "Is there no TLS where only TLS belongs?", "raw bytes to 443"),
     Code("clear_text", "mismatch", "port", "clear text on port {value}", "Is it in clear on a port for TLS?", "plain FTP on 990"),
     Code("clear_leg", "mismatch", "port", "sent outside TLS (port {value}) beside a watched session to the same destination",

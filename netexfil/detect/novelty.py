@@ -13,13 +13,15 @@ from netexfil.detect.question import Candidates, Code, Reason, held
 from netexfil.policy import Policy
 
 CODES = (
-    Code("new_to_network", "novelty", "days", "nobody here used {entity} before; records reach back {value} days", "Is the entity new to the network?",
+    Code("new_to_network", "novelty", "days", "nobody here used {entity} before; records reach back {value} days",
+        "Is the entity new to the network?",
          "a server first seen the night it took 80 GB"),
     Code("new_to_host", "novelty", "days", "this host did not use {entity} before; records reach back {value} days", "Is the entity new to the host?",
          "a colleague's destination, used from a server for the first time"),
     Code("new_protocol", "novelty", "days", "this host did not send {protocol} outward before; records reach back {value} days",
          "Is the protocol new to the host?", "a file server that never spoke SSH to outside"),
-    Code("seldom", "novelty", "hosts", "used by {value} of {hosts} active inside hosts (seldom: at most {threshold})", "Do hardly any hosts use the entity?",
+    Code("seldom", "novelty", "hosts", "used by {value} of {hosts} active inside hosts (seldom: at most {threshold})",
+        "Do hardly any hosts use the entity?",
          "1 of 300 hosts"),
 )
 

@@ -34,7 +34,8 @@ def _step(title: str, language: str, text: str) -> dict[str, str]:
 
 
 def _packets(f: Mapping[str, Any]) -> dict[str, str]:
-    return _step("The packets behind it", "sh", f"netexfil carve {shlex.quote(str(f['source']))} --finding {shlex.quote(str(f['id']))} -o {f['id']}.pcap"
+    return _step("The packets behind it", "sh",
+        f"netexfil carve {shlex.quote(str(f['source']))} --finding {shlex.quote(str(f['id']))} -o {f['id']}.pcap"
                  f"\ntshark -r {shlex.quote(str(f['source']))} -Y {shlex.quote(display_filter(f))}")
 
 
@@ -75,7 +76,8 @@ def _kusto(f: Mapping[str, Any]) -> dict[str, str]:
     host = f" and DeviceName startswith {quoted(str(f['host_name']).split('.')[0])}" if f.get("host_name") else ""
     if f.get("remote"):
         text = (f"DeviceNetworkEvents | where {span}{host} | where RemoteIP == {quoted(f['remote'])} and RemotePort == {f['port']}"
-                " | project Timestamp, DeviceName, InitiatingProcessAccountName, InitiatingProcessFolderPath, InitiatingProcessCommandLine, RemoteIP, RemotePort")
+                " | project Timestamp, DeviceName, InitiatingProcessAccountName, InitiatingProcessFolderPath, InitiatingProcessCommandLine,"
+                " RemoteIP, RemotePort")
     else:
         text = f"DeviceProcessEvents | where {span}{host} | where ProcessId == {f.get('pid') or 0}"
     hashes = _hashes(f.get("hashes"))
@@ -93,4 +95,5 @@ def _process(f: Mapping[str, Any], image: str, pid: str) -> str:
 
 def _hashes(text: Any) -> Sequence[tuple[str, str]]:
     pairs = [part.partition("=") for part in str(text or "").split(",")]
-    return [(key.strip().lower(), value.strip()) for key, _, value in pairs if key.strip().lower() in ("sha256", "sha1", "md5") and value.strip().isalnum()]
+    named = [(key.strip().lower(), value.strip()) for key, _, value in pairs]
+    return [(key, value) for key, value in named if key in ("sha256", "sha1", "md5") and value.isalnum()]

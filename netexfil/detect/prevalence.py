@@ -15,7 +15,8 @@ from netexfil.policy import Policy
 CODES = (
     Code("common", "prevalence", "hosts", "{value} of {hosts} active inside hosts send to {entity}; from {threshold} on it is common",
          "Do many hosts send to the entity?", "the company's cloud storage"),
-    Code("shared", "prevalence", "hosts", "{value} of {hosts} active inside hosts use {entity}", "Do some other hosts use the entity?", "a team's supplier"),
+    Code("shared", "prevalence", "hosts", "{value} of {hosts} active inside hosts use {entity}", "Do some other hosts use the entity?",
+        "a team's supplier"),
     Code("established", "history", "days", "this host sent amounts of this order to {entity} on {value} earlier days", "Is it this host's habit?",
          "the nightly delivery to a partner"),
 )

@@ -14,7 +14,8 @@ from netexfil.detect.question import Candidates, Code, Reason, held
 from netexfil.policy import Policy
 
 CODES = (
-    Code("rate", "rate", "bytes/s", "{value} on average while sending; the line is {threshold}", "Was it sent fast for long?", "2.4 MB/s for 4.5 hours"),
+    Code("rate", "rate", "bytes/s", "{value} on average while sending; the line is {threshold}", "Was it sent fast for long?",
+        "2.4 MB/s for 4.5 hours"),
 )
 
 

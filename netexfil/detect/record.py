@@ -61,7 +61,9 @@ def capped(rows: list[Evidence]) -> tuple[list[Evidence], int]:
     return rows, score
 
 
-def finding(c: Candidates, index: int, rows: list[Evidence], ties: Sequence[Tie], sessions: Sessions, names: Mapping[str, Any], policy: Policy) -> Finding:
+def finding(
+    c: Candidates, index: int, rows: list[Evidence], ties: Sequence[Tie], sessions: Sessions, names: Mapping[str, Any], policy: Policy,
+) -> Finding:
     """One channel's finding. `names` are {host, remote}: the best names known for either end."""
     rows, score = capped(rows)
     number, text = _numbers(c, index), _texts(c, index)
@@ -75,7 +77,8 @@ def finding(c: Candidates, index: int, rows: list[Evidence], ties: Sequence[Tie]
     low, high = int(number["bytes_low"] or 0), None if number["bytes_high"] is None else int(number["bytes_high"])
     return Finding(
         id=identity, kind="channel", score=score, severity=bands.severity(score),
-        confidence=bands.confidence(rows, text["verdict"], sure, quality), first_ts=number["first_ts"], last_ts=number["last_ts"],  # type: ignore[arg-type]
+        confidence=bands.confidence(rows, text["verdict"], sure, quality),  # type: ignore[arg-type]
+        first_ts=number["first_ts"], last_ts=number["last_ts"],
         host={"ip": text["inside_h"], "name": names.get("host")},
         destination={"ips": [text["remote_h"]], "port": port, "proto": text["proto"], "name": names.get("remote")},
         protocol=_protocol(text, low, back, ties), tool=tool, bytes_out={"low": low, "high": high, "quality": quality}, bytes_in=back,

@@ -14,12 +14,14 @@ from netexfil.detect.question import Candidates, Code, Reason, held
 from netexfil.policy import Policy
 
 CODES = (
-    Code("conference", "shape", "bytes", "UDP both ways, {value} came in: the shape of a call or a VPN", "Is it media both ways?", "120 MB out, 160 MB in on udp/443"),
+    Code("conference", "shape", "bytes", "UDP both ways, {value} came in: the shape of a call or a VPN", "Is it media both ways?",
+        "120 MB out, 160 MB in on udp/443"),
     Code("public_server", "shape", "addresses", "{value} outside addresses were served on this port in 30 days: a public server",
          "Does the inside host serve many outside clients?", "a web server in the DMZ"),
     Code("ssh_tunnel", "shape", "bytes", "SSH open for {minutes} minutes with bulk both ways ({value} in): the shape of a tunnel",
          "Does SSH carry bulk both ways for long?", "ssh -D used as a proxy"),
-    Code("also_received", "shape", "bytes", "{value} came in as well, an eighth or more of what left", "Did much come back?", "a sync in both directions"),
+    Code("also_received", "shape", "bytes", "{value} came in as well, an eighth or more of what left", "Did much come back?",
+        "a sync in both directions"),
 )
 
 
@@ -34,7 +36,8 @@ def ask(c: Candidates, policy: Policy) -> list[Reason]:
     received = ~udp & ~tunnel & ~alone & (low >= line) & (back >= low / 8) & (back >= line / 4)
     return [
         held("conference", call, back, None, -15),
-        held("public_server", clients >= policy.threshold("clients"), clients.astype(int), int(policy.threshold("clients")), -30, "the host's 30 days"),
+        held("public_server", clients >= policy.threshold("clients"), clients.astype(int), int(policy.threshold("clients")), -30,
+            "the host's 30 days"),
         held("ssh_tunnel", tunnel, back, None, 10),
         held("also_received", received, back, None, -8),
     ]

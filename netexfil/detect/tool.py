@@ -28,7 +28,8 @@ CODES = (
          "Go's TLS client, as rclone has"),
     Code("unusual_client", "tool", "image", "{value} is no program that speaks TLS here (ssl_client_process_baseline)",
          "Is the program one that usually speaks TLS here?", "notepad.exe over TLS"),
-    Code("familiar_program", "tool", "image", "the endpoint says {value} sent it, which the policy allows to", "Is the linked process on the site's list?",
+    Code("familiar_program", "tool", "image", "the endpoint says {value} sent it, which the policy allows to",
+        "Is the linked process on the site's list?",
          "OneDrive.exe on binary_allowlist"),
 )
 
@@ -37,7 +38,8 @@ def ask(c: Candidates, policy: Policy) -> list[Reason]:
     least = c.num("bytes_low") >= policy.threshold("asymmetry_small")
     banners = [tools.by_banner(banner) for banner in c.text("ssh_client")]
     wire = np.array([tool.wire if tool else 0 for tool in banners], float)
-    disguised = np.array([bool(h in tools.GO_HASSH and tool and tool.name == "OpenSSH") for h, tool in zip(c.text("hassh"), banners, strict=True)], bool)
+    pairs = zip(c.text("hassh"), banners, strict=True)
+    disguised = np.array([bool(hassh in tools.GO_HASSH and tool and tool.name == "OpenSSH") for hassh, tool in pairs], bool)
     process = c.num("process_points")
     library = np.array([tools.LIBRARY_JA4.get(ja4 or "") for ja4 in c.text("ja4")], object)
     known = np.array([name is not None for name in library], bool)

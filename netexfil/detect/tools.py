@@ -78,7 +78,6 @@ LIBRARY_JA4 = {
 _BANNERS = [(tool, re.compile(tool.banner, re.I)) for tool in TOOLS if tool.banner]
 _IMAGES = [(tool, re.compile(rf"^(?:{tool.image})(?:[-_ ]?v?[\d.]+)?(?:64|32)?$", re.I)) for tool in TOOLS if tool.image]
 _WORDS = [(tool, re.compile(tool.words, re.I)) for tool in TOOLS if tool.words]
-_ORDER = {"scp/sftp": 0}  # scp and sftp are their own tools on an endpoint, OpenSSH on the wire
 
 
 def by_banner(banner: str | None) -> Tool | None:
@@ -106,6 +105,9 @@ def by_words(command_line: str | None) -> Tool | None:
     return max(fits, key=lambda tool: tool.process, default=None)
 
 
+_FAMILY = {"scp/sftp": "OpenSSH", "rsync": "OpenSSH", "borg": "OpenSSH", "restic": "OpenSSH", "Go SSH": "rclone"}
+
+
 def family(name: str | None) -> str | None:
     """Names that may stand for the same program on wire and endpoint: PuTTY's tools are one, OpenSSH's are one."""
-    return {"scp/sftp": "OpenSSH", "rsync": "OpenSSH", "borg": "OpenSSH", "restic": "OpenSSH", "lftp": "lftp", "Go SSH": "rclone"}.get(name or "", name)
+    return _FAMILY.get(name or "", name)

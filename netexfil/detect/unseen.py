@@ -37,9 +37,11 @@ def unseen(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] |
             FROM link l JOIN session s USING (sid) WHERE l.match IN {SURE} AND l.eid IN (SELECT eid FROM alert) GROUP BY l.eid),
         reasons AS (SELECT eid, min(reason) AS why FROM unmatched GROUP BY eid)
         SELECT a.*, {columns}, e.host_ips AS ips, u.why, t.match, t.confidence AS sureness, t.clock_offset, t.seconds_apart, s.uid, s.source AS log,
-            s.resp_h, s.resp_p, s.orig_h, s.proto, s.ts AS session_ts, s.duration, s.bytes_out_low AS low, s.bytes_out_high AS high, s.bytes_in AS back,
+            s.resp_h, s.resp_p, s.orig_h, s.proto, s.ts AS session_ts, s.duration,
+            s.bytes_out_low AS low, s.bytes_out_high AS high, s.bytes_in AS back,
             s.protocol, s.byte_quality
-        FROM alert a JOIN event e USING (eid) LEFT JOIN reasons u ON u.eid = a.eid LEFT JOIN tied t ON t.eid = a.eid LEFT JOIN session s ON s.sid = t.sid
+        FROM alert a JOIN event e USING (eid) LEFT JOIN reasons u ON u.eid = a.eid LEFT JOIN tied t ON t.eid = a.eid
+        LEFT JOIN session s ON s.sid = t.sid
         WHERE (t.eid IS NOT NULL AND NOT t.outward OR t.eid IS NULL AND u.eid IS NOT NULL) AND {wanted}
         ORDER BY e.ts, a.eid, a.rule""")
     names = [column[0] for column in cursor.description]

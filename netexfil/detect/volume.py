@@ -23,7 +23,8 @@ CODES = (
          "Is it a noticeable amount below the line?", "4 MB by an unknown tool"),
     Code("volume_possible", "volume", "bytes", "between {low} and {high} left: the sensor cannot say, the line is {threshold}",
          "Could it be more than the line, given what the sensor missed?", "a capture cut at 64 bytes a packet"),
-    Code("host_day", "volume", "bytes", "this host sent {value} to seldom used destinations that day, this one took the most; the line is {threshold}",
+    Code("host_day", "volume", "bytes",
+        "this host sent {value} to seldom used destinations that day, this one took the most; the line is {threshold}",
          "Did one host spread an upload over many rare destinations?", "120 MB in 2 MB pieces to sixty addresses"),
 )
 BASE, STEP, MOST = 25, 7.5, 45  # at the line, for each decade above, at most
