@@ -48,3 +48,28 @@ def carve(
         CaptureError: not one of them is a capture.
         ValueError: an address that is none.
     """
+
+class Logs:
+    """Reads log files in threads of its own; `netexfil/read/core_logs.py` is its only caller."""
+
+    def __init__(
+        self,
+        files: Sequence[tuple[str, bool, str, int, int | None]],
+        logs: Sequence[tuple[str, Sequence[tuple[str, str, Sequence[str], bool, bool]]]],
+        names: dict[str, Any],
+        keep: tuple[Sequence[str], Sequence[str], Sequence[int]] | None = None,
+        threads: int = 2,
+    ) -> None: ...
+    def next(self) -> tuple[str, Stream] | None: ...
+    def stream(self) -> Stream: ...
+    def done(self) -> int: ...
+    def tallies(self) -> list[dict[str, Any]]: ...
+    @staticmethod
+    def side(address: str, inside: Sequence[str], private: Sequence[str]) -> str: ...
+
+def head(path: str, size: int) -> bytes:
+    """The first bytes of a file's decompressed text.
+
+    Raises:
+        OSError: it cannot be opened.
+    """

@@ -38,8 +38,8 @@ _MAYBE = "orig_h:addr=id_orig_h orig_p:port=id_orig_p resp_h:addr=id_resp_h resp
 
 LOGS: Mapping[str, tuple[Field, ...]] = {
     "conn": _fields(
-        f"ts!:time=ts|@timestamp uid {_ENDS} proto!:proto service duration:float orig_bytes:int resp_bytes:int conn_state local_orig:bool local_resp:bool "
-        "missed_bytes:int history orig_pkts:int orig_ip_bytes:int resp_pkts:int resp_ip_bytes:int tunnel_parents:list community_id "
+        f"ts!:time=ts|@timestamp uid {_ENDS} proto!:proto service duration:float orig_bytes:int resp_bytes:int conn_state "
+        "local_orig:bool local_resp:bool missed_bytes:int history orig_pkts:int orig_ip_bytes:int resp_pkts:int resp_ip_bytes:int tunnel_parents:list community_id "
         "sensor=_system_name|_node_name|@system|__name"
     ),
     "ssl": _fields(
@@ -66,6 +66,12 @@ LOGS: Mapping[str, tuple[Field, ...]] = {
     "kerberos": _fields(f"ts!:time=ts|@timestamp uid {_MAYBE} client success:bool"),
     "known_hosts": _fields("ts!:time address:addr=host|host_ip name=host_name|hostname|dhcp_host_name|name"),
     "weird": _fields("ts:time name?"),
+    "netexfil": _fields(
+        f"ts!:time what!=kind uid {_MAYBE} proto:proto service duration:float orig_bytes:int resp_bytes:int conn_state local_orig:bool "
+        "local_resp:bool missed_bytes:int history orig_pkts:int orig_ip_bytes:int resp_pkts:int resp_ip_bytes:int tunnel_parents:list "
+        "community_id server_name tls_version alpn ja3 ja4 cert_subject cert_issuer cert_fingerprint ssh_client ssh_server hassh hassh_server "
+        "address:addr name"
+    ),
 }
 
 # Other names of the same logs: Corelight's reduced and long-lived ones, RITA's open ones.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from netexfil import tables
 from netexfil.errors import Note
-from netexfil.read import fields, merging, names, values
+from netexfil.read import fields, merging, names, suricata, values
 
 if TYPE_CHECKING:
     import duckdb
@@ -49,35 +49,48 @@ def read(con: duckdb.DuckDBPyConnection, files: Sequence[Log], options: Options,
     reader = importlib.import_module("netexfil.read.core_logs" if engine(options) == "core" else "netexfil.read.portable_logs")
     by_log: dict[str, list[Log]] = {}
     for file in files:
-        by_log.setdefault(_expected(file) if reader.STREAMS else _MIXED if _expected(file) else "", []).append(file)
+        by_log.setdefault(_group(file, reader.STREAMS), []).append(file)
     _empty(con, merging.NEW, "fact_new")
     _empty(con, {"file": "VARCHAR"}, "checksum_weird")
-    conn = by_log.pop("conn", [])
-    told = _others(con, by_log, reader, options, policy, progress)
+    conn, eve = by_log.pop("conn", []), by_log.pop(_EVE, [])
+    told = _eve(con, eve, options, policy, progress)
+    told += _others(con, by_log, reader, options, policy, progress)
     told += _sessions(con, conn, reader, options, policy, progress)
     told += _met(con, told, files, reader, options, policy)
     con.execute("DROP TABLE fact_new")
+    if eve:
+        suricata.bounds(con, [file.path for file in eve])
     merging.merge(con)
     notes = [note for tally in told for note in tally.notes]
     notes += offload(con)
-    for table in ("checksum_weird", *(f"raw_{log}" for log in fields.LOGS)):
+    for table in ("checksum_weird", "raw_conn_eve", *(f"raw_{log}" for log in fields.LOGS)):
         con.execute(f"DROP TABLE IF EXISTS {table}")
     return notes
 
 
-_MIXED = "*"
+_MIXED, _EVE = "*", "eve"
 
 
 def _expected(file: Log) -> str:
     """The log that a file is taken for by its header or name; `*` for JSON that may hold any; empty for a TSV log that we do not read."""
     log = fields.log_of(file.head.path)
     if file.head.dialect == "eve":
-        return _MIXED
+        return _EVE
     return log if log in fields.LOGS else "" if file.head.dialect == "tsv" else _MIXED
 
 
+def _group(file: Log, streams: bool) -> str:
+    expected = _expected(file)
+    return expected if streams or expected in ("", _EVE) else _MIXED
+
+
+def _created(described: Mapping[str, str], table: str, unless: str = "") -> str:
+    return f"CREATE TEMP TABLE {unless} {table} ({', '.join(f'{name} {kind}' for name, kind in described.items())})"
+
+
 def _empty(con: duckdb.DuckDBPyConnection, described: Mapping[str, str], table: str) -> None:
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {table} ({', '.join(f'{name} {kind}' for name, kind in described.items())})")
+    con.execute(f"DROP TABLE IF EXISTS {table}")
+    con.execute(_created(described, table))
 
 
 def _others(
@@ -95,6 +108,18 @@ def _others(
             _empty(con, columns(log), f"raw_{log}")
             told += reader.stream(con, files, log, options, policy, progress, lambda rows, log=log: _store(con, log, rows))
             _use(con, log, f"raw_{log}")
+    return told
+
+
+def _eve(con: duckdb.DuckDBPyConnection, files: Sequence[Log], options: Options, policy: Policy, progress: Progress | None) -> list[Tally]:
+    """Suricata's logs: always by the portable engine."""
+    from netexfil.read import portable_logs
+
+    if not files:
+        return []
+    logs = [log for log in suricata.LOGS if log != "conn"]
+    told = _mixed(con, files, [*logs, "conn"], portable_logs, options, policy, progress)
+    con.execute("ALTER TABLE raw_conn RENAME TO raw_conn_eve")
     return told
 
 
@@ -121,6 +146,9 @@ def _use(con: duckdb.DuckDBPyConnection, log: str, rows: str) -> None:
     names.fill(con, log, rows)
     if log in merging.FACTS:
         merging.facts(con, log, rows, "fact_new")
+    if log == "netexfil":
+        con.execute(_created(columns("conn"), "raw_conn", "IF NOT EXISTS"))
+        con.execute("INSERT INTO raw_conn BY NAME " + merging.CONN_OF_NETEXFIL.replace("{rows}", rows))
     if log == "weird":
         con.execute(f"INSERT INTO checksum_weird SELECT file FROM {rows} WHERE contains(lower(name), 'checksum')")
 
@@ -136,8 +164,8 @@ def _sessions(
     names.from_facts(con, "fact_new")
     _keep(con, options)
     merging.gather(con, "fact_new", "gathered")
-    if con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'raw_conn'").fetchone():
-        merging.sessions(con, "raw_conn", "gathered")
+    for table, in con.execute("SELECT table_name FROM duckdb_tables() WHERE table_name IN ('raw_conn', 'raw_conn_eve')").fetchall():
+        merging.sessions(con, table, "gathered")
     told: list[Tally] = []
     if files:
         told = reader.stream(con, files, "conn", options, policy, progress, lambda rows: merging.sessions(con, rows, "gathered"))
@@ -192,7 +220,8 @@ def offload(con: duckdb.DuckDBPyConnection) -> list[Note]:
         coalesce(any_value(w.n), 0) AS weird FROM session LEFT JOIN
         (SELECT regexp_replace(file, '[^/]*$', '') AS folder, count(*) AS n FROM checksum_weird GROUP BY 1) w
         ON w.folder = {folder} GROUP BY 1
-        HAVING lost > 0 AND lost >= CASE WHEN weird > 0 THEN {OFFLOAD_TOLD_SHARE} * tcp ELSE greatest({OFFLOAD_LEAST}, {OFFLOAD_SHARE} * tcp) END ORDER BY 1""").fetchall()
+        HAVING lost > 0 AND lost >= CASE WHEN weird > 0 THEN {OFFLOAD_TOLD_SHARE} * tcp ELSE greatest({OFFLOAD_LEAST}, {OFFLOAD_SHARE} * tcp) END
+        ORDER BY 1""").fetchall()
     for sensor, *_ in found:
         con.execute(f"UPDATE session SET hints = {merging.words('hints', chr(39) + 'offload' + chr(39))} WHERE {folder} = ? AND {side}", [sensor])
     reason = (

@@ -26,7 +26,8 @@ OF_CERT = ("cert_subject", "cert_issuer", "cert_fingerprint", "cert_self_signed"
 
 # log -> what one of its rows says of a session. `uid` ties it; certificates are tied by `fuid`.
 FACTS: Mapping[str, str] = {
-    "ssl": f"""SELECT uid, resp_h AS address, {_FIRST} AS fuid, 'ssl' AS kind, ts, server_name, version AS tls_version, next_protocol AS alpn, ja3, ja4,
+    "ssl": f"""SELECT uid, resp_h AS address, {_FIRST} AS fuid, 'ssl' AS kind, ts, server_name, version AS tls_version,
+        next_protocol AS alpn, ja3, ja4,
         subject AS cert_subject, issuer AS cert_issuer, coalesce({_HEX}, cert_hash) AS cert_fingerprint,
         CASE WHEN subject IS NOT NULL AND issuer IS NOT NULL THEN subject = issuer END AS cert_self_signed FROM {{rows}}""",
     "quic": """SELECT uid, 'quic' AS kind, ts, server_name, CASE WHEN version IS NOT NULL THEN 'TLSv13' END AS tls_version,
@@ -43,7 +44,16 @@ FACTS: Mapping[str, str] = {
     "tunnel": "SELECT uid, 'tunnel' AS kind, ts, lower(regexp_replace(tunnel_type, '^.*::', '')) AS tunnel FROM {rows}",
     "ftp": """SELECT uid, data_resp_h || ' ' || data_resp_p AS fuid, 'ftp' AS kind, ts, 'control=' || uid || ',ftp_data' AS hints FROM {rows}
         WHERE data_resp_h IS NOT NULL AND data_resp_p IS NOT NULL""",
+    "netexfil": """SELECT uid, resp_h AS address, 'netexfil' AS kind, ts, server_name, tls_version, alpn, ja3, ja4, cert_subject, cert_issuer,
+        cert_fingerprint, cert_subject = cert_issuer AS cert_self_signed, ssh_client, ssh_server, hassh, hassh_server FROM {rows}
+        WHERE what IN ('session', 'progress')""",
 }
+
+# The sensor's own log (zeek_scripts/): rows of kind `session` and `progress` as rows of conn and open_conn.
+CONN_OF_NETEXFIL = """SELECT * EXCLUDE (what, logname), CASE what WHEN 'progress' THEN 'open_conn' ELSE 'conn' END AS logname FROM
+    (SELECT ts, uid, orig_h, orig_p, resp_h, resp_p, proto, service, duration, orig_bytes, resp_bytes, conn_state, local_orig, local_resp,
+     missed_bytes, history, orig_pkts, orig_ip_bytes, resp_pkts, resp_ip_bytes, tunnel_parents, community_id, what, logname, file FROM {rows})
+    WHERE what IN ('session', 'progress') AND orig_h IS NOT NULL AND resp_h IS NOT NULL AND proto IS NOT NULL"""
 
 
 def facts(con: duckdb.DuckDBPyConnection, log: str, rows: str, into: str) -> None:
@@ -126,7 +136,8 @@ def sessions(con: duckdb.DuckDBPyConnection, rows: str, gathered: str) -> None:
 def _services(column: str) -> str:
     """Zeek's service names sorted; a name that Zeek took back (`-ssl`) is left out."""
     kept = f"list_filter(string_split(lower({column}), ','), lambda w: w <> '' AND NOT starts_with(w, '-'))"
-    return f"CASE WHEN contains({column}, ',') OR starts_with({column}, '-') THEN nullif(array_to_string(list_sort(list_distinct({kept})), ','), '') ELSE {column} END"
+    sorted_ = f"nullif(array_to_string(list_sort(list_distinct({kept})), ','), '')"
+    return f"CASE WHEN contains({column}, ',') OR starts_with({column}, '-') THEN {sorted_} ELSE {column} END"
 
 
 def merge_facts(con: duckdb.DuckDBPyConnection, facts_table: str = "fact", sessions_table: str = "session") -> None:
@@ -160,12 +171,14 @@ def once(con: duckdb.DuckDBPyConnection, table: str = "session") -> int:
     twice = con.execute(f"SELECT uid FROM {table} GROUP BY uid HAVING count(*) > 1 LIMIT 1").fetchone()
     if twice is None:
         return 0
-    con.execute(f"CREATE OR REPLACE TEMP TABLE several AS SELECT * FROM {table} WHERE uid IN (SELECT uid FROM {table} GROUP BY {key} HAVING count(*) > 1)")
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE several AS SELECT * FROM {table}
+        WHERE uid IN (SELECT uid FROM {table} GROUP BY {key} HAVING count(*) > 1)""")
     con.execute(f"DELETE FROM {table} WHERE uid IN (SELECT uid FROM several)")
-    best = f"""contains(',' || coalesce(hints, '') || ',', ',open,'), duration DESC NULLS LAST,
+    best = """contains(',' || coalesce(hints, '') || ',', ',open,'), duration DESC NULLS LAST,
         coalesce(orig_bytes, 0) + coalesce(resp_bytes, 0) DESC, ts, source"""
     late = ("local_orig", "local_resp", "community_id", "history", "service", *FILLED)
-    replaced = ", ".join(f"coalesce({name}, first_value({name} IGNORE NULLS) OVER (PARTITION BY {key} ORDER BY {best} ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)) AS {name}" for name in late)
+    over = f"OVER (PARTITION BY {key} ORDER BY {best} ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)"
+    replaced = ", ".join(f"coalesce({name}, first_value({name} IGNORE NULLS) {over}) AS {name}" for name in late)
     before = con.execute("SELECT count(*) FROM several").fetchone()
     con.execute(f"""INSERT INTO {table} SELECT * REPLACE ({replaced}) FROM several
         QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {best}) = 1""")
@@ -178,12 +191,14 @@ def sensors(con: duckdb.DuckDBPyConnection, table: str = "session") -> int:
     """A session that two sensors saw becomes one; returns how many rows went.
 
     One sensor never has two sessions of the same tuple at the same time. So rows of one tuple with different uids that begin within
-    a second of each other and overlap were seen twice. The row with more packets stays and names the other: hint `sensor2=UID`.
+    a second of each other and overlap were seen twice. The row whose bytes are surer, then the one with more packets, stays and names
+    the other: hint `sensor2=UID`; what only the other knew is added.
     """
     tuple_ = " AND ".join(f"a.{name} = b.{name}" for name in KEY[1:])
-    size = "(coalesce({0}.orig_pkts, 0) + coalesce({0}.resp_pkts, 0), coalesce({0}.orig_bytes, 0) + coalesce({0}.resp_bytes, 0), {0}.uid)"
+    size = """(coalesce({0}.orig_quality = 'exact', false), coalesce({0}.orig_pkts, 0) + coalesce({0}.resp_pkts, 0),
+        coalesce({0}.orig_bytes, 0) + coalesce({0}.resp_bytes, 0), {0}.uid)"""
     con.execute(f"""CREATE OR REPLACE TEMP TABLE seen_twice AS
-        WITH often AS (SELECT * FROM (SELECT {", ".join(KEY)}, ts, duration, orig_pkts, resp_pkts, orig_bytes, resp_bytes, source,
+        WITH often AS (SELECT * FROM (SELECT {", ".join(KEY)}, ts, duration, orig_pkts, resp_pkts, orig_bytes, resp_bytes, orig_quality, source,
             count(*) OVER (PARTITION BY {", ".join(KEY[1:])}) AS times FROM {table} WHERE proto IN ('tcp', 'udp')) WHERE times > 1)
         SELECT b.uid AS gone, max_by(a.uid, {size.format("a")}) AS stays FROM often a JOIN often b
         ON {tuple_} AND a.uid <> b.uid AND a.source <> b.source AND abs(a.ts - b.ts) <= 1
@@ -193,6 +208,9 @@ def sensors(con: duckdb.DuckDBPyConnection, table: str = "session") -> int:
     if gone and gone[0]:
         con.execute(f"""UPDATE {table} AS s SET hints = {words("s.hints", "w.said")} FROM
             (SELECT stays, string_agg('sensor2=' || gone, ',') AS said FROM seen_twice GROUP BY stays) w WHERE s.uid = w.stays""")
+        known = ", ".join(f"{name} = coalesce(s.{name}, o.{name})" for name in ("service", *FILLED))
+        con.execute(f"""UPDATE {table} AS s SET {known} FROM (SELECT stays, {", ".join(f"min({n}) AS {n}" for n in ("service", *FILLED))}
+            FROM {table} JOIN seen_twice ON uid = gone GROUP BY stays) o WHERE s.uid = o.stays""")
         con.execute(f"DELETE FROM {table} WHERE uid IN (SELECT gone FROM seen_twice)")
     con.execute("DROP TABLE seen_twice")
     return gone[0] if gone else 0

@@ -19,7 +19,8 @@ NAMES: Mapping[str, Sequence[str]] = {
     ),
     "http": (
         f"""SELECT resp_h AS address, lower(regexp_replace(host, ':[0-9]+$', '')) AS name, 'dns' AS kind, ts, ts AS till FROM {{rows}}
-            WHERE host <> '' AND resp_h IS NOT NULL AND upper(coalesce(method, '')) <> 'CONNECT' AND NOT {_ADDRESS.format("regexp_replace(host, ':[0-9]+$', '')")}""",
+            WHERE host <> '' AND resp_h IS NOT NULL AND upper(coalesce(method, '')) <> 'CONNECT'
+            AND NOT {_ADDRESS.format("regexp_replace(host, ':[0-9]+$', '')")}""",
     ),
     "dhcp": (
         """SELECT coalesce(address, client_addr) AS address, lower(coalesce(client_fqdn, host_name)) AS name, 'host' AS kind, ts,
@@ -28,7 +29,8 @@ NAMES: Mapping[str, Sequence[str]] = {
     ),
     "ntlm": (
         "SELECT orig_h AS address, lower(hostname) AS name, 'host' AS kind, ts, ts AS till FROM {rows} WHERE hostname <> '' AND orig_h IS NOT NULL",
-        "SELECT resp_h AS address, lower(coalesce(dns, nb)) AS name, 'host' AS kind, ts, ts AS till FROM {rows} WHERE coalesce(dns, nb, '') <> '' AND resp_h IS NOT NULL",
+        """SELECT resp_h AS address, lower(coalesce(dns, nb)) AS name, 'host' AS kind, ts, ts AS till FROM {rows}
+            WHERE coalesce(dns, nb, '') <> '' AND resp_h IS NOT NULL""",
     ),
     "kerberos": (
         r"""SELECT orig_h AS address, lower(regexp_extract(client, '^([^/@]+)\$', 1)) AS name, 'host' AS kind, ts, ts AS till FROM {rows}
@@ -37,12 +39,16 @@ NAMES: Mapping[str, Sequence[str]] = {
             WHERE regexp_matches(client, '^host/[^/@]+') AND orig_h IS NOT NULL AND coalesce(success, true)""",
     ),
     "known_hosts": ("SELECT address, lower(name) AS name, 'host' AS kind, ts, ts AS till FROM {rows} WHERE name <> '' AND address IS NOT NULL",),
+    "netexfil": (
+        """SELECT address, lower(name) AS name, what AS kind, ts, ts AS till FROM {rows}
+            WHERE what IN ('dns', 'host') AND name <> '' AND address IS NOT NULL""",
+    ),
 }
 
 
 # TLS asks for a name at the address it is sent to: out of the facts that `merging` gathers.
 _FROM_FACTS = """SELECT address, lower(server_name) AS name, 'dns' AS kind, ts, ts AS till FROM {rows}
-    WHERE kind = 'ssl' AND server_name <> '' AND address IS NOT NULL"""
+    WHERE kind IN ('ssl', 'netexfil') AND server_name <> '' AND address IS NOT NULL"""
 
 
 def fill(con: duckdb.DuckDBPyConnection, log: str, rows: str) -> None:

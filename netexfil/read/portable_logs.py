@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from netexfil import tables
-from netexfil.read import fields, rows
+from netexfil.read import fields, rows, suricata
 from netexfil.read.logs import Tally, columns
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def rows_of(
     keep = keeper(policy) if options.only_outbound else None
     for file in files:
         tally = rows.Tally(file.path)
-        for log, batch in _batches(rows.read(file, logs, keep, options.ranges.get(file.path), tally), file.path):
+        read = suricata.read if file.head.dialect == "eve" else rows.read
+        for log, batch in _batches(read(file, logs, keep, options.ranges.get(file.path), tally), file.path):
             tables.insert(con, f"raw_{log}", batch, kinds=columns(log))
         notes = tuple(tally.notes.values())
         told.append(Tally(file.path, tally.rows, tally.dropped, tally.other, tally.refused, tally.end, notes))

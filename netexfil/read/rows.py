@@ -58,9 +58,9 @@ class Line:
 
 def read(log: Log, wanted: Sequence[str], keep: Keep | None, span: tuple[int, int | None] | None, tally: Tally) -> Iterator[Row]:
     """Rows of the wanted logs in a file. `keep` sorts out conn rows; `span` limits the lines that are rows to a range of bytes."""
-    lines = _lines(log.path, span, tally)
-    rows = _tsv(log, lines, tally) if log.head.dialect == "tsv" else _json(log, lines, tally)
-    for name, found in rows:
+    found_lines = lines(log.path, span, tally)
+    made = _tsv(log, found_lines, tally) if log.head.dialect == "tsv" else _json(log, found_lines, tally)
+    for name, found in made:
         plain = fields.log_of(name)
         if plain not in wanted:
             tally.other += 1
@@ -71,7 +71,7 @@ def read(log: Log, wanted: Sequence[str], keep: Keep | None, span: tuple[int, in
             yield plain, name, found
 
 
-def _lines(path: str, span: tuple[int, int | None] | None, tally: Tally) -> Iterator[Line]:
+def lines(path: str, span: tuple[int, int | None] | None, tally: Tally) -> Iterator[Line]:
     """Lines with their numbers; outside the span only header lines (`#…`)."""
     start, end = span or (0, None)
     number, at, rest = 0, 0, b""
@@ -142,9 +142,9 @@ def unescape(data: bytes) -> bytes:
     return re.sub(rb"\\x([0-9a-fA-F]{2})", lambda match: bytes([int(match[1], 16)]), data)
 
 
-def _tsv(log: Log, lines: Iterator[Line], tally: Tally) -> Iterator[tuple[str, Sequence[Any]]]:
+def _tsv(log: Log, found: Iterator[Line], tally: Tally) -> Iterator[tuple[str, Sequence[Any]]]:
     header = Header(log.head.path)
-    for line in lines:
+    for line in found:
         data = line.data.removesuffix(b"\r")
         if line.number == 1:
             data = data.removeprefix(b"\xef\xbb\xbf")
@@ -157,25 +157,26 @@ def _tsv(log: Log, lines: Iterator[Line], tally: Tally) -> Iterator[tuple[str, S
             tally.refused += 1
             tally.note("refused", "rows without a usable header", line.number)
         elif data:
-            found = _row(header, data, line, tally)
-            if found is not None:
-                yield header.name, found
+            cells = _row(header, data, line, tally)
+            if cells is not None:
+                yield header.name, cells
 
 
 def _row(header: Header, data: bytes, line: Line, tally: Tally) -> Sequence[Any] | None:
     cells = data.split(header.separator)
     if len(cells) != len(header.fields):
         reason = f"{len(cells)} columns where the header has {len(header.fields)}"
-        _refuse(tally, line, reason if line.whole else "the last line is not complete")
+        refuse(tally, line, reason if line.whole else "the last line is not complete")
         return None
     try:
         return [_cell(header, cells[index], one) if index >= 0 else None for index, one in header.getters]
     except Refused as error:
-        _refuse(tally, line, str(error))
+        refuse(tally, line, str(error))
         return None
 
 
-def _refuse(tally: Tally, line: Line, reason: str) -> None:
+def refuse(tally: Tally, line: Line, reason: str) -> None:
+    """Count a row that is not taken; a half-written last line is left for the next run and no loss."""
     tally.refused += 1
     if line.whole:
         tally.note("refused", reason, line.number)
@@ -208,9 +209,9 @@ def value(one: fields.Field, cell: Any) -> Any:
         raise Refused(f"{one.name}: {error}") from None
 
 
-def _json(log: Log, lines: Iterator[Line], tally: Tally) -> Iterator[tuple[str, Sequence[Any]]]:
+def _json(log: Log, found: Iterator[Line], tally: Tally) -> Iterator[tuple[str, Sequence[Any]]]:
     default = log.head.path
-    for line in lines:
+    for line in found:
         data = line.data.strip()
         if line.number == 1:
             data = data.removeprefix(b"\xef\xbb\xbf")
@@ -219,11 +220,11 @@ def _json(log: Log, lines: Iterator[Line], tally: Tally) -> Iterator[tuple[str, 
         try:
             record = unwrap(parse(data), default)
             name = name_of(record, default)
-            found = [_json_value(one, record) for one in fields.LOGS.get(fields.log_of(name), ())]
+            cells = [_json_value(one, record) for one in fields.LOGS.get(fields.log_of(name), ())]
         except Refused as error:
-            _refuse(tally, line, str(error) if line.whole else "the last line is not complete")
+            refuse(tally, line, str(error) if line.whole else "the last line is not complete")
             continue
-        yield name, found
+        yield name, cells
 
 
 def parse(data: bytes) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def _tsv(path: str, peek: bytes, wrap: str) -> Head | None:
     lines = peek.removeprefix(b"\xef\xbb\xbf").splitlines()
     if not lines or not re.match(rb"#(separator|set_separator|fields|path)\b", lines[0]):
         return None
-    header = {line.split(None, 1)[0]: line for line in lines if line.startswith(b"#")}
+    header = {key[0]: line for line in lines if (key := re.match(rb"#\w+", line))}
     if b"#fields" not in header:
         return Head("other", "a Zeek log without a #fields line")
     named = re.split(rb"[^\w.-]+", header.get(b"#path", b"#path").strip(b"\r\n"))

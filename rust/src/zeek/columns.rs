@@ -5,9 +5,8 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use arrow_array::builder::{BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, StringBuilder, StringDictionaryBuilder};
-use arrow_array::types::Int32Type;
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::builder::{BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, StringBuilder};
+use arrow_array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray};
 use arrow_schema::{ArrowError, DataType, Field as ArrowField, Schema, SchemaRef};
 
 use super::plan::{Field, Kind, Log};
@@ -30,7 +29,7 @@ enum Column {
     Port(Int32Builder),
     Flag(BooleanBuilder),
     Text(StringBuilder),
-    Word(StringDictionaryBuilder<Int32Type>),
+    Word(StringBuilder),
 }
 
 impl Column {
@@ -40,7 +39,7 @@ impl Column {
             Kind::Int => Self::Whole(Int64Builder::new()),
             Kind::Port => Self::Port(Int32Builder::new()),
             Kind::Bool => Self::Flag(BooleanBuilder::new()),
-            Kind::Proto => Self::Word(StringDictionaryBuilder::new()),
+            Kind::Proto => Self::Word(StringBuilder::new()),
             Kind::Addr | Kind::Str | Kind::List => Self::Text(StringBuilder::new()),
         }
     }
@@ -65,6 +64,8 @@ pub enum Ready<'a> {
     Port(i32),
     Flag(bool),
     Addr(IpAddr),
+    /// An IPv4 address that stands there in its canonical form already.
+    V4(Cow<'a, [u8]>),
     Text(Cow<'a, [u8]>),
     Str(String),
     Lower(Cow<'a, [u8]>),
@@ -101,7 +102,10 @@ pub fn ready<'a>(kind: Kind, cell: Cell<'a>) -> Result<Ready<'a>, value::Bad> {
         Kind::Int => Ready::Whole(value::whole(&text)?),
         Kind::Port => Ready::Port(value::port(&text)?),
         Kind::Bool => Ready::Flag(value::flag(&text)?),
-        Kind::Addr => Ready::Addr(value::address(&text)?),
+        Kind::Addr => match value::address(&text)? {
+            IpAddr::V4(_) if !text.contains(&b':') => Ready::V4(text),
+            address => Ready::Addr(address),
+        },
         Kind::Proto | Kind::Str | Kind::List => Ready::Null,
     })
 }
@@ -110,8 +114,10 @@ pub fn ready<'a>(kind: Kind, cell: Cell<'a>) -> Result<Ready<'a>, value::Bad> {
 pub struct Columns {
     schema: SchemaRef,
     fields: Vec<Column>,
-    logname: StringDictionaryBuilder<Int32Type>,
-    file: StringDictionaryBuilder<Int32Type>,
+    /// Names that rows were written under: the few there are, and for each row which.
+    lognames: Vec<String>,
+    logname: Vec<i32>,
+    file: String,
     scratch: String,
     pub rows: usize,
 }
@@ -124,8 +130,7 @@ pub fn schema(log: &Log) -> SchemaRef {
         Kind::Int => DataType::Int64,
         Kind::Port => DataType::Int32,
         Kind::Bool => DataType::Boolean,
-        Kind::Proto => word.clone(),
-        Kind::Addr | Kind::Str | Kind::List => DataType::Utf8,
+        Kind::Addr | Kind::Str | Kind::List | Kind::Proto => DataType::Utf8,
     };
     let mut fields: Vec<_> = log.fields.iter().map(|field| ArrowField::new(&field.name, kind(field), true)).collect();
     fields.extend(["logname", "file"].map(|name| ArrowField::new(name, word.clone(), true)));
@@ -133,24 +138,28 @@ pub fn schema(log: &Log) -> SchemaRef {
 }
 
 impl Columns {
-    pub fn new(log: &Log) -> Self {
+    pub fn new(log: &Log, file: &str) -> Self {
         Self {
             schema: schema(log),
             fields: log.fields.iter().map(|field| Column::new(field.kind)).collect(),
-            logname: StringDictionaryBuilder::new(),
-            file: StringDictionaryBuilder::new(),
+            lognames: Vec::new(),
+            logname: Vec::new(),
+            file: file.to_owned(),
             scratch: String::new(),
             rows: 0,
         }
     }
 
     /// Append a row whose cells all passed.
-    pub fn push(&mut self, cells: &[Ready<'_>], logname: &str, file: &str) {
+    pub fn push(&mut self, cells: &[Ready<'_>], logname: &str) {
         for (column, cell) in self.fields.iter_mut().zip(cells) {
             put(column, cell, &mut self.scratch);
         }
-        self.logname.append_value(logname);
-        self.file.append_value(file);
+        let known = self.lognames.iter().position(|name| name == logname).unwrap_or_else(|| {
+            self.lognames.push(logname.to_owned());
+            self.lognames.len() - 1
+        });
+        self.logname.push(i32::try_from(known).unwrap_or(0));
         self.rows += 1;
     }
 
@@ -160,8 +169,11 @@ impl Columns {
     /// Never for columns of one length.
     pub fn take(&mut self) -> Result<RecordBatch, ArrowError> {
         let mut arrays: Vec<ArrayRef> = self.fields.iter_mut().map(Column::finish).collect();
-        arrays.push(Arc::new(self.logname.finish()));
-        arrays.push(Arc::new(self.file.finish()));
+        let names = Arc::new(StringArray::from_iter_values(self.lognames.drain(..)));
+        let keys = Int32Array::from(std::mem::take(&mut self.logname));
+        arrays.push(Arc::new(DictionaryArray::try_new(keys, names)?));
+        let file = Arc::new(StringArray::from_iter_values([&self.file]));
+        arrays.push(Arc::new(DictionaryArray::try_new(Int32Array::from(vec![0; self.rows]), file)?));
         self.rows = 0;
         RecordBatch::try_new(Arc::clone(&self.schema), arrays)
     }
@@ -182,6 +194,7 @@ fn put(column: &mut Column, cell: &Ready<'_>, scratch: &mut String) {
             let _ = write!(b, "{v}");
             b.append_value("");
         }
+        (Column::Text(b), Ready::V4(v)) => b.append_value(String::from_utf8_lossy(v)),
         (Column::Text(b), Ready::Text(v)) => b.append_value(String::from_utf8_lossy(v)),
         (Column::Text(b), Ready::Str(v)) => b.append_value(v),
         (Column::Text(b), _) => b.append_null(),

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::columns::{Cell, Ready, ready};
 use super::plan::{Field, Plan};
 use super::sink::{Row, Sink};
-use super::value::BETWEEN;
+use super::value::{self, BETWEEN};
 
 /// A value as the scan left it.
 #[derive(Clone, Copy)]
@@ -58,10 +58,10 @@ impl Keys {
 
     /// The number of the `index`-th key of a line.
     fn at(&mut self, index: usize, key: &[u8]) -> Option<usize> {
-        if let Some((known, id)) = self.order.get(index) {
-            if known == key {
-                return *id;
-            }
+        if let Some((known, id)) = self.order.get(index)
+            && known == key
+        {
+            return *id;
         }
         let id = self.look(&normal(key));
         if let Some(slot) = self.order.get_mut(index) {
@@ -169,10 +169,10 @@ impl<'a> Scan<'a, '_> {
             self.keys.look(&format!("{prefix}{}", normal(key)))
         };
         let value = self.value()?;
-        if let Some(slot) = id.and_then(|id| self.values.get_mut(id)) {
-            if matches!(slot, Raw::Missing) {
-                *slot = value;
-            }
+        if let Some(slot) = id.and_then(|id| self.values.get_mut(id))
+            && matches!(slot, Raw::Missing)
+        {
+            *slot = value;
         }
         Ok(())
     }
@@ -328,8 +328,14 @@ fn field_value<'a>(field: &Field, cell: Cell<'a>) -> Result<Ready<'a>, String> {
 /// Whether a conn row is wanted, asked of its typed cells; their order is that of `fields.LOGS["conn"]`.
 fn wanted(plan: &Plan, out: &[Ready<'_>]) -> bool {
     let Some(keep) = &plan.keep else { return true };
-    let [_, _, Ready::Addr(orig), _, Ready::Addr(resp), Ready::Port(port), _, service, _, orig_bytes, resp_bytes, ..] = out else { return true };
-    let (orig, resp) = (keep.side(*orig), keep.side(*resp));
+    let [_, _, orig, _, resp, Ready::Port(port), _, service, _, orig_bytes, resp_bytes, ..] = out else { return true };
+    let address = |cell: &Ready<'_>| match cell {
+        Ready::Addr(address) => Some(*address),
+        Ready::V4(text) => value::address(text).ok(),
+        _ => None,
+    };
+    let (Some(orig), Some(resp)) = (address(orig), address(resp)) else { return true };
+    let (orig, resp) = (keep.side(orig), keep.side(resp));
     let count = |cell: &Ready<'_>| if let Ready::Whole(value) = cell { *value } else { 0 };
     let service = if let Ready::Text(text) = service { String::from_utf8_lossy(text) } else { Cow::Borrowed("") };
     keep.by_ends(orig, resp, u16::try_from(*port).unwrap_or(0))

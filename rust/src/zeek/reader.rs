@@ -35,11 +35,14 @@ struct Job {
     learn: bool,
 }
 
+/// A job and where its batches go, until a thread takes it.
+type Slot = Mutex<Option<(Job, SyncSender<Message>)>>;
+
 struct Shared {
     plan: Plan,
     files: Vec<File>,
     next: AtomicUsize,
-    jobs: Vec<Mutex<Option<(Job, SyncSender<Message>)>>>,
+    jobs: Vec<Slot>,
     stop: AtomicBool,
     done: Arc<AtomicU64>,
 }
@@ -262,10 +265,10 @@ impl<'a> Part<'a> {
             let Piece::Line(Line { data, .. }) = piece else { return false };
             let data = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
             let data = data.strip_suffix(b"\r").unwrap_or(data);
-            if data.starts_with(b"#") {
-                if let Err(reason) = header.take(data, plan) {
-                    tally.note("unreadable", reason, None);
-                }
+            if data.starts_with(b"#")
+                && let Err(reason) = header.take(data, plan)
+            {
+                tally.note("unreadable", reason, None);
             }
             data.starts_with(b"#") || data.is_empty()
         })?;

@@ -81,20 +81,19 @@ impl Tally {
 /// The columns of every log of one part of a file, and what takes their batches.
 pub struct Sink<'a> {
     columns: Vec<Columns>,
-    file: &'a str,
     send: &'a mut dyn FnMut(usize, RecordBatch) -> bool,
     /// False once nobody takes batches any more.
     pub open: bool,
 }
 
 impl<'a> Sink<'a> {
-    pub fn new(plan: &Plan, file: &'a str, send: &'a mut dyn FnMut(usize, RecordBatch) -> bool) -> Self {
-        Self { columns: plan.logs.iter().map(Columns::new).collect(), file, send, open: true }
+    pub fn new(plan: &Plan, file: &str, send: &'a mut dyn FnMut(usize, RecordBatch) -> bool) -> Self {
+        Self { columns: plan.logs.iter().map(|log| Columns::new(log, file)).collect(), send, open: true }
     }
 
     pub fn push(&mut self, place: usize, cells: &[Ready<'_>], logname: &str) {
         let Some(columns) = self.columns.get_mut(place) else { return };
-        columns.push(cells, logname, self.file);
+        columns.push(cells, logname);
         if columns.rows >= ROWS {
             self.flush(place);
         }

@@ -132,16 +132,17 @@ pub fn row(header: &Header, line: &[u8], plan: &Plan, cells: &mut Cells, sink: &
     if cells.tabs.len() + 1 != header.columns {
         return Row::Refused(format!("{} columns where the header has {}", cells.tabs.len() + 1, header.columns));
     }
-    if let (Some(ends), Some(keep)) = (header.ends, &plan.keep) {
-        if !wanted_by_content(&ends, keep, line, cells, header) {
-            return Row::Dropped;
-        }
+    if let (Some(ends), Some(keep)) = (header.ends, &plan.keep)
+        && !wanted_by_content(&ends, keep, line, cells, header)
+    {
+        return Row::Dropped;
     }
     let Some(log) = plan.log(place) else { return Row::Other };
     let mut out: Vec<Ready<'_>> = Vec::with_capacity(log.fields.len());
+    let escaped = memchr::memchr(b'\\', line).is_some();
     for (field, column) in log.fields.iter().zip(&header.at) {
         let raw = column.and_then(|column| cells.get(line, column)).unwrap_or_default();
-        match take(header, field, raw) {
+        match take(header, field, raw, escaped) {
             Ok(value) => out.push(value),
             Err(reason) => return Row::Refused(format!("{}: {reason}", field.name)),
         }
@@ -172,17 +173,16 @@ fn wanted_by_content(ends: &[usize; 6], keep: &keep::Keep, line: &[u8], cells: &
 }
 
 /// One cell. Escapes are undone after a list is taken apart, so that an escaped comma stays in its element.
-fn take<'a>(header: &Header, field: &Field, raw: &'a [u8]) -> Result<Ready<'a>, value::Bad> {
+fn take<'a>(header: &Header, field: &Field, raw: &'a [u8], escaped: bool) -> Result<Ready<'a>, value::Bad> {
     if raw.is_empty() || raw == header.unset {
         return if field.filled { Err("empty") } else { Ok(Ready::Null) };
     }
     if raw == header.empty {
         return Ok(if field.kind == Kind::List { Ready::Text(Cow::Borrowed(b"")) } else { Ready::Null });
     }
-    let escaped = memchr::memmem::find(raw, b"\\x").is_some();
     let text = if field.kind == Kind::List && memchr::memmem::find(raw, &header.set_separator).is_some() {
         Cow::Owned(pieces(raw, &header.set_separator))
-    } else if escaped {
+    } else if escaped && memchr::memchr(b'\\', raw).is_some() {
         Cow::Owned(value::unescape(raw))
     } else {
         Cow::Borrowed(raw)
