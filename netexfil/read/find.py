@@ -94,6 +94,7 @@ def _directory(found: Found, heads: list[tuple[str, sniff.Head]], seen: set[tupl
     """Everything below a directory, in the order of the names; hidden files and folders are left alone."""
     skipped: list[tuple[str, str]] = []
     before = len(heads)
+    _new_folder(seen, Path(name))
     for root, folders, files in os.walk(name, followlinks=True, onerror=lambda error: found.notes.append(_unreadable(error))):
         folders[:] = sorted(folder for folder in folders if not folder.startswith(".") and _new_folder(seen, Path(root, folder)))
         for file in sorted(file for file in files if not file.startswith(".")):
