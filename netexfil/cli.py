@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": ("netexfil.commands.evaluate", "Recall, precision and confusion over labelled cases."),
     "power": ("netexfil.commands.power", "The smallest upload per host class that would be found here."),
     "simulate": ("netexfil.commands.simulate", "Captures, logs and events of made-up uploads, with their truth."),
+    "inspect": ("netexfil.commands.inspect", "What TShark sees in one session."),
     "report": ("netexfil.commands.report", "Saved findings as a page, or in any other format."),
     "spark": ("netexfil.commands.spark", "The main job on Apache Spark, for archives that do not fit one machine."),
     "state": ("netexfil.commands.state", "What a state holds; forget, vacuum, export."),

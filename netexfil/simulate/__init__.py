@@ -25,6 +25,9 @@ RESOLVER = ("203.0.113.53", 53)
 INSIDE = ["10.20.0.0/16", "2001:db8:30::/64"]
 
 
+__all__ = ["SCENARIOS", "Options", "simulate"]
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """size: bytes of each upload; skew: seconds that the endpoint clock is ahead; nat: the sensor stands outside a router; loss: share of
@@ -194,20 +197,46 @@ def _truth(
     times = [s.time for flow in flows for s in flow.conversation.segments]
     data = capture.read_bytes()
     return {
-        "id": name, "family": scenario.family, "title": scenario.title, "seed": options.seed, "recorded_by": "netexfil simulate (made up, nothing was sent)",
+        "id": name,
+        "family": scenario.family,
+        "title": scenario.title,
+        "seed": options.seed,
+        "recorded_by": "netexfil simulate (made up, nothing was sent)",
         "capture": {
-            "file": capture.name, "tap": "wan" if options.nat else "client", "encapsulation": "ether", "packets": packets * (1 + scenario.twice), "start_epoch": min(times),
-            "end_epoch": max(times), "snaplen": None, "nanosecond": False, "offload_super_packets": False, "nat": NAT if options.nat else False, "vlan": None,
-            "one_sided": scenario.hidden, "first_packets_cut_per_conversation": scenario.cut, "timestamps_rewritten": False, "added_rtt_ms": options.rtt * 1000,
-            "loss": options.loss, "duplicates": "every packet twice" if scenario.twice else None, "sha256": hashlib.sha256(data).hexdigest(),
+            "file": capture.name,
+            "tap": "wan" if options.nat else "client",
+            "encapsulation": "ether",
+            "packets": packets * (1 + scenario.twice),
+            "start_epoch": min(times),
+            "end_epoch": max(times),
+            "snaplen": None,
+            "nanosecond": False,
+            "offload_super_packets": False,
+            "nat": NAT if options.nat else False,
+            "vlan": None,
+            "one_sided": scenario.hidden,
+            "first_packets_cut_per_conversation": scenario.cut,
+            "timestamps_rewritten": False,
+            "added_rtt_ms": options.rtt * 1000,
+            "loss": options.loss,
+            "duplicates": "every packet twice" if scenario.twice else None,
+            "sha256": hashlib.sha256(data).hexdigest(),
         },
-        "hosts": [{"name": HOST, "ip": scenario.local}], "allow_listed_destinations": list(scenario.allow), "internal_networks": INSIDE,
+        "hosts": [{"name": HOST, "ip": scenario.local}],
+        "allow_listed_destinations": list(scenario.allow),
+        "internal_networks": INSIDE,
         "steps": [_step_truth(number, step, options) for number, step in enumerate(scenario.steps)],
         "processes": _processes(flows),
         "flows": [_flow_truth(flow, ends, scenario) for flow, ends in zip(flows, seen, strict=True)],
-        "endpoint": {"file": f"{name}.endpoint.jsonl", "skew_seconds": options.skew, "convention": "endpoint time = true (capture) time + skew_seconds",
-                     "style": "windows" if "\\" in scenario.steps[0].program.image else "linux", "events": events, "decoy_lines": []},
-    }  # fmt: skip
+        "endpoint": {
+            "file": f"{name}.endpoint.jsonl",
+            "skew_seconds": options.skew,
+            "convention": "endpoint time = true (capture) time + skew_seconds",
+            "style": "windows" if "\\" in scenario.steps[0].program.image else "linux",
+            "events": events,
+            "decoy_lines": [],
+        },
+    }
 
 
 def _step_truth(number: int, step: Step, options: Options) -> dict[str, Any]:
@@ -215,19 +244,25 @@ def _step_truth(number: int, step: Step, options: Options) -> dict[str, Any]:
         step.label, "alert: upload over an encrypted non-C2 protocol (T1048.002)"
     )
     return {
-        "step": number, "label": step.label, "expected_detection": expected, "expected_protocol": step.protocol, "command_line": step.program.command_line,
-        "user": step.program.user, "host": HOST, "payload_bytes": round(options.size * (step.upload or step.download)),
-    }  # fmt: skip
+        "step": number,
+        "label": step.label,
+        "expected_detection": expected,
+        "expected_protocol": step.protocol,
+        "command_line": step.program.command_line,
+        "user": step.program.user,
+        "host": HOST,
+        "payload_bytes": round(options.size * (step.upload or step.download)),
+    }
 
 
 def _processes(flows: Sequence[_Flow]) -> list[dict[str, Any]]:
     rows: dict[int, dict[str, Any]] = {}
     for process in (flow.process for flow in flows):
         program = process.program
-        parent = {"pid": process.ppid, "ppid": None, "image": program.parent, "command_line": program.parent_command_line}
-        child = {"pid": process.pid, "ppid": process.ppid, "image": program.image, "command_line": program.command_line}
+        parent: dict[str, Any] = {"pid": process.ppid, "ppid": None, "image": program.parent, "command_line": program.parent_command_line}
+        child: dict[str, Any] = {"pid": process.pid, "ppid": process.ppid, "image": program.image, "command_line": program.command_line}
         for row in (parent, child):
-            rows.setdefault(int(row["pid"] or 0), row | {"user": program.user, "host": HOST, "step": process.step, "start_epoch": process.start})
+            rows.setdefault(row["pid"], row | {"user": program.user, "host": HOST, "step": process.step, "start_epoch": process.start})
     return list(rows.values())
 
 
@@ -239,10 +274,20 @@ def _flow_truth(flow: _Flow, ends: tuple[wire.End, wire.End], scenario: Scenario
     held = {"sent": sent, "received": received, "syn_seen": c.proto == "tcp" and any(s.flags & wire.SYN for s in c.segments)}
     local, remote = (c.orig, c.resp) if ours else (c.resp, c.orig)
     row = {
-        "proto": c.proto, "local": _text(local), "remote": _text(remote), "initiator": "local" if ours else "remote", "start_epoch": c.start, "end_epoch": c.now,
-        "pid": flow.process.pid, "image": flow.process.program.image, "step": flow.process.step, "expected_protocol": flow.protocol, "label": flow.label,
-        "on_wire_at_host": {"sent": sent, "received": received, "fin": any(s.flags & wire.FIN for s in c.segments), "rst": False}, "in_published_capture": held,
-    }  # fmt: skip
+        "proto": c.proto,
+        "local": _text(local),
+        "remote": _text(remote),
+        "initiator": "local" if ours else "remote",
+        "start_epoch": c.start,
+        "end_epoch": c.now,
+        "pid": flow.process.pid,
+        "image": flow.process.program.image,
+        "step": flow.process.step,
+        "expected_protocol": flow.protocol,
+        "label": flow.label,
+        "on_wire_at_host": {"sent": sent, "received": received, "fin": any(s.flags & wire.FIN for s in c.segments), "rst": False},
+        "in_published_capture": held,
+    }
     if ends[0] != c.orig:
         row["local_in_published_capture"] = _text(ends[0])
     if scenario.hidden:

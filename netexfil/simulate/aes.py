@@ -37,7 +37,7 @@ def schedule(key: bytes) -> list[list[int]]:
             word[0] ^= power
             power = _double(power)
         words.append([a ^ b for a, b in zip(word, words[number - 4], strict=True)])
-    return [sum(words[at : at + 4], []) for at in range(0, 44, 4)]
+    return [[value for word in words[at : at + 4] for value in word] for at in range(0, 44, 4)]
 
 
 def _double(value: int) -> int:
@@ -50,7 +50,7 @@ def block(keys: list[list[int]], data: bytes) -> bytes:
     for number, key in enumerate(keys[1:], 1):
         state = [SBOX[state[(at + 4 * (at % 4)) % 16]] for at in range(16)]
         if number < 10:
-            state = sum((_mix(state[at : at + 4]) for at in range(0, 16, 4)), [])
+            state = [value for at in range(0, 16, 4) for value in _mix(state[at : at + 4])]
         state = [a ^ b for a, b in zip(state, key, strict=True)]
     return bytes(state)
 

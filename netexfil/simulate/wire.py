@@ -113,9 +113,13 @@ def tally(segments: Iterable[Segment], proto: str, six: bool) -> dict[str, int]:
     payload = sum(len(s.payload) for s in held)
     again = sum(len(s.payload) for s in held if s.again)
     return {
-        "pkts": len(held), "ip_bytes": payload + head * len(held), "payload": payload, "maxseg": max((len(s.payload) for s in held), default=0),
-        "unique_payload": payload - again, "retransmitted": again,
-    }  # fmt: skip
+        "pkts": len(held),
+        "ip_bytes": payload + head * len(held),
+        "payload": payload,
+        "maxseg": max((len(s.payload) for s in held), default=0),
+        "unique_payload": payload - again,
+        "retransmitted": again,
+    }
 
 
 def _checksum(data: bytes) -> int:
@@ -159,7 +163,9 @@ def write_pcap(path: Path, frames: Iterable[tuple[float, bytes]]) -> None:
             file.write(struct.pack("<IIII", micros // 1_000_000, micros % 1_000_000, len(data), len(data)) + data)
 
 
-def merged(conversations: Sequence[Conversation], seen: Sequence[tuple[End, End]], hidden: str | None = None) -> list[tuple[float, bytes]]:
+def merged(
+    conversations: Sequence[Conversation], seen: Sequence[tuple[End, End]], hidden: str | None = None
+) -> list[tuple[float, bytes]]:
     """Frames of all conversations by time, with the ends that the sensor sees; `hidden` is the direction (`in`: to the originator, `out`) that it does not."""
     rows = []
     for conversation, (orig, resp) in zip(conversations, seen, strict=True):

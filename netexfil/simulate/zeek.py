@@ -12,14 +12,48 @@ from netexfil.simulate.wire import ACK, FIN, RST, SYN, Conversation, End, Segmen
 
 ID = {"ts": "time", "uid": "string", "id.orig_h": "addr", "id.orig_p": "port", "id.resp_h": "addr", "id.resp_p": "port"}
 LOGS: Mapping[str, Mapping[str, str]] = {
-    "conn": ID | {
-        "proto": "enum", "service": "string", "duration": "interval", "orig_bytes": "count", "resp_bytes": "count", "conn_state": "string", "local_orig": "bool",
-        "local_resp": "bool", "missed_bytes": "count", "history": "string", "orig_pkts": "count", "orig_ip_bytes": "count", "resp_pkts": "count", "resp_ip_bytes": "count",
+    "conn": ID
+    | {
+        "proto": "enum",
+        "service": "string",
+        "duration": "interval",
+        "orig_bytes": "count",
+        "resp_bytes": "count",
+        "conn_state": "string",
+        "local_orig": "bool",
+        "local_resp": "bool",
+        "missed_bytes": "count",
+        "history": "string",
+        "orig_pkts": "count",
+        "orig_ip_bytes": "count",
+        "resp_pkts": "count",
+        "resp_ip_bytes": "count",
     },
-    "ssl": ID | {"version": "string", "cipher": "string", "server_name": "string", "resumed": "bool", "next_protocol": "string", "established": "bool", "subject": "string", "issuer": "string"},
+    "ssl": ID
+    | {
+        "version": "string",
+        "cipher": "string",
+        "server_name": "string",
+        "resumed": "bool",
+        "next_protocol": "string",
+        "established": "bool",
+        "subject": "string",
+        "issuer": "string",
+    },
     "ssh": ID | {"version": "count", "auth_success": "bool", "direction": "enum", "client": "string", "server": "string"},
-    "dns": ID | {"proto": "enum", "trans_id": "count", "query": "string", "qclass": "count", "qtype": "count", "qtype_name": "string", "rcode": "count", "rcode_name": "string", "answers": "vector[string]"},
-}  # fmt: skip
+    "dns": ID
+    | {
+        "proto": "enum",
+        "trans_id": "count",
+        "query": "string",
+        "qclass": "count",
+        "qtype": "count",
+        "qtype_name": "string",
+        "rcode": "count",
+        "rcode_name": "string",
+        "answers": "vector[string]",
+    },
+}
 
 
 def write(folder: Path, conversations: Sequence[Conversation], seen: Sequence[tuple[End, End]]) -> None:
@@ -71,10 +105,21 @@ def _conn(c: Conversation) -> dict[str, Any]:
     closed = all(any(s.flags & FIN for s in ordered if s.out is side) for side in (True, False))
     state = ("SF" if closed else "S1") if c.proto == "tcp" else ("SF" if out["pkts"] and back["pkts"] else "S0")
     return {
-        "proto": c.proto, "service": c.facts.get("service") or None, "duration": data[-1] - ordered[0].time if len(ordered) > 1 else None,
-        "orig_bytes": out["unique_payload"], "resp_bytes": back["unique_payload"], "conn_state": state, "missed_bytes": 0, "history": history(c.proto, ordered),
-        "local_orig": True, "local_resp": False, "orig_pkts": out["pkts"], "orig_ip_bytes": out["ip_bytes"], "resp_pkts": back["pkts"], "resp_ip_bytes": back["ip_bytes"],
-    }  # fmt: skip
+        "proto": c.proto,
+        "service": c.facts.get("service") or None,
+        "duration": data[-1] - ordered[0].time if len(ordered) > 1 else None,
+        "orig_bytes": out["unique_payload"],
+        "resp_bytes": back["unique_payload"],
+        "conn_state": state,
+        "missed_bytes": 0,
+        "history": history(c.proto, ordered),
+        "local_orig": True,
+        "local_resp": False,
+        "orig_pkts": out["pkts"],
+        "orig_ip_bytes": out["ip_bytes"],
+        "resp_pkts": back["pkts"],
+        "resp_ip_bytes": back["ip_bytes"],
+    }
 
 
 def history(proto: str, ordered: Sequence[Segment]) -> str:
