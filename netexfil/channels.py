@@ -108,9 +108,10 @@ def _add_siblings(con: duckdb.DuckDBPyConnection) -> None:
     """FTP data sessions join the channel of their control session: announced, or between the same pair within the control's life.
 
     Under TLS the announced port is hidden, so any session of the pair on a high port that begins while the control session is open counts,
-    in either direction (active mode comes from the server).
+    in either direction (active mode comes from the server). Within one window only: a window's channels follow from its own sessions, so that
+    windows can be built one by one; data that begins after midnight is a channel of its own.
     """
-    con.execute("""
+    con.execute(f"""
         CREATE OR REPLACE TEMP TABLE sibling AS
         WITH control AS (
             SELECT uid, cid, inside_h, remote_h, remote_p, ts, ts + coalesce(duration, 0) + 60 AS until
@@ -121,7 +122,8 @@ def _add_siblings(con: duckdb.DuckDBPyConnection) -> None:
                  AND (resp_p >= 1024 OR orig_p = 20 OR hints LIKE '%ftp_data%') AND resp_p NOT IN (8443, 3389)
                  AND coalesce(service, '') NOT LIKE '%ssh%' AND coalesce(service, '') NOT LIKE '%http%')
         SELECT d.sid, arg_max(c.cid, CASE WHEN c.uid = d.control_uid THEN 1e12 ELSE c.ts END) AS cid
-        FROM data d JOIN control c ON c.inside_h = d.inside_h AND c.remote_h = d.remote_h AND (c.uid = d.control_uid OR d.ts BETWEEN c.ts AND c.until)
+        FROM data d JOIN control c ON c.inside_h = d.inside_h AND c.remote_h = d.remote_h AND floor(c.ts / {DAY}) = floor(d.ts / {DAY})
+            AND (c.uid = d.control_uid OR d.ts BETWEEN c.ts AND c.until)
         GROUP BY d.sid""")
     con.execute("""UPDATE session SET cid = sibling.cid, protocol = 'FTPS', outbound = coalesce(outbound, 'true')
                    FROM sibling WHERE session.sid = sibling.sid""")
@@ -155,10 +157,9 @@ def _tie(column: str) -> str:
 
 def _aggregate(con: duckdb.DuckDBPyConnection) -> None:
     """Append the channels of all sessions that have a `cid`."""
-    own = f"{_CID} = cid"
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE grouped AS
-        WITH member AS (SELECT *, {own} AS own FROM session WHERE cid IS NOT NULL)
+        WITH member AS (SELECT s.*, b.sid IS NULL AS own FROM session s LEFT JOIN sibling b ON b.sid = s.sid WHERE s.cid IS NOT NULL)
         SELECT cid, CAST(floor(min(ts) FILTER (own) / {DAY}) AS INTEGER) AS day, min(inside_h) FILTER (own) AS inside_h,
             min(remote_h) FILTER (own) AS remote_h, min(remote_p) FILTER (own) AS remote_p, min(proto) FILTER (own) AS proto,
             CASE min(outbound) FILTER (own) WHEN 'pull' THEN 'pull' ELSE 'out' END AS direction,

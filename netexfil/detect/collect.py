@@ -2,7 +2,7 @@
 
 Asks: did the host pull much from inside servers (file shares, databases, other hosts) in the hours before the upload?
 Why: thieves gather before they send; Vectra and Darktrace sell this sequence, and volume ratio and lag tell it from a day's work.
-Fooled by: hosts that always mirror inside data (prevalence and history speak against), sensors that do not see inside traffic (nothing is said then).
+The window is one UTC day, as for everything else. Fooled by: hosts that always mirror inside data (prevalence and history speak against), sensors that do not see inside traffic (nothing is said then).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from netexfil.detect.question import Candidates, Code, Reason, held
 from netexfil.policy import Policy
 
 CODES = (
-    Code("collected", "collect", "bytes", "{value} were pulled from inside hosts in the {collect_hours:.0f} hours before",
+    Code("collected", "collect", "bytes", "{value} were pulled from inside hosts before, that day",
          "Did the host collect data inside before it sent?", "300 GB over SMB, then 230 GB to port 5000"),
     Code("staged", "collect", "file", "the sending process also wrote {value}", "Did the sending process write an archive, database or document?",
          "C:\\Temp\\finance.7z"),

@@ -103,11 +103,12 @@ def _describe(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def collected(con: duckdb.DuckDBPyConnection, c: Candidates, policy: Policy) -> Any:
-    """Bytes that each candidate's host pulled from inside servers in the hours before the channel began; 0 where none or not seen."""
+    """Bytes that each candidate's host pulled from inside servers before the channel began, that day; 0 where none or not seen."""
     hours = policy.threshold("collect_hours")
     rows = con.execute(f"""
         SELECT c.cid, s.resp_h, sum(s.resp_low) FROM cand c JOIN session s ON s.orig_h = c.inside_h AND s.remote_h IS NULL
             AND s.resp_p IN ({', '.join(map(str, PORTS))}) AND s.ts BETWEEN c.first_ts - {hours * 3600} AND c.first_ts
+            AND floor(s.ts / 86400) = c.day
         WHERE c.direction = 'out' AND c.bytes_low >= {policy.threshold("outbound_volume")} AND s.resp_low > coalesce(s.orig_low, 0)
         GROUP BY ALL""").fetchall()
     sums: dict[int, float] = {}
