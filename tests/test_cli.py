@@ -55,9 +55,9 @@ def test_fail_on_is_off_until_asked_for(netexfil):
     assert netexfil(*TEST1, "--fail-on", "critical")[0] in (0, 1)
 
 
-def test_silence_where_there_is_nothing_to_say(netexfil):
-    code, out, err = netexfil(PCAPS / "benign-git.pcap", "--format", "jsonl")
-    assert (code, out, err) == (0, "", "")
+@pytest.mark.parametrize("join", [[], ["--join", PCAPS / "endpoint" / "benign-git.jsonl"]])
+def test_silence_where_there_is_nothing_to_say(netexfil, join):
+    assert netexfil(PCAPS / "benign-git.pcap", *join, "--format", "jsonl") == (0, "", "")
 
 
 @pytest.fixture

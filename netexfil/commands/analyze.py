@@ -55,7 +55,7 @@ def command(
         _hand_out(shown, findings, notes, form, output, options, asked["state"])
     else:
         report.write(shown, notes, form, output, options)
-    common.say(notes)
+    common.say(notes, anything_found=bool(shown))
     if fail_on and any(f.suppressed is None and at_least(f.severity, fail_on) for f in shown):
         return common.EXIT_FINDINGS
     return common.EXIT_NOTHING if nothing else common.exit_code(notes)

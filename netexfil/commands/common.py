@@ -120,9 +120,18 @@ class Progress:
             self.bar.stop()
 
 
-def say(notes: Iterable[Note]) -> None:
-    """Each note as one line on stderr: file, place, reason."""
+TROUBLE = ("networks", "offload", "budget")  # remarks that ask for something to be done, though nothing was lost
+
+
+def say(notes: Iterable[Note], anything_found: bool = True) -> None:
+    """Each note as one line on stderr: file, place, reason.
+
+    Where nothing was found and nobody looks on, plain remarks (a copy counted once, a clock's offset) are left out: cron mails what it hears.
+    """
+    chatty = anything_found or sys.stderr.isatty()
     for note in notes:
+        if not (chatty or note.loss or note.kind in TROUBLE):
+            continue
         place = f":{note.place}" if note.place is not None else ""
         times = f" ({note.count} times)" if note.count > 1 else ""
         where = f"{note.file}{place}: " if note.file else ""
