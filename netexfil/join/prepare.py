@@ -7,7 +7,7 @@ Everything is set-based: ten million rows a side are joined as whole numbers, ne
 | `join_addr` | an address | id, address |
 | `join_host` | a monitored host | hk, name |
 | `join_clock` | a clock: one time field of one kind of event of one host | clock, hk, dialect, event_id, kind, ts_field |
-| `join_session` | a session | sid, key (five-tuple, unordered), community_id, ts, dur, a, b (address ids), ap, bp, proto, midstream |
+| `join_session` | a session | sid, h (hash of its uid, the same in any order of rows), key (five-tuple, unordered), community_id, ts, dur, a, b (address ids), ap, bp, proto, midstream |
 | `join_event` | an event | eid, kind, clock, hk, ts, ts_rec, key, community_id, l, lp, r, rp, proto, pid, guid, base (of the image) |
 """
 
@@ -112,7 +112,7 @@ def _sessions(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
         f"""
         CREATE TEMP TABLE join_session AS
-            SELECT s.sid, {_key('a.id', 's.orig_p', 'b.id', 's.resp_p', proto)} AS key, s.community_id, s.ts, coalesce(s.duration,
+            SELECT s.sid, hash(s.uid) AS h, {_key('a.id', 's.orig_p', 'b.id', 's.resp_p', proto)} AS key, s.community_id, s.ts, coalesce(s.duration,
             0) AS dur, a.id AS a, b.id AS b, s.orig_p AS ap, s.resp_p AS bp, {proto} AS proto, (contains(coalesce(s.hints, ''),
             'midstream') OR ({proto} = 6 AND length(coalesce(s.history, '')) > 0 AND NOT regexp_matches(s.history,
             '[SsHh]'))) AS midstream FROM session s LEFT JOIN join_addr a ON a.address = s.orig_h LEFT

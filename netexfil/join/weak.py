@@ -141,7 +141,7 @@ def _known(con: duckdb.DuckDBPyConnection) -> None:
         f"""
         CREATE TEMP TABLE join_known AS
         WITH size AS (SELECT greatest(1, count(*) // {LEARN}) AS n FROM join_tuple),
-        sample AS (SELECT eid, sid FROM join_tuple, size WHERE hash(sid) % size.n = 0)
+        sample AS (SELECT eid, sid FROM size, join_tuple JOIN (SELECT sid, h FROM join_session) USING (sid) WHERE h % size.n = 0)
         SELECT s.sid * 2 + (s.a <> e.l)::INTEGER AS ref, s.sid, 0 AS side, e.hk, e.r AS remote, e.rp, s.proto, s.ts, e.pid, e.base
         FROM sample t JOIN join_event e USING (eid) JOIN join_session s USING (sid)
         WHERE e.l IS NOT NULL AND e.pid IS NOT NULL QUALIFY row_number() OVER (PARTITION BY s.sid, e.hk ORDER BY e.eid) = 1
@@ -170,8 +170,8 @@ def _try(con: duckdb.DuckDBPyConnection, kind: Class, events: str, ends: str, wh
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE join_found AS
-        WITH found AS (SELECT {eid} AS eid, n.id // 2 AS sid, -n.dt AS dt, n.candidates, hash(n.id) % 1000 < {1000 * hidden} AS hide
-            FROM join_near n),
+        WITH found AS (SELECT {eid} AS eid, n.id // 2 AS sid, -n.dt AS dt, n.candidates, s.h % 1000 < {1000 * hidden} AS hide
+            FROM join_near n JOIN (SELECT sid, h FROM join_session) s ON s.sid = n.id // 2),
         one AS (SELECT * REPLACE (candidates - hide::INTEGER AS candidates) FROM found
             WHERE NOT hide OR NOT EXISTS (SELECT 1 FROM join_tuple x WHERE x.eid = found.eid AND x.sid = found.sid)
             QUALIFY row_number() OVER (PARTITION BY eid, sid ORDER BY abs(dt)) = 1)
