@@ -10,6 +10,8 @@ import click
 from netexfil.commands import common
 from netexfil.finding import SEVERITIES, Severity, at_least
 
+FORMATS = ("console", "jsonl", "csv", "parquet", "ecs", "ocsf", "html")
+
 
 @click.command(name="spark")
 @common.sources_argument
@@ -18,9 +20,9 @@ from netexfil.finding import SEVERITIES, Severity, at_least
 @common.time_options
 @click.option("--master", default="local[*]", show_default=True, help="spark://HOST:PORT, yarn, k8s://URL, local[N].")
 @click.option("--conf", multiple=True, metavar="KEY=VALUE", help="A Spark setting; may be given again.")
-@click.option("--parts", type=click.IntRange(min=1), help="Partitions of hosts; default: three for each core.")
+@click.option("--parts", type=click.IntRange(min=2), help="Partitions of hosts; default: three for each core.")
 @click.option("--piece", default=256, show_default=True, type=click.IntRange(min=1), help="Megabytes that one task reads.")
-@click.option("--format", "form", type=click.Choice(("console", "jsonl", "csv", "parquet", "ecs", "ocsf", "html")), default="console", show_default=True)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="console", show_default=True)
 @common.output_option
 @click.option("--min-severity", type=click.Choice(SEVERITIES), default="low", show_default=True, help="Leave out findings below this.")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit 1 where an unsuppressed finding is at or above this.")

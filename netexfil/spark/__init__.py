@@ -3,7 +3,7 @@
     pieces ─ read ─┬─ sessions, facts ── by uid ─ whole ─ place ── by host ─┬─ score (first pass) ─ fleet, one sum
                    └─ names, certificates: to every partition               └─ score (second pass) ─ findings
 
-`payload` is what travels, `pieces` the files, `homes` which addresses are one host's, `tasks` what runs on the workers.
+`payload` is what travels, `pieces` the files, `homes` which addresses have telemetry, `tasks` what runs on the workers.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ def analyze(spark: Any, job: pipeline.Job, parts: int | None = None, size: int =
     told = raw.filter("tag IN ('session', 'fact')").repartition(parts, "part")
     whole = _keep(_map(told, partial(tasks.whole, shared, tied)))
     names, events = _driver(raw, job)
-    place, ends = _homes(whole, events, job, parts)
-    hosts = _map(whole.filter("tag = 'session'"), partial(tasks.place, shared, place))
-    hosts = _keep(hosts.union(_frame(spark, list(_events(events, place, parts)), 1)).repartition(parts, "part"))
+    known, ends = _homes(whole, events, job)
+    hosts = _map(whole.filter("tag = 'session'"), partial(tasks.place, shared, known))
+    hosts = _keep(hosts.union(_frame(spark, list(_events(events)), 1)).repartition(parts, "part"))
     everywhere = tasks.Everywhere(names, ends)
     first = _keep(_map(hosts, partial(tasks.score, shared, everywhere)))
     fleet = _fleet(first)
@@ -140,47 +140,27 @@ def _driver(raw: Any, job: pipeline.Job) -> tuple[bytes | None, _Events]:
     return names, _Events(con, pipeline.load_events(con, job) if job.join else [])
 
 
-def _homes(whole: Any, events: _Events, job: pipeline.Job, parts: int) -> tuple[dict[str, int], tuple[float, float] | None]:
-    """Address or host key -> part, for what telemetry ties together; and when the records of all hosts begin and end."""
+def _homes(whole: Any, events: _Events, job: pipeline.Job) -> tuple[set[str], tuple[float, float] | None]:
+    """The addresses of hosts with telemetry; and when the records of all hosts begin and end."""
     if not job.join:
-        return {}, None
-    found = homes.groups(events.con, job.hosts)
-    seen = _table(whole, "address")
-    events.con.execute("CREATE OR REPLACE TEMP TABLE address (address VARCHAR, t0 DOUBLE, t1 DOUBLE)")
-    if seen is not None:
-        payload.fill(events.con, "address", seen)
-    addresses = {row[0] for row in events.con.execute("SELECT address FROM address").fetchall()}
-    ends = events.con.execute("SELECT min(t0), max(t1) FROM address").fetchone()
-    behind = homes.hidden(events.con, addresses)
-    if behind:
-        known = {name for name in found.above if not name.startswith(("host:", "id:"))}
-        keys: dict[tuple[str, int], list[str]] = {}
-        for key, remote, port in behind:
-            keys.setdefault((remote, port), []).append(key)
-        for address, remote, port in _things(_map(whole.filter("tag = 'session'"), partial(tasks.meet, behind, known)), "met"):
-            for key in keys[remote, port]:
-                found.tie(key, address)
-    return _numbered(found, parts), None if ends is None or ends[0] is None else (ends[0], ends[1])
-
-
-def _numbered(found: homes.Groups, parts: int) -> dict[str, int]:
-    """A part for each name: that of the name that stands for its group."""
-    import hashlib
-
-    return {name: int(hashlib.md5(found.find(name).encode()).hexdigest(), 16) % parts for name in list(found.above)}
-
-
-def _events(events: _Events, place: dict[str, int], parts: int) -> Iterable[payload.Row]:
-    """Events and alerts to the part of their host."""
+        return set(), None
     con = events.con
-    hosts = con.execute("SELECT DISTINCT host, host_id FROM event").fetchall()
-    rows = [(host, number, place.get(homes.event_key(host, number), 0)) for host, number in hosts]
-    kinds = {"host": "VARCHAR", "host_id": "VARCHAR", "part": "INTEGER"}
-    con.execute("CREATE OR REPLACE TEMP TABLE lives (host VARCHAR, host_id VARCHAR, part INTEGER)")
-    tables.insert(con, "lives", rows, kinds=kinds)
-    same = "e.host IS NOT DISTINCT FROM l.host AND e.host_id IS NOT DISTINCT FROM l.host_id"
-    yield from payload.split(con, "event", f"SELECT l.part, e.* FROM event e JOIN lives l ON {same}")
-    yield from payload.split(con, "alert", f"SELECT l.part, a.* FROM alert a JOIN event e USING (eid) JOIN lives l ON {same}")
+    con.execute("CREATE OR REPLACE TEMP TABLE address (address VARCHAR, t0 DOUBLE, t1 DOUBLE)")
+    seen = _table(whole, "address")
+    if seen is not None:
+        payload.fill(con, "address", seen)
+    known = homes.addresses(con, job.hosts)
+    ends = homes.hidden(con, {row[0] for row in con.execute("SELECT address FROM address").fetchall()})
+    if ends:
+        known |= set(_things(_map(whole.filter("tag = 'session'"), partial(tasks.meet, ends)), "met"))
+    span = con.execute("SELECT min(t0), max(t1) FROM address").fetchone()
+    return known, None if span is None or span[0] is None else (span[0], span[1])
+
+
+def _events(events: _Events) -> Iterable[payload.Row]:
+    """Events and alerts to the part of the hosts that have them."""
+    for table in ("event", "alert"):
+        yield from payload.split(events.con, table, f"SELECT 0, * FROM {table}")
 
 
 def _fleet(first: Any) -> bytes:

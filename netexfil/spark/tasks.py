@@ -106,34 +106,38 @@ def whole(shared: Shared, tied: bytes | None, found: Iterable[payload.Row]) -> I
     con.close()
 
 
-def meet(told: list[tuple[str, str, int]], known: set[str], found: Iterable[payload.Row]) -> Iterator[payload.Row]:
-    """Which addresses without a host of their own talk to the far ends that hosts behind NAT told of."""
+def meet(ends: set[tuple[str, int]], found: Iterable[payload.Row]) -> Iterator[payload.Row]:
+    """Which addresses talk to the far ends that hosts behind a translator told of."""
     con = connect()
     payload.load(found, {"session": "session"}, con)
-    ends = {(remote, port) for _, remote, port in told}
     rows = con.execute("SELECT DISTINCT orig_h, resp_h, resp_p FROM session").fetchall()
-    yield from payload.things("met", [row for row in rows if (row[1], row[2]) in ends and row[0] not in known])
+    yield from payload.things("met", sorted({orig for orig, resp, port in rows if (resp, port) in ends}))
     con.close()
 
 
-def place(shared: Shared, homes: dict[str, int], found: Iterable[payload.Row]) -> Iterator[payload.Row]:
-    """Sessions to the parts of the inside hosts at their ends: one part, or two where both ends are inside and live apart."""
+def place(shared: Shared, known: set[str], found: Iterable[payload.Row]) -> Iterator[payload.Row]:
+    """Sessions to the parts of the inside hosts at their ends: one part, or two where both ends are inside and live apart.
+
+    Addresses in `known` live in part 0, which has all telemetry; where there is none, part 0 is like the others.
+    """
     from netexfil import outbound
 
     con = connect()
     payload.load(found, {"session": "session"}, con)
     addresses = [row[0] for row in con.execute("SELECT orig_h FROM session UNION SELECT resp_h FROM session").fetchall() if row[0]]
     inside = outbound.sides(addresses, shared.job.policy) == outbound.INSIDE
-    rows = [(address, bool(side), homes.get(address)) for address, side in zip(addresses, inside, strict=True)]
-    con.execute("CREATE TEMP TABLE home (address VARCHAR, inside BOOLEAN, part INTEGER)")
-    tables.insert(con, "home", rows, kinds={"address": "VARCHAR", "inside": "BOOLEAN", "part": "INTEGER"})
-    con.execute(f"UPDATE home SET part = {part_of('address', shared.parts)} WHERE part IS NULL")
+    rows = [(address, bool(side), address in known) for address, side in zip(addresses, inside, strict=True)]
+    con.execute("CREATE TEMP TABLE home (address VARCHAR, inside BOOLEAN, known BOOLEAN)")
+    tables.insert(con, "home", rows, kinds={"address": "VARCHAR", "inside": "BOOLEAN", "known": "BOOLEAN"})
+    kept = int(bool(shared.job.join))
+    con.execute(f"CREATE TEMP TABLE lives AS SELECT address, inside OR known AS counts, CASE WHEN known THEN 0 ELSE {kept} + "
+                f"{part_of('address', shared.parts - kept)} END AS part FROM home")
     columns = ", ".join(f's."{name}"' for name in tables.READ)
     yield from payload.split(con, "session", f"""
         SELECT DISTINCT part, {columns} FROM (
-            SELECT s.*, unnest(list_distinct([CASE WHEN o.inside OR NOT coalesce(r.inside, FALSE) THEN coalesce(o.part, 0) ELSE r.part END,
-                                              CASE WHEN r.inside THEN r.part ELSE coalesce(o.part, 0) END])) AS part
-            FROM session s LEFT JOIN home o ON o.address = s.orig_h LEFT JOIN home r ON r.address = s.resp_h) s""")
+            SELECT s.*, unnest(list_distinct([CASE WHEN o.counts OR NOT coalesce(r.counts, FALSE) THEN coalesce(o.part, 0) ELSE r.part END,
+                                              CASE WHEN r.counts THEN r.part ELSE coalesce(o.part, 0) END])) AS part
+            FROM session s LEFT JOIN lives o ON o.address = s.orig_h LEFT JOIN lives r ON r.address = s.resp_h) s""")
     con.close()
 
 
