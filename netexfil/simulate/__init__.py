@@ -181,7 +181,8 @@ def _cut(flows: Sequence[_Flow], count: int) -> None:
     """Drop the first packets of each upload, as a sensor that joins late."""
     for flow in flows:
         if count and flow.label != "benign":
-            flow.conversation.segments = flow.conversation.ordered()[count:]
+            ordered = flow.conversation.ordered()
+            flow.conversation.segments = ordered[min(count, len(ordered) // 2) :]
 
 
 def _truth(

@@ -54,6 +54,14 @@ def kexinit(rng: random.Random, kind: str) -> bytes:
     return ssh_packet(b"\x14" + rng.randbytes(16) + lists + b"\0" + bytes(4))
 
 
+def ecdh(rng: random.Random, reply: bool) -> bytes:
+    """SSH_MSG_KEX_ECDH_INIT, or its REPLY with an ed25519 host key and a signature of random bytes (RFC 5656, 4)."""
+    if not reply:
+        return ssh_packet(b"\x1e" + _vector(rng.randbytes(32), 4))
+    key, signed = (_vector(b"ssh-ed25519", 4) + _vector(rng.randbytes(size), 4) for size in (32, 64))
+    return ssh_packet(b"\x1f" + _vector(key, 4) + _vector(rng.randbytes(32), 4) + _vector(signed, 4))
+
+
 def ssh_packet(payload: bytes) -> bytes:
     pad = 8 - (len(payload) + 5) % 8
     pad += 8 if pad < 4 else 0
@@ -100,6 +108,11 @@ def server_hello(rng: random.Random, tls13: bool) -> bytes:
     suite = 0x1302 if tls13 else 0xC030
     hello = b"\x03\x03" + rng.randbytes(32) + _vector(rng.randbytes(32), 1) + struct.pack(">HB", suite, 0) + _vector(extensions)
     return b"\x02" + _vector(hello, 3)
+
+
+def server_key(rng: random.Random) -> bytes:
+    """ServerKeyExchange of ECDHE with x25519 and an RSA-PSS signature of random bytes (RFC 8422, 5.4)."""
+    return b"\x0c" + _vector(b"\x03\x00\x1d" + _vector(rng.randbytes(32), 1) + b"\x08\x04" + _vector(rng.randbytes(256)), 3)
 
 
 def record(kind: int, data: bytes) -> bytes:
@@ -166,6 +179,14 @@ def quic_initial(rng: random.Random, connection: bytes, name: str) -> bytes:
     first = bytes([head[0] ^ (mask[0] & 0x0F)])
     number = bytes(a ^ b for a, b in zip(head[-4:], mask[1:5], strict=True))
     return first + head[1:-4] + number + sealed
+
+
+def quic_long(rng: random.Random, first: int) -> bytes:
+    """A long-header packet of the server's (0xC0 Initial, 0xE0 Handshake) of 600 bytes, protected payload."""
+    head = bytes([first | rng.randrange(4)]) + b"\x00\x00\x00\x01" + _vector(rng.randbytes(8), 1) + _vector(rng.randbytes(8), 1)
+    head += b"\x00" if first == 0xC0 else b""
+    rest = 600 - len(head) - 2
+    return head + struct.pack(">H", 0x4000 | rest) + rng.randbytes(rest)
 
 
 def _expand(secret: bytes, label: bytes, size: int) -> bytes:

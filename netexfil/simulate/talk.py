@@ -45,8 +45,8 @@ def ssh(c: Conversation, act: Act) -> None:
     c.send(False, server.encode() + b"\r\n")
     c.send(True, hello.kexinit(c.rng, act.client))
     c.send(False, hello.kexinit(c.rng, "openssh"))
-    c.send(True, hello.ssh_packet(b"\x1e" + c.rng.randbytes(36)))
-    c.send(False, hello.ssh_packet(b"\x1f" + c.rng.randbytes(420)) + hello.ssh_packet(b"\x15"))
+    c.send(True, hello.ecdh(c.rng, False))
+    c.send(False, hello.ecdh(c.rng, True) + hello.ssh_packet(b"\x15"))
     c.send(True, hello.ssh_packet(b"\x15"))
     for size in (44, 60, 620, 112):
         c.send(True, c.rng.randbytes(size))
@@ -65,8 +65,8 @@ def ssh_typed(c: Conversation, act: Act) -> None:
     c.send(False, b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n")
     c.send(True, hello.kexinit(c.rng, act.client))
     c.send(False, hello.kexinit(c.rng, "openssh"))
-    c.send(True, hello.ssh_packet(b"\x1e" + c.rng.randbytes(36)))
-    c.send(False, hello.ssh_packet(b"\x1f" + c.rng.randbytes(420)) + hello.ssh_packet(b"\x15"))
+    c.send(True, hello.ecdh(c.rng, False))
+    c.send(False, hello.ecdh(c.rng, True) + hello.ssh_packet(b"\x15"))
     c.send(True, hello.ssh_packet(b"\x15") + c.rng.randbytes(620))
     for key in range(200):
         c.now += c.rng.uniform(0.05, 0.4)
@@ -85,9 +85,9 @@ def _tls_open(c: Conversation, act: Act) -> None:
     else:
         subject = act.name or "upload"
         issuer = subject if act.self_signed else "Example Issuing CA"
-        flight = hello.certificate(c.rng, subject, issuer) + b"\x0c\x00\x01\x2c" + c.rng.randbytes(300) + b"\x0e\x00\x00\x00"
+        flight = hello.certificate(c.rng, subject, issuer) + hello.server_key(c.rng) + b"\x0e\x00\x00\x00"
         c.send(False, answer + hello.record(22, flight))
-        c.send(True, hello.record(22, b"\x10\x00\x00\x21" + c.rng.randbytes(33)) + hello.record(20, b"\x01") + hello.record(22, c.rng.randbytes(40)))
+        c.send(True, hello.record(22, b"\x10\x00\x00\x21\x20" + c.rng.randbytes(32)) + hello.record(20, b"\x01") + hello.record(22, c.rng.randbytes(40)))
         c.send(False, hello.record(20, b"\x01") + hello.record(22, c.rng.randbytes(40)))
         c.facts |= {"subject": f"CN={subject}", "issuer": f"CN={issuer}"}
     c.facts |= {
@@ -164,8 +164,7 @@ def quic(c: Conversation, act: Act) -> None:
     connection = c.rng.randbytes(8)
     c.datagram(True, hello.quic_initial(c.rng, connection, act.name or ""))
     c.now += c.path.rtt
-    c.datagram(False, b"\xc1\x00\x00\x00\x01\x00\x08" + c.rng.randbytes(1193))
-    c.datagram(False, b"\xe1\x00\x00\x00\x01\x00\x08" + c.rng.randbytes(1193))
+    c.datagram(False, hello.quic_long(c.rng, 0xC0) + hello.quic_long(c.rng, 0xE0))
     for number, at in enumerate(range(0, act.upload, 1200)):
         c.datagram(True, b"\x41" + connection + c.rng.randbytes(min(1200, act.upload - at) + 17))
         if number % 4 == 0:

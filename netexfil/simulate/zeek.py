@@ -107,7 +107,7 @@ def _conn(c: Conversation) -> dict[str, Any]:
     return {
         "proto": c.proto,
         "service": c.facts.get("service") or None,
-        "duration": data[-1] - ordered[0].time if len(ordered) > 1 else None,
+        "duration": (data or [ordered[-1].time])[-1] - ordered[0].time if len(ordered) > 1 else None,
         "orig_bytes": out["unique_payload"],
         "resp_bytes": back["unique_payload"],
         "conn_state": state,
