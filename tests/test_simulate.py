@@ -44,16 +44,17 @@ def test_unknown_scenario_is_named(tmp_path):
 
 @needs_core
 @pytest.mark.parametrize(
-    "options",
-    [SMALL, Options(size=600_000, skew=3600, seed=3), Options(size=600_000, nat=True, loss=0.02, skew=-41.0)],
-    ids=["plain", "skew", "nat-loss"],
+    ("name", "options"),
+    [
+        ("test1-rclone-sftp", Options(size=600_000, skew=3600, seed=3)),
+        ("test5-smtp-powershell", Options(size=600_000, nat=True, loss=0.02, skew=-41.0)),
+        ("backup-and-rogue", SMALL),
+    ],
 )
-def test_evaluate_agrees_with_the_truth(tmp_path, options):
-    simulate(["test1-rclone-sftp", "test5-smtp-powershell", "backup-and-rogue", "benign-download"], tmp_path, options)
+def test_evaluate_agrees_with_the_truth(tmp_path, name, options):
+    simulate([name], tmp_path, options)
     score = evaluate.evaluate(tmp_path, 262_144, None)
-    found, all_ = score.recall
-    assert (found, len(score.stray)) == (all_, 0)
-    assert found >= 6
+    assert (score.recall, score.stray) == ((2, 2), [])
 
 
 @needs_core
