@@ -24,25 +24,26 @@ def nearest(con: duckdb.DuckDBPyConnection, left: str, right: str, out: str, k: 
 
     `dt` is left t - right t, `candidates` the number of neighbours inside the window.
     """
-    con.execute( f""" CREATE OR REPLACE TEMP TABLE join_right AS
-        SELECT id, g, t, row_number() OVER (PARTITION BY g ORDER BY t, id) AS i FROM ({right})
-    """
+    con.execute(f"CREATE OR REPLACE TEMP TABLE join_left AS SELECT id, g, t FROM ({left}) WHERE g IS NOT NULL AND t IS NOT NULL")
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE join_right AS
+        SELECT id, g, t, row_number() OVER (PARTITION BY g ORDER BY t, id) AS i FROM ({right}) WHERE g IN (SELECT g FROM join_left)
+        """
     )
-    con.execute(f"CREATE OR REPLACE TEMP TABLE join_left AS SELECT id, g, t FROM ({left})")
-    place = "SELECT l.id, l.g, l.t, coalesce(r.i, 0) AS i FROM join_left l ASOF LEFT JOIN join_right r ON l.g = r.g AND l.t {shift} >= r.t"
+    rank = "SELECT l.id, l.g, l.t, coalesce(r.i, 0) AS i FROM join_left l ASOF LEFT JOIN join_right r ON l.g = r.g AND {} r.t"
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE {out} AS
-        WITH here AS ({place.format(shift='')}),
-        low AS (SELECT l.id, coalesce(r.i, 0) AS i FROM join_left l ASOF LEFT
-            JOIN join_right r ON l.g = r.g AND l.t - {before} > r.t),
-        high AS (SELECT l.id, coalesce(r.i, 0) AS i FROM join_left l ASOF LEFT
-            JOIN join_right r ON l.g = r.g AND l.t + {after} >= r.t),
+        WITH here AS ({rank.format('l.t >=')}),
+        low AS ({rank.format(f'l.t - {before} >')}),
+        high AS ({rank.format(f'l.t + {after} >=')}),
         wanted AS (
-            SELECT here.id, here.g, here.t, high.i - low.i AS candidates, unnest(range(greatest(low.i + 1, here.i - {k - 1}),
-            least(high.i, here.i + {k}) + 1)) AS i FROM here JOIN low USING (id) JOIN high USING (id) WHERE high.i > low.i)
-        SELECT w.id, r.id AS other, w.t - r.t AS dt, w.candidates::INTEGER AS candidates FROM wanted w
-            JOIN join_right r ON r.g = w.g AND r.i = w.i
+            SELECT here.id, here.g, here.t, high.i - low.i AS candidates,
+                unnest(range(greatest(low.i + 1, here.i - {k - 1}), least(high.i, here.i + {k}) + 1)) AS i
+            FROM here JOIN low USING (id) JOIN high USING (id) WHERE high.i > low.i)
+        SELECT w.id, r.id AS other, w.t - r.t AS dt, w.candidates::INTEGER AS candidates
+        FROM wanted w JOIN join_right r ON r.g = w.g AND r.i = w.i
         """
     )
     con.execute("DROP TABLE join_right")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import duckdb
 
 KEEP = 3  # links of one class that a session gets
-LEARN = 200_000  # sessions with a known owner that are learned from
+LEARN = 60_000  # sessions with a known owner that are learned from
 PRIOR = 10.0  # measured cases that weigh as much as the usual share
 LEAST = 0.02  # below this a link says nothing and is dropped
 GOOD = 0.5  # a session with such a link is not searched by time alone
