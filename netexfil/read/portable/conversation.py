@@ -146,7 +146,7 @@ class End:
 class Conversation:
     """Both ends. After `segment`, `effects` names what the caller has to do: `flipped` (originator and responder changed places),
     `turned` (the same, this segment's counts included), `past_handshake`, `established` (the handshake was seen), `attempt` (a SYN opened
-    it), `complete` (closed), `half` (closed by one side), `reset_soon`."""
+    it), `complete` (closed), `half` (closed by one side)."""
 
     def __init__(self) -> None:
         self.ends = [End(), End()]
@@ -295,7 +295,6 @@ class Conversation:
                 close = bool(flags & RST) and peer.state != State.CLOSED and not end.did_close
                 if flags & RST and peer.state != State.CLOSED:
                     self._set(orig, State.RESET)
-                    self.effects.add("reset_soon")
             case State.RESET:
                 close = False
         return close, orig

@@ -18,7 +18,6 @@ SECOND = 10**9
 NEVER = 2**63
 # Zeek's defaults (scripts/base/init-bare.zeek).
 ATTEMPT = LINGER = CLOSE = 5 * SECOND
-RESET = SECOND // 10
 LOOK_AGAIN = 6 * SECOND
 IDLE, TCP_IDLE, LOGIN_IDLE = 60 * SECOND, 300 * SECOND, 3600 * SECOND
 LOGIN_PORTS = {21, 22, 23, 513}
@@ -33,6 +32,9 @@ SERVER_PORTS = {
         2811, 3128, 3268, 3306, 3389, 5222, 5223, 5269, 5432, 5900, 6379, 6666, 6667, 6668, 6669, 8000, 8080, 8443, 8888, 20000},
     17: {53, 67, 88, 123, 137, 161, 162, 389, 443, 514, 1812, 2123, 2152, 3268, 3544, 4789, 5060, 5072, 5353, 5355, 6081, 20000},
 }  # fmt: skip
+
+# Within this long a second packet of the same content is a copy, in units of 100 µs: without and with an IP identification.
+COPIED = (20, 10_000)
 
 Ends = tuple[bytes, int]
 
@@ -60,7 +62,7 @@ class Side:
     at: int | None = None
     proven: int | None = None
     syn: bool = False
-    recent: list[tuple[int | None, bytes]] = field(default_factory=list)
+    recent: list[tuple[object, int]] = field(default_factory=list)
 
     def unwrap(self, seq: int) -> int:
         at = seq if self.at is None else self.at + delta(seq, self.at % WORD)
@@ -77,6 +79,14 @@ class Side:
 
     def unique(self) -> int:
         return sum(high - low for low, high in self.seen)
+
+    def repeated(self, shape: object, known: bool, now: int) -> bool:
+        """Was this packet just seen? A copy follows within COPIED[known]; `known`: the IP header has an identification of its own."""
+        now //= 100_000
+        if self.pkts > 1 and any(old == shape and 0 <= now - at <= COPIED[known] for old, at in self.recent):
+            return True
+        self.recent = [*self.recent[-1:], (shape, now)]
+        return False
 
     def sent(self) -> int:
         """From where the stream begins to the last byte seen."""
@@ -175,12 +185,13 @@ class Session:
         if "complete" in effects:
             self.attempt = self.expire = self.expire_half = NEVER
             self.remove = self.last + CLOSE
-        if "reset_soon" in effects:
-            self.remove = min(self.remove, now + RESET)
         at = self._count(orig, packet)
         side = self.sides[not orig]
         side.pkts += 1
         side.ip_bytes += packet.ip_bytes
+        shape = (packet.ident, packet.length, packet.seq, packet.ack, packet.flags)
+        if packet.length > 0 and packet.ident and side.repeated(shape, True, now):
+            self.marks.add("duplicate")
         if "turned" in effects:
             self.flip()
             orig = not orig
@@ -218,11 +229,9 @@ class Session:
         side.pkts += 1
         side.ip_bytes += packet.ip_bytes
         side.octets += packet.length
-        shape = (packet.ident, struct.pack(">H", packet.length & 0xFFFF) + packet.payload[:512])
-        if shape in side.recent:
+        if side.repeated((packet.ident, packet.length, packet.payload[:128]), bool(packet.ident), now):
             self.marks.add("duplicate")
             return
-        side.recent = [*side.recent[-1:], shape]
         have = side.unique()
         side.add(have, have + packet.length)
         if len(packet.payload) < packet.length:
@@ -331,7 +340,7 @@ def row(session: Session) -> dict[str, Any]:
         "orig_bytes": sizes[0] if lasted > 0 else None, "resp_bytes": sizes[1] if lasted > 0 else None,
         "missed_bytes": session.tcp.missed, "history": session.tcp.history, "orig_pkts": orig.pkts, "orig_ip_bytes": orig.ip_bytes,
         "resp_pkts": resp.pkts, "resp_ip_bytes": resp.ip_bytes, "community_id": _community_id(session), "source": session.source,
-        "hints": ",".join(sorted(session.marks | _hints(session))) or None, **session.opening.facts(),
+        "hints": ",".join(sorted(_hints(session))) or None, **session.opening.facts(),
     }  # fmt: skip
     for name, index in (("orig", 0), ("resp", 1)):
         known.update(zip((f"{name}_low", f"{name}_high", f"{name}_quality"), _truth(session, index), strict=True))
@@ -348,10 +357,13 @@ def _datagram_state(orig: Side, resp: Side) -> str:
 
 def _hints(session: Session) -> set[str]:
     if session.proto != TCP:
-        return set()
+        return session.marks
+    states = [end.state for end in session.tcp.ends]
+    ended = State.RESET in states or states == [State.CLOSED, State.CLOSED]
     seen = any(side.seen or side.pkts > 4 for side in session.sides)
     alone = seen and not all(side.pkts for side in session.sides)
-    return {word for word, holds in (("midstream", not any(side.syn for side in session.sides)), ("onesided", alone)) if holds}
+    words = {"midstream": not any(side.syn for side in session.sides), "onesided": alone}
+    return session.marks - ({"open"} if ended else set()) | {word for word, holds in words.items() if holds}
 
 
 def _truth(session: Session, index: int) -> tuple[int, int | None, str]:
@@ -359,11 +371,11 @@ def _truth(session: Session, index: int) -> tuple[int, int | None, str]:
     side, peer = session.sides[index], session.sides[1 - index]
     seen = side.unique()
     if session.proto != TCP:
-        return seen, seen, "exact"
+        return (seen, seen, "exact") if side.pkts else (0, None, "unknown")
     proven = side.acknowledged()
     if side.pkts == 0:
         silent = not peer.seen and peer.pkts <= 4
-        return (0, 0, "exact") if silent or session.tcp.ends[index].state == State.RESET else (proven, None, "unknown")
+        return (0, 0, "exact") if silent or session.tcp.ends[index].state == State.RESET else (max(proven - 1, 0), None, "unknown")
     if not side.syn and seen > 0:
         return max(seen, proven), None, "bounded"
     span = max(side.sent(), seen, proven)
