@@ -48,10 +48,8 @@ impl Input {
         let raw: Box<dyn Read + Send> = if path == "-" { Box::new(io::stdin()) } else { Box::new(open_file(path).map_err(failed)?) };
         let mut plain = Self::new(Box::new(Counted { inner: raw, count: Arc::clone(count) }));
         plain.ensure(4);
-        if plain.available() == 0 {
-            if let Some(trouble) = plain.trouble.take() {
-                return Err(failed(io::Error::other(trouble)));
-            }
+        if let Some(trouble) = plain.trouble.take().filter(|_| plain.available() == 0) {
+            return Err(failed(io::Error::other(trouble)));
         }
         Ok(match plain.peek(4) {
             Some([0x1f, 0x8b, ..]) => Self::new(Box::new(flate2::read::MultiGzDecoder::new(Rest(plain)))),

@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicU64;
 pub use input::Input;
 pub use set::Set;
 
+use crate::decode;
 use crate::error::Error;
 
 /// One captured frame. `data` holds what was stored of it, `length` is what was on the wire.
@@ -96,7 +97,8 @@ impl Capture {
             Format::Pcapng(pcapng::Pcapng::default())
         } else {
             match pcap::Pcap::header(&mut input, magic) {
-                Some(Ok(pcap)) => Format::Pcap(pcap),
+                Some(Ok(pcap)) if decode::known_link(pcap.link()) => Format::Pcap(pcap),
+                Some(Ok(pcap)) => return Err(refused(decode::unknown_link(pcap.link()))),
                 Some(Err(reason)) => return Err(refused(reason)),
                 None => return Err(refused(format!("is no pcap or pcapng capture (it begins {:02x?})", magic))),
             }

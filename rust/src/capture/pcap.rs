@@ -56,6 +56,10 @@ impl Pcap {
         Some(Ok(pcap))
     }
 
+    pub fn link(&self) -> u16 {
+        self.link
+    }
+
     #[inline]
     pub fn next(&mut self, input: &mut Input) -> Result<Option<Here>, Damage> {
         let place = input.offset();
@@ -76,12 +80,7 @@ impl Pcap {
         if stored > self.longest {
             return Err(Damage::new(place, "damaged", format!("a record claims {stored} bytes; the rest of the file is not read")));
         }
-        let mut cut = false;
         if !input.ensure(self.header + stored) {
-            cut = true;
-            stored = input.available().saturating_sub(self.header);
-        }
-        if cut {
             return Err(Damage::cut(input, place, "a packet"));
         }
         let unit = if self.nanos { 1 } else { 1_000 };

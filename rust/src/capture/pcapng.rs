@@ -87,7 +87,7 @@ impl Pcapng {
     }
 
     fn interface(&mut self, input: &mut Input, length: usize, place: u64) -> Result<(), Damage> {
-        if length < 20 || length > LONGEST || self.interfaces.len() >= INTERFACES {
+        if !(20..=LONGEST).contains(&length) || self.interfaces.len() >= INTERFACES {
             return Err(Damage::new(place, "damaged", "an interface description that cannot be; the rest of the file is not read"));
         }
         if !input.ensure(length) {

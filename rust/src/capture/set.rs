@@ -51,7 +51,9 @@ impl Set {
             Some(error) if set.waiting.is_empty() && set.open.is_empty() => Err(error),
             _ => {
                 set.waiting.sort_by(|a, b| b.cmp(a));
-                set.read.store(0, Ordering::Relaxed);
+                if !set.waiting.is_empty() {
+                    set.read.store(0, Ordering::Relaxed); // the look at each first packet is no progress
+                }
                 Ok(set)
             }
         }

@@ -91,6 +91,37 @@ pub fn known(link: u16) -> bool {
     layer(link).is_some()
 }
 
+/// Link types that carry no IP, by name.
+const OTHERS: &[(u16, &str)] = &[
+    (3, "AX25"),
+    (7, "ARCNET"),
+    (8, "SLIP"),
+    (129, "ARCNET_LINUX"),
+    (141, "MTP2"),
+    (143, "DOCSIS"),
+    (147, "USER0"),
+    (177, "LINUX_LAPD"),
+    (187, "BLUETOOTH_HCI_H4"),
+    (189, "USB_LINUX"),
+    (195, "IEEE802_15_4_WITHFCS"),
+    (201, "BLUETOOTH_HCI_H4_WITH_PHDR"),
+    (220, "USB_LINUX_MMAPPED"),
+    (224, "FC_2"),
+    (226, "IPNET"),
+    (227, "CAN_SOCKETCAN"),
+    (230, "IEEE802_15_4_NOFCS"),
+    (249, "USBPCAP"),
+    (251, "BLUETOOTH_LE_LL"),
+    (253, "NETLINK"),
+];
+
+/// What to say of a link type that is not read.
+#[must_use]
+pub fn unknown(link: u16) -> String {
+    let name = OTHERS.iter().find(|row| row.0 == link).map_or_else(String::new, |row| format!(" ({})", row.1));
+    format!("link type {link}{name} is not read")
+}
+
 /// The next layer and the bytes before it.
 type Next = Option<(Layer, usize)>;
 

@@ -6,7 +6,7 @@ mod link;
 mod tunnel;
 
 pub use ip::{ICMP, ICMP6, TCP, UDP};
-pub use link::known as known_link;
+pub use link::{known as known_link, unknown as unknown_link};
 pub use tunnel::Tunnel;
 
 use crate::capture::Frame;
@@ -96,7 +96,7 @@ impl Decoder {
         let length = frame.length.saturating_sub(usize::from(frame.trailer));
         match link::layer(frame.link) {
             Some(layer) => self.walk(layer, crate::bytes::first(frame.data, length), length, Context::default(), sink),
-            None => sink.lost("link_type", &format!("link type {} is not supported", frame.link)),
+            None => sink.lost("link_type", &link::unknown(frame.link)),
         }
     }
 }

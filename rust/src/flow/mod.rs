@@ -378,10 +378,8 @@ impl Flows {
             conn.flip();
             orig = !orig;
         }
-        if let Some(at) = at {
-            if self.keep(place, orig, packet, Some(at)) {
-                self.look(place, false);
-            }
+        if at.is_some() && self.keep(place, orig, packet, at) {
+            self.look(place, false);
         }
     }
 
@@ -494,11 +492,11 @@ impl Sink for Flows {
         let hash = key.hash(self.seeds);
         let mut found = self.find(&key, hash);
         let is_tcp = packet.proto == crate::decode::TCP;
-        if let Some(place) = found {
-            if is_tcp && self.conn(place).is_some_and(|conn| conn.tcp.is_reuse(packet.tcp)) {
-                self.finish(place);
-                found = None;
-            }
+        if let Some(place) = found.filter(|_| is_tcp && packet.tcp.flags & tcp::SYN != 0)
+            && self.conn(place).is_some_and(|conn| conn.tcp.is_reuse(packet.tcp))
+        {
+            self.finish(place);
+            found = None;
         }
         let new = found.is_none();
         let place = found.unwrap_or_else(|| self.create(key, hash, forward, packet));

@@ -7,6 +7,7 @@ const RANGES: usize = 64;
 #[derive(Debug, Clone, Default)]
 pub struct Ranges {
     first: (i64, i64),
+    #[allow(clippy::box_collection)] // one word in every session instead of three
     rest: Option<Box<Vec<(i64, i64)>>>,
     unique: u64,
 }

@@ -66,6 +66,7 @@ pub struct End {
     delivered: u64,
     /// Everything below was acknowledged.
     trimmed: u64,
+    #[allow(clippy::box_collection)] // one word in every session instead of three
     above: Option<Box<Vec<(u64, u64)>>>,
 }
 
@@ -221,10 +222,9 @@ impl Conversation {
         let (end, peer) = self.pair(orig);
         init_end(end, &seg, past);
         let (rel, underflow) = relative(end, tcp.seq, end.last, end.wraps);
-        if tcp.window == 0 && !seg.has(RST) && peer.state != State::Closed && end.state != State::Reset {
-            end.zero_windows = end.zero_windows.saturating_add(1);
-        }
-        let zero = tcp.window == 0 && !seg.has(RST) && peer.state != State::Closed && end.state != State::Reset && is_power(end.zero_windows);
+        let zero = tcp.window == 0 && !seg.has(RST) && peer.state != State::Closed && end.state != State::Reset;
+        end.zero_windows = end.zero_windows.saturating_add(u32::from(zero));
+        let zero = zero && is_power(end.zero_windows);
         self.letters_of(&seg, rel, history);
         if zero {
             history.push(letter(b'W', orig));
@@ -235,9 +235,7 @@ impl Conversation {
             end.fin_at = rel.wrapping_add(u64::from(seg.space()));
         }
         let rel_ack = if seg.has(ACK) { self.acknowledge(&seg) } else { 0 };
-        let (advance, repeat) = update_last(self.end(orig), past, &seg);
-        let _ = advance;
-        if repeat {
+        if update_last(self.end(orig), past, &seg) {
             let end = self.end(orig);
             end.repeats = end.repeats.saturating_add(1);
             if is_power(end.repeats) {
@@ -252,7 +250,7 @@ impl Conversation {
         self.first_seen |= if orig { 1 } else { 2 };
         let data_at = if seg.has(SYN) { rel.wrapping_add(1) } else { rel };
         if length > 0 && !seg.has(RST) && !underflow && stored {
-            self.data_sent(orig, data_at, u64::from(length), history);
+            self.data_sent(orig, data_at, u64::from(length));
         }
         self.check_eof(orig);
         if close {
@@ -545,7 +543,7 @@ impl Conversation {
     }
 
     #[inline]
-    fn data_sent(&mut self, orig: bool, seq: u64, length: u64, _history: &mut History) {
+    fn data_sent(&mut self, orig: bool, seq: u64, length: u64) {
         let (end, peer) = self.pair(orig);
         if end.skip {
             return;
@@ -632,12 +630,16 @@ impl Conversation {
         match (orig.state, resp.state) {
             (SynSent | SynAckSent, Reset) => "REJ",
             (Reset, Reset) if orig.size(resp) == 0 && resp.size(orig) == 0 => "REJ",
-            (state, Reset) => if idle(state) { "RSTRH" } else { "RSTR" },
-            (Reset, state) if idle(state) => if aborted_attempt(history) { "RSTOS0" } else { "OTH" },
+            (state, Reset) if idle(state) => "RSTRH",
+            (_, Reset) => "RSTR",
+            (Reset, state) if idle(state) && aborted_attempt(history) => "RSTOS0",
+            (Reset, state) if idle(state) => "OTH",
             (Reset, _) => "RSTO",
             (Closed, Closed) => "SF",
-            (Closed, state) => if idle(state) { "SH" } else { "S2" },
-            (state, Closed) => if idle(state) { "SHR" } else { "S3" },
+            (Closed, state) if idle(state) => "SH",
+            (Closed, _) => "S2",
+            (state, Closed) if idle(state) => "SHR",
+            (_, Closed) => "S3",
             (SynSent, Inactive) => "S0",
             (Established, Established) => "S1",
             _ => "OTH",
@@ -689,22 +691,22 @@ fn relative(end: &End, number: u32, last: u32, mut wraps: u32) -> (u64, bool) {
     (End::full(number, wraps).wrapping_sub(u64::from(end.start)), false)
 }
 
-/// How far the segment is ahead of what was seen, and whether it repeats payload.
-fn update_last(end: &mut End, past: u32, seg: &Segment) -> (i32, bool) {
+/// Take the end of a segment into account; true where it repeats payload.
+fn update_last(end: &mut End, past: u32, seg: &Segment) -> bool {
     let ahead = delta(past, end.last);
     if (seg.has(SYN) || seg.has(RST)) && ahead.unsigned_abs() > TOO_LARGE.unsigned_abs() {
-        return (ahead, false);
+        return false;
     }
     if seg.has(FIN) && end.last == end.start.wrapping_add(1) {
         end.move_last(past);
     } else if end.state == State::Reset {
-        return (ahead, false);
+        return false;
     } else if ahead > 0 {
         end.move_last(past);
     } else {
-        return (ahead, seg.length > 0);
+        return seg.length > 0;
     }
-    (ahead, false)
+    false
 }
 
 /// Remember data above a hole.

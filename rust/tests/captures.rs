@@ -1,0 +1,306 @@
+//! Sameness that must hold for any capture: however it is split, cut, shuffled or stored.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use netexfil_core::flow::Limits;
+use netexfil_core::reader::Reader;
+use netexfil_core::session::Session;
+use proptest::prelude::*;
+
+/// Time in microseconds and the bytes of an Ethernet frame.
+type Frame = (u64, Vec<u8>);
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("netexfil-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn ethernet(source: u8, target: u8, proto: u8, id: u16, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, target, 2, 0, 0, 0, 0, source, 8, 0];
+    frame.extend([0x45, 0]);
+    frame.extend((20 + payload.len() as u16).to_be_bytes());
+    frame.extend(id.to_be_bytes());
+    frame.extend([0x40, 0, 64, proto, 0, 0, 10, 0, 0, source, 192, 0, 2, target]);
+    frame.extend(payload);
+    frame
+}
+
+fn tcp(ports: (u16, u16), seq: u32, ack: u32, flags: u8, data: &[u8]) -> Vec<u8> {
+    let mut segment = Vec::new();
+    segment.extend(ports.0.to_be_bytes());
+    segment.extend(ports.1.to_be_bytes());
+    segment.extend(seq.to_be_bytes());
+    segment.extend(ack.to_be_bytes());
+    segment.extend([0x50, flags, 0x20, 0, 0, 0, 0, 0]);
+    segment.extend(data);
+    segment
+}
+
+fn udp(ports: (u16, u16), data: &[u8]) -> Vec<u8> {
+    let mut datagram = Vec::new();
+    datagram.extend(ports.0.to_be_bytes());
+    datagram.extend(ports.1.to_be_bytes());
+    datagram.extend((8 + data.len() as u16).to_be_bytes());
+    datagram.extend([0, 0]);
+    datagram.extend(data);
+    datagram
+}
+
+/// One conversation: who, when, and how much each side says in turn.
+#[derive(Debug, Clone)]
+struct Talk {
+    host: u8,
+    port: u16,
+    start: u64,
+    seq: u32,
+    turns: Vec<(bool, u16)>,
+    fin: bool,
+    datagrams: bool,
+}
+
+fn talk() -> impl Strategy<Value = Talk> {
+    (1..4_u8, 40_000..40_004_u16, 0..20_000_000_u64, any::<u32>(), prop::collection::vec((any::<bool>(), 1..1400_u16), 0..8), any::<bool>(), prop::bool::weighted(0.3))
+        .prop_map(|(host, port, start, seq, turns, fin, datagrams)| Talk { host, port, start, seq, turns, fin, datagrams })
+}
+
+fn frames(talks: &[Talk]) -> Vec<Frame> {
+    let mut all = Vec::new();
+    for talk in talks {
+        let mut time = talk.start;
+        let (mut mine, mut yours) = (talk.seq, talk.seq.wrapping_mul(7));
+        let mut id = 1;
+        let mut say = |time: u64, out: bool, segment: Vec<u8>| {
+            id += 1;
+            let proto = if talk.datagrams { 17 } else { 6 };
+            let (source, target) = if out { (talk.host, 9) } else { (9, talk.host) };
+            let mut frame = ethernet(source, target, proto, id, &segment);
+            if !out {
+                frame[26..30].copy_from_slice(&[192, 0, 2, 9]);
+                frame[30..34].copy_from_slice(&[10, 0, 0, talk.host]);
+            }
+            all.push((time, frame));
+        };
+        let (there, back) = ((talk.port, 443), (443, talk.port));
+        if talk.datagrams {
+            for (out, size) in &talk.turns {
+                time += 1_000;
+                say(time, *out, udp(if *out { there } else { back }, &vec![*size as u8; usize::from(*size)]));
+            }
+            continue;
+        }
+        say(time, true, tcp(there, mine, 0, 2, b""));
+        say(time + 900, false, tcp(back, yours, mine.wrapping_add(1), 18, b""));
+        (mine, yours) = (mine.wrapping_add(1), yours.wrapping_add(1));
+        say(time + 1_800, true, tcp(there, mine, yours, 16, b""));
+        time += 2_000;
+        for (out, size) in &talk.turns {
+            time += 1_000;
+            let data = vec![*size as u8; usize::from(*size)];
+            if *out {
+                say(time, true, tcp(there, mine, yours, 24, &data));
+                mine = mine.wrapping_add(u32::from(*size));
+            } else {
+                say(time, false, tcp(back, yours, mine, 24, &data));
+                yours = yours.wrapping_add(u32::from(*size));
+            }
+        }
+        if talk.fin {
+            say(time + 1_000, true, tcp(there, mine, yours, 17, b""));
+            say(time + 2_000, false, tcp(back, yours, mine.wrapping_add(1), 17, b""));
+            say(time + 3_000, true, tcp(there, mine.wrapping_add(1), yours.wrapping_add(1), 16, b""));
+        }
+    }
+    all.sort_by_key(|frame| frame.0);
+    all
+}
+
+fn pcap(frames: &[Frame], big: bool, nanos: bool) -> Vec<u8> {
+    let word = |value: u32| if big { value.to_be_bytes() } else { value.to_le_bytes() };
+    let half = |value: u16| if big { value.to_be_bytes() } else { value.to_le_bytes() };
+    let mut file = Vec::new();
+    file.extend(word(if nanos { 0xa1b2_3c4d } else { 0xa1b2_c3d4 }));
+    file.extend([half(2), half(4)].concat());
+    file.extend([word(0), word(0), word(65_535), word(1)].concat());
+    for (time, frame) in frames {
+        let fraction = (time % 1_000_000) as u32 * if nanos { 1_000 } else { 1 };
+        let size = frame.len() as u32;
+        file.extend([word(1_700_000_000 + (time / 1_000_000) as u32), word(fraction), word(size), word(size)].concat());
+        file.extend(frame);
+    }
+    file
+}
+
+fn pcapng(frames: &[Frame], big: bool) -> Vec<u8> {
+    let word = |value: u32| if big { value.to_be_bytes() } else { value.to_le_bytes() };
+    let half = |value: u16| if big { value.to_be_bytes() } else { value.to_le_bytes() };
+    let block = |kind: u32, body: &[u8]| {
+        let size = word(12 + body.len() as u32);
+        [&word(kind)[..], &size, body, &size].concat()
+    };
+    let mut file = block(0x0a0d_0d0a, &[&word(0x1a2b_3c4d)[..], &half(1), &half(0), &[0xff; 8]].concat());
+    // An interface with nanoseconds.
+    file.extend(block(1, &[&half(1)[..], &half(0), &word(0), &half(9), &half(1), &[9, 0, 0, 0], &word(0)].concat()));
+    for (time, frame) in frames {
+        let stamp = (1_700_000_000_000_000 + time) * 1_000;
+        let mut body = [word(0), word((stamp >> 32) as u32), word((stamp & 0xffff_ffff) as u32), word(frame.len() as u32), word(frame.len() as u32)].concat();
+        body.extend(frame);
+        body.resize(body.len().next_multiple_of(4), 0);
+        file.extend(block(6, &body));
+    }
+    file
+}
+
+fn read(paths: &[String]) -> Vec<Session> {
+    let mut reader = Reader::open(paths, Limits::default()).unwrap();
+    let mut all = Vec::new();
+    while let Some(part) = reader.sessions() {
+        all.extend(part);
+    }
+    all.sort_by(|a, b| a.uid.cmp(&b.uid));
+    all
+}
+
+/// Everything but the name of the file.
+fn told(sessions: &[Session]) -> Vec<String> {
+    sessions.iter().map(|session| format!("{:?}", Session { source: String::new(), ..session.clone() })).collect()
+}
+
+/// Per unordered tuple: packets, IP bytes, unique payload.
+fn totals(sessions: &[Session]) -> BTreeMap<(String, String, &'static str), (u64, u64, u64)> {
+    let mut all = BTreeMap::new();
+    for session in sessions {
+        let mut ends = [format!("{}:{}", session.orig_h, session.orig_p), format!("{}:{}", session.resp_h, session.resp_p)];
+        ends.sort();
+        let [first, second] = ends;
+        let sum: &mut (u64, u64, u64) = all.entry((first, second, session.proto)).or_default();
+        sum.0 += session.orig.pkts + session.resp.pkts;
+        sum.1 += session.orig.ip_bytes + session.resp.ip_bytes;
+        sum.2 += session.orig.low + session.resp.low;
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn split_into_files_is_the_whole(talks in prop::collection::vec(talk(), 1..6), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..4)) {
+        let frames = frames(&talks);
+        let folder = Folder::new();
+        let whole = read(&[folder.write("whole.pcap", &pcap(&frames, false, false))]);
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(frames.len() + 1)).collect();
+        cuts.extend([0, frames.len()]);
+        cuts.sort_unstable();
+        // Names in no order: the time of the first packet decides.
+        let parts: Vec<String> = cuts.windows(2).enumerate()
+            .map(|(index, pair)| folder.write(&format!("part{}.pcap", 9 - index), &pcap(&frames[pair[0]..pair[1]], index % 2 == 0, index % 3 == 0)))
+            .collect();
+        prop_assert_eq!(told(&whole), told(&read(&parts)));
+    }
+
+    #[test]
+    fn however_it_is_stored_it_is_the_same(talks in prop::collection::vec(talk(), 1..5)) {
+        let frames = frames(&talks);
+        let folder = Folder::new();
+        let plain = pcap(&frames, false, false);
+        let whole = told(&read(&[folder.write("whole.pcap", &plain)]));
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gz, &plain).unwrap();
+        let others = [
+            pcap(&frames, true, false), pcap(&frames, false, true), pcap(&frames, true, true), pcapng(&frames, false), pcapng(&frames, true),
+            gz.finish().unwrap(), zstd::encode_all(&plain[..], 1).unwrap(),
+        ];
+        for (index, other) in others.iter().enumerate() {
+            prop_assert_eq!(&whole, &told(&read(&[folder.write(&format!("other{index}"), other)])), "form {}", index);
+        }
+    }
+
+    #[test]
+    fn cut_anywhere_it_still_reads(talks in prop::collection::vec(talk(), 1..4), at in any::<prop::sample::Index>(), ng in any::<bool>()) {
+        let frames = frames(&talks);
+        let folder = Folder::new();
+        let bytes = if ng { pcapng(&frames, false) } else { pcap(&frames, false, false) };
+        let cut = at.index(bytes.len());
+        let path = folder.write("cut", &bytes[..cut]);
+        if let Ok(mut reader) = Reader::open(&[path], Limits::default()) {
+            let mut count = 0;
+            while let Some(part) = reader.sessions() {
+                count += part.len();
+            }
+            prop_assert!(count <= frames.len());
+            let notes = reader.notes();
+            prop_assert!(notes.len() <= 1);
+            for note in notes {
+                prop_assert!(note.place.is_some_and(|place| place <= cut as u64), "{note:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_bytes_never_stop_it(talks in prop::collection::vec(talk(), 1..4), hits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40), ng in any::<bool>()) {
+        let frames = frames(&talks);
+        let folder = Folder::new();
+        let mut bytes = if ng { pcapng(&frames, true) } else { pcap(&frames, false, false) };
+        for (at, value) in hits {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if let Ok(mut reader) = Reader::open(&[folder.write("hit", &bytes)], Limits { sessions: 3, ..Limits::default() }) {
+            while reader.sessions().is_some() {}
+        }
+    }
+
+    #[test]
+    fn shuffling_neighbours_changes_no_total(talks in prop::collection::vec(talk(), 1..6), swaps in prop::collection::vec(any::<prop::sample::Index>(), 0..30)) {
+        // Ports are used once here: a second conversation on the same ports is another session, and its SYN decides where it begins.
+        let talks: Vec<Talk> = talks.into_iter().enumerate().map(|(index, talk)| Talk { port: 41_000 + index as u16, ..talk }).collect();
+        let mut frames = frames(&talks);
+        let folder = Folder::new();
+        let before = totals(&read(&[folder.write("before.pcap", &pcap(&frames, false, false))]));
+        for swap in swaps {
+            let at = swap.index(frames.len().max(2) - 1);
+            if at + 1 < frames.len() {
+                let (left, right) = (frames[at].0, frames[at + 1].0);
+                frames.swap(at, at + 1);
+                (frames[at].0, frames[at + 1].0) = (left, right);
+            }
+        }
+        prop_assert_eq!(before, totals(&read(&[folder.write("after.pcap", &pcap(&frames, false, false))])));
+    }
+
+    #[test]
+    fn few_open_sessions_lose_nothing(talks in prop::collection::vec(talk(), 1..8), limit in 1..4_usize) {
+        let frames = frames(&talks);
+        let folder = Folder::new();
+        let path = folder.write("all.pcap", &pcap(&frames, false, false));
+        let mut reader = Reader::open(&[path], Limits { sessions: limit, ..Limits::default() }).unwrap();
+        let mut packets = 0;
+        while let Some(part) = reader.sessions() {
+            packets += part.iter().map(|session| session.orig.pkts + session.resp.pkts).sum::<u64>();
+        }
+        prop_assert_eq!(packets, frames.len() as u64);
+    }
+}
