@@ -33,6 +33,7 @@ class Job:
     hosts: str | None = None
     sigma: str | None = None
     budget: float | None = None
+    memory: str = tables.MEMORY
 
 
 @dataclass(frozen=True, slots=True)

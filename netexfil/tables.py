@@ -118,8 +118,11 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def connect(path: str = ":memory:") -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection that spills to the system's temporary folder and never to the working directory."""
+MEMORY = "2GB"
+
+
+def connect(path: str = ":memory:", memory: str = MEMORY) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection that holds at most `memory` and spills to the system's temporary folder, never to the working directory."""
     import tempfile
 
     import duckdb
@@ -127,6 +130,7 @@ def connect(path: str = ":memory:") -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(path)
     con.execute(f"SET temp_directory = '{tempfile.gettempdir()}/netexfil-spill'")
     con.execute("SET TimeZone = 'UTC'")
+    con.execute(f"SET memory_limit = '{memory}'")
     return con
 
 

@@ -69,14 +69,14 @@ def _job(asked: dict[str, Any]) -> pipeline.Job:
     )
     return pipeline.Job(
         sources=asked["sources"], join=asked["join"], policy=common.load_policy(asked["policy_file"]), options=options,
-        window=asked["window"], hosts=asked["hosts"], sigma=asked["sigma"], budget=asked["budget"],
+        window=asked["window"], hosts=asked["hosts"], sigma=asked["sigma"], budget=asked["budget"], memory=asked["memory"],
     )
 
 
 def _at_once(asked: dict[str, Any]) -> tuple[Sequence[Finding], Sequence[Note], bool]:
     from netexfil import pipeline, tables
 
-    con = tables.connect()
+    con = tables.connect(memory=asked["memory"])
     with common.Progress() as progress:
         result = pipeline.analyze(con, _job(asked), progress)
     return result.findings, result.notes, False

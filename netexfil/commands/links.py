@@ -53,7 +53,7 @@ def command(sources: tuple[str, ...], join: tuple[str, ...], form: str, output: 
         sources=sources, join=join, policy=common.load_policy(policy_file), options=options,
         window=more["window"], hosts=more["hosts"], sigma=more["sigma"],
     )
-    con = tables.connect()
+    con = tables.connect(memory=more["memory"])
     tables.create(con)
     with common.Progress() as progress:
         notes = pipeline.load(con, job, progress) + pipeline.load_events(con, job, progress)

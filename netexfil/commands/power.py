@@ -19,7 +19,7 @@ def command(sources: tuple[str, ...], policy_file: Path | None, budget: float | 
     from netexfil import channels, detect, pipeline, power, read, tables
 
     site = common.load_policy(policy_file)
-    con = tables.connect()
+    con = tables.connect(memory=more["memory"])
     tables.create(con)
     options = read.Options(engine=more["engine"], max_sessions=more["max_sessions"])
     with common.Progress() as progress:

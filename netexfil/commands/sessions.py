@@ -21,7 +21,7 @@ def command(sources: tuple[str, ...], policy_file: Path | None, outbound_only: b
     from netexfil import pipeline, read, report, tables
 
     options = read.Options(engine=more["engine"], max_sessions=more["max_sessions"], only_outbound=outbound_only)
-    con = tables.connect()
+    con = tables.connect(memory=more["memory"])
     tables.create(con)
     with common.Progress() as progress:
         notes = pipeline.load(con, pipeline.Job(sources=sources, policy=common.load_policy(policy_file), options=options), progress)

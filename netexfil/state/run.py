@@ -53,7 +53,7 @@ def run(path: Path, job: pipeline.Job, now: float, wait: bool = False) -> Outcom
         Busy: another run holds the state. StateError: the file is not a state of ours, or newer than this program.
     """
     with store.locked(path, wait):
-        con = tables.connect()
+        con = tables.connect(memory=job.memory)
         store.migrate(con, path, now)
         tally = ingest.Tally()
         listing, settings = places.listing((*job.sources, *job.join)), _settings(job)
