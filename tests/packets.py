@@ -70,8 +70,10 @@ def enhanced(units: int, data: bytes, index: int = 0, order: str = "<") -> bytes
     return block(6, struct.pack(order + "IIIII", index, units >> 32, units & 0xFFFFFFFF, len(data), len(data)) + data, order)
 
 
-def talk(sent: Sequence[bytes] = (b"x" * 100,), answer: bytes = b"y" * 50, port: int = 40000, server: int = 443, v6: bool = False) -> list[tuple[float, bytes]]:
-    """One whole TCP conversation as IP packets: 10.0.0.5 (or 2001:db8::5) sends `sent`, 192.0.2.9 (2001:db8:1::9) answers once."""
+def talk(
+    sent: Sequence[bytes] = (b"x" * 100,), answer: bytes = b"y" * 50, port: int = 40000, server: int = 443, v6: bool = False
+) -> list[tuple[float, bytes]]:
+    """One whole TCP conversation as IP packets: 10.0.0.5 (2001:db8::5) sends `sent`, 192.0.2.9 (2001:db8:1::9) answers once."""
     client, remote = ("2001:db8::5", "2001:db8:1::9") if v6 else ("10.0.0.5", "192.0.2.9")
     wrap = ip6 if v6 else ip4
     time, mine, yours, out = 0.0, 1000, 9000, []

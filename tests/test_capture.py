@@ -119,7 +119,8 @@ LINKS = {
 ETHERS = {
     "vlan": lambda d: p.ethernet(b"\0\x05\x08\0" + d, 0x8100), "qinq": lambda d: p.ethernet(b"\0\x05\x81\0\0\x06\x08\0" + d, 0x88A8),
     "pppoe": lambda d: p.ethernet(b"\x11\0\0\x01" + struct.pack("!H", len(d) + 2) + b"\0\x21" + d, 0x8864),
-    "mpls": lambda d: p.ethernet(b"\0\x01\0\x40\0\x02\x01\x40" + d, 0x8847), "snap": lambda d: p.ethernet(b"\xaa\xaa\x03\0\0\0\x08\0" + d, len(d) + 8),
+    "mpls": lambda d: p.ethernet(b"\0\x01\0\x40\0\x02\x01\x40" + d, 0x8847),
+    "snap": lambda d: p.ethernet(b"\xaa\xaa\x03\0\0\0\x08\0" + d, len(d) + 8),
     "padded": lambda d: p.ethernet(d) + bytes(20),
 }
 
@@ -154,7 +155,8 @@ def test_tunnels(tmp_path: Path, name: str) -> None:
     assert not notes
     inner = [row for row in rows if row["proto"] == "tcp"]
     outer = [row for row in rows if row["proto"] == "udp"]
-    assert [(row["orig_h"], row["orig_bytes"], row["conn_state"], row["tunnel"]) for row in inner] == [("10.0.0.5", 100, "SF", name.removesuffix("-keyed"))]
+    shown = [(row["orig_h"], row["orig_bytes"], row["conn_state"], row["tunnel"]) for row in inner]
+    assert shown == [("10.0.0.5", 100, "SF", name.removesuffix("-keyed"))]
     assert all("carrier" in row["hints"] for row in outer)
 
 
@@ -169,7 +171,8 @@ def test_ipv6_tunnels(tmp_path: Path, name: str) -> None:
 def test_fragments_are_one_packet(tmp_path: Path) -> None:
     whole = p.udp(40000, 9999, bytes(range(200)) * 10)
     cuts = [(0, 800, True), (1600, 2008, False), (800, 1600, True)]  # out of order
-    frames = [(0.001 * i, p.ip4("10.0.0.5", "192.0.2.9", 17, whole[a:b], 7, (a // 8) | (0x2000 if more else 0))) for i, (a, b, more) in enumerate(cuts)]
+    parts = [p.ip4("10.0.0.5", "192.0.2.9", 17, whole[a:b], 7, (a // 8) | (0x2000 if more else 0)) for a, b, more in cuts]
+    frames = [(0.001 * index, part) for index, part in enumerate(parts)]
     row = one(tmp_path, p.pcap(frames, link=101))
     assert (row["orig_pkts"], row["orig_ip_bytes"], row["orig_low"]) == (1, 2028, 2000)
 
@@ -257,7 +260,8 @@ def test_ports_used_again_are_another_session(tmp_path: Path) -> None:
 def test_echo_is_one_session(tmp_path: Path) -> None:
     ask, reply = (p.ip4(a, b, 1, bytes([kind, 0]) + bytes(62)) for a, b, kind in (("10.0.0.5", "192.0.2.9", 8), ("192.0.2.9", "10.0.0.5", 0)))
     row = one(tmp_path, p.pcap([(0, ask), (0.01, reply)], link=101))
-    assert [row[key] for key in ("proto", "orig_p", "resp_p", "orig_bytes", "resp_bytes", "conn_state", "history")] == ["icmp", 8, 0, 56, 56, "OTH", ""]
+    shown = [row[key] for key in ("proto", "orig_p", "resp_p", "orig_bytes", "resp_bytes", "conn_state", "history")]
+    assert shown == ["icmp", 8, 0, 56, 56, "OTH", ""]
 
 
 # From the specification's own table (github.com/corelight/community-id-spec).
@@ -304,7 +308,9 @@ def test_damage_is_told_and_the_rest_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "reason"), [(b"", "is empty"), (b"no capture at all", "is no pcap"), (p.pcap([], link=220), "link type 220 (USB_LINUX_MMAPPED) is not read")]
+    ("data", "reason"),
+    [(b"", "is empty"), (b"no capture at all", "is no pcap"), (p.pcap([], link=220), "link type 220 (USB_LINUX_MMAPPED) is not read")],
+    ids=["empty", "text", "usb"],
 )
 def test_what_is_no_capture_is_refused_by_name(tmp_path: Path, data: bytes, reason: str) -> None:
     (tmp_path / "x").write_bytes(data)
@@ -325,8 +331,12 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
 def test_standard_input(tmp_path: Path) -> None:
     import subprocess
 
-    code = "import sys, duckdb; from netexfil import _core; c = duckdb.connect(); c.register('s', _core.capture(['-'])); print(c.execute('select conn_state from s').fetchall())"
-    done = subprocess.run([sys.executable, "-c", code], input=gzip.compress(p.pcap(p.talk(), link=101)), capture_output=True, check=True)
+    code = (
+        "import duckdb; from netexfil import _core; c = duckdb.connect(); c.register('s', _core.capture(['-']))\n"
+        "print(c.execute('select conn_state from s').fetchall())"
+    )
+    data = gzip.compress(p.pcap(p.talk(), link=101))
+    done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, check=True)
     assert done.stdout.strip() == b"[('SF',)]"
 
 
