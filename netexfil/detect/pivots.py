@@ -35,7 +35,8 @@ def _step(title: str, language: str, text: str) -> dict[str, str]:
 
 def _packets(f: Mapping[str, Any]) -> dict[str, str]:
     return _step("The packets behind it", "sh",
-        f"netexfil carve {shlex.quote(str(f['source']))} --finding {shlex.quote(str(f['id']))} -o {f['id']}.pcap"
+        f"netexfil carve {shlex.quote(str(f['source']))} --findings findings.jsonl --finding {shlex.quote(str(f['id']))} "
+                 f"-o {f['id']}.pcapng"
                  f"\ntshark -r {shlex.quote(str(f['source']))} -Y {shlex.quote(display_filter(f))}")
 
 

@@ -42,7 +42,7 @@ function sessions(f) {
 }
 
 function steps(f) {
-  return f.next.length ? el('div', {}, el('h3', {}, 'Next'), el('ol', {}, f.next.map(text => el('li', {}, text)))) : null;
+  return f.next.length ? el('div', {}, el('h3', {}, 'Next'), el('ol', {}, f.next.map(([title, lines]) => el('li', {}, title, el('pre', {}, lines.join('\n')))))) : null;
 }
 
 // Processes by GUID, else by host and pid; a parent is told by its child.

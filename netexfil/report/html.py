@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SCRIPTS = ("page.js", "charts.js", "detail.js")
 BYTES_A_FINDING = 5_500  # a page of 1,000 findings stays below 6 MB
-LINK_LIMITS = (40, 15, 6, 3, 1)  # links kept per finding: the largest that holds the size
+LINK_LIMITS = (40, 15, 6, 3, 1)  # links kept per finding: the largest that holds the size; then the next steps go
 UIDS = 60  # session uids kept per finding
 WITHOUT_SCRIPT = 50  # findings listed where scripts do not run
 # What of an event a page shows; the record in the JSON lines has all of it.
@@ -77,8 +77,8 @@ def _embedded(value: Any) -> str:
 def _page_records(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     """The records with as many links each as the size allows."""
     records: list[dict[str, Any]] = []
-    for limit in LINK_LIMITS:
-        records = [_page_record(finding, limit) for finding in findings]
+    for limit in (*LINK_LIMITS, 0):
+        records = [_page_record(finding, limit or 1, limit > 0) for finding in findings]
         if len(orjson.dumps(records, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY)) <= BYTES_A_FINDING * max(
             200, len(findings)
         ):
@@ -86,7 +86,12 @@ def _page_records(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     return records
 
 
-def _page_record(finding: Finding, limit: int) -> dict[str, Any]:
+def _page_step(step: Mapping[str, str]) -> list[Any]:
+    """Title and lines."""
+    return [str(step.get("title") or ""), str(step.get("text") or step.get("command") or "").split("\n")]
+
+
+def _page_record(finding: Finding, limit: int, whole: bool) -> dict[str, Any]:
     links = words.best_links(finding)
     process, user = words.owner(finding)
     row: dict[str, Any] = {
@@ -101,7 +106,7 @@ def _page_record(finding: Finding, limit: int) -> dict[str, Any]:
         "evidence": [[e.code, e.points, e.text, _amount(e.value, e.unit), _amount(e.threshold, e.unit), e.source] for e in finding.evidence],
         "links": [_page_link(link) for link in links[:limit]], "more": max(0, len(links) - limit),
         "attack": [" · ".join(str(part) for part in entry.values()) for entry in finding.attack],
-        "next": [str(step.get("text") or step.get("command") or "") for step in finding.next_steps],
+"next": [_page_step(step) for step in finding.next_steps] if whole else [],
     }  # fmt: skip
     shown: dict[str, Any] = _visible(row)
     return shown
@@ -110,7 +115,7 @@ def _page_record(finding: Finding, limit: int) -> dict[str, Any]:
 def _amount(value: object, unit: str) -> str:
     if value is None:
         return ""
-    if unit == "B" and isinstance(value, int | float):
+    if unit in ("B", "bytes") and isinstance(value, int | float):
         return f"{words.units(value)} ({value:,.0f} B)"
     shown = f"{value:.6g}" if isinstance(value, float) else str(value)
     return f"{shown} {unit}".rstrip()
@@ -200,7 +205,7 @@ def quality(findings: Sequence[Finding]) -> list[tuple[str, int]]:
         ("bytes unknown: the sensor did not see the sending side", lambda f: f.bytes_out.get("quality") == "unknown"),
         ("still in progress at the end of the input", lambda f: f.in_progress),
         ("without any endpoint event", lambda f: not f.links),
-        ("an endpoint alert whose session was not seen", lambda f: f.kind == "endpoint"),
+        ("an endpoint alert without a session that left the network", lambda f: f.kind == "endpoint"),
     )
     return [(label, count) for label, test in kinds if (count := sum(test(f) for f in findings))]
 
