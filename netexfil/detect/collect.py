@@ -2,7 +2,8 @@
 
 Asks: did the host pull much from inside servers (file shares, databases, other hosts) in the hours before the upload?
 Why: thieves gather before they send; Vectra and Darktrace sell this sequence, and volume ratio and lag tell it from a day's work.
-The window is one UTC day, as for everything else. Fooled by: hosts that always mirror inside data (prevalence and history speak against), sensors that do not see inside traffic (nothing is said then).
+The window is one UTC day, as for everything else. Fooled by: hosts that always mirror inside data (prevalence and history speak against), sensors
+that do not see inside traffic (nothing is said then).
 """
 
 from __future__ import annotations

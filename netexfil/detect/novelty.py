@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from netexfil.detect.question import Candidates, Code, Reason, held
+from netexfil.detect.timing import regular
 from netexfil.policy import Policy
 
 CODES = (
@@ -36,7 +37,7 @@ def ask(c: Candidates, policy: Policy) -> list[Reason]:
     host = old & out & (c.num("first_day") == day)
     spoken = old & out & (c.num("protocol_since") == day) & ~np.isin(c.columns["protocol"], ("HTTPS", "QUIC"))
     users, fleet = np.nan_to_num(c.num("users")), np.nan_to_num(c.num("hosts"))
-    habit = c.num("like_days") >= policy.threshold("established_days")
+    habit = ~regular(c, policy) & (c.num("like_days") >= policy.threshold("established_days"))
     seldom = out & ~habit & (fleet >= policy.threshold("fleet")) & (users <= policy.threshold("rare_hosts"))
     days = history.astype(int)
     return [

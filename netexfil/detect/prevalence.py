@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from netexfil.detect.question import Candidates, Code, Reason, held
+from netexfil.detect.timing import regular
 from netexfil.policy import Policy
 
 CODES = (
@@ -33,10 +34,11 @@ def ask(c: Candidates, policy: Policy) -> list[Reason]:
     shared = enough & ~common & ((senders >= 3) | (users >= many))
     # of one order: earlier days with a tenth or more of today, and today not above five times the largest of them
     habit = out & (c.num("like_days") >= policy.threshold("established_days")) & (c.num("d1") <= 5 * np.nan_to_num(c.num("max_before")))
+    script = regular(c, policy) & (users <= policy.threshold("rare_hosts"))
     drip = (c.num("d1") < policy.threshold("outbound_volume")) & (c.num("d7") >= policy.threshold("ledger_steady"))
     return [
         held("common", common, senders.astype(int), int(many), np.where(business, -35, -22), "all channels of the network"),
         held("shared", shared, np.maximum(senders, users).astype(int), 3, -10, "all channels of the network"),
-        # a drip is itself a habit: the ledger judges it
-        held("established", habit & ~drip, c.num("like_days"), int(policy.threshold("established_days")), -25, "the host's days before"),
+        # a drip, and a script that cuts its uploads to one size for a destination of its own, are habits that speak for theft
+        held("established", habit & ~drip & ~script, c.num("like_days"), int(policy.threshold("established_days")), -25, "the host's days before"),
     ]

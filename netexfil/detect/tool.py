@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from netexfil import features
 from netexfil.detect import tools
 from netexfil.detect.question import Candidates, Code, Mask, Reason, held
 from netexfil.policy import Policy
@@ -26,6 +27,9 @@ CODES = (
          "Do wire and endpoint name different programs?", "/var/tmp/svchost speaking rclone"),
     Code("tool_library", "tool", "JA4", "the TLS client looks like {value}", "Does the TLS fingerprint name a scripting library or transfer tool?",
          "Go's TLS client, as rclone has"),
+    Code("parallel", "tool", "sessions at once", "{value} sessions at once on average, as transfer tools open them",
+        "Did several sessions send at once?",
+         "rclone's four transfers"),
     Code("unusual_client", "tool", "image", "{value} is no program that speaks TLS here (ssl_client_process_baseline)",
          "Is the program one that usually speaks TLS here?", "notepad.exe over TLS"),
     Code("familiar_program", "tool", "image", "the endpoint says {value} sent it, which the policy allows to",
@@ -41,6 +45,9 @@ def ask(c: Candidates, policy: Policy) -> list[Reason]:
     pairs = zip(c.text("hassh"), banners, strict=True)
     disguised = np.array([bool(hassh in tools.GO_HASSH and tool and tool.name == "OpenSSH") for hassh, tool in pairs], bool)
     process = c.num("process_points")
+    degree = np.nan_to_num(features.rate(c.num("busy"), c.num("last_ts") - c.num("first_ts")))
+    pushing = c.num("push_sessions")
+    several = (degree >= 1.8) & (pushing >= 2) & (pushing <= 16) & (c.num("siblings") == 0)
     library = np.array([tools.LIBRARY_JA4.get(ja4 or "") for ja4 in c.text("ja4")], object)
     known = np.array([name is not None for name in library], bool)
     allowed = _among(c, policy.binary_allowlist)
@@ -52,6 +59,7 @@ def ask(c: Candidates, policy: Policy) -> list[Reason]:
         held("tool_process", (process > 0) & least & ~allowed, c.text("image"), None, process, "endpoint"),
         held("tool_contradicted", c.is_("verdict", "contradicted") & least, c.text("image"), None, 20, "endpoint"),
         held("tool_library", known & least, library, None, 3, "ssl"),
+        held("parallel", several & least, degree.round(1), 1.8, 4),
         held("unusual_client", strange & (c.num("tls_sessions") > 0) & least, c.text("image"), None, 8, "endpoint"),
         held("familiar_program", allowed, c.text("image"), None, -20, "endpoint"),
     ]

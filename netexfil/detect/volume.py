@@ -44,7 +44,8 @@ def ask(c: Candidates, policy: Policy) -> list[Reason]:
         held("volume", large, low, line, grown(low, line)),
         held("volume_entity", together, entity, line, grown(entity, line), "all channels to the entity that day"),
         held("volume_small", some, low, line, np.floor(6 * (1 + features.decades(low, line)))),
-        held("volume_possible", doubtful, low, line, np.where(np.isnan(high), 10, 15)),
+        # the middle of the interval on the volume scale: above the line it is more likely than not
+        held("volume_possible", doubtful, low, line, np.where(np.sqrt(low * np.nan_to_num(high)) >= line, BASE, 15)),
         held("host_day", (day >= policy.threshold("host_day")) & ~large, day, policy.threshold("host_day"), 22, "all channels of the host that day"),
     ]
 
