@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ _BATCH = 2000
 
 @click.command("events")
 @click.argument("files", nargs=-1, required=True, type=click.Path())
-@click.option("--rule", type=click.Choice(["logscale", "splunk", "netexfil"]), help="Only what this rule selects, newest first, with the columns of its query.")
+@click.option("--rule", type=click.Choice(["logscale", "splunk", "netexfil"]), 
+              help="Only what this rule selects, newest first, with its query's columns.")
 @click.option("--sigma", type=click.Path(exists=True), help="Only what the Sigma rules in this directory select (extra `sigma`).")
 @click.option("--explain", is_flag=True, help="What each file was read as, and the lines that no dialect knows, instead of events.")
 @click.option("--policy", "policy_file", type=click.Path(exists=True), help="Policy file (TOML) with tuning knobs.")
@@ -85,19 +87,20 @@ def _fetch(con: duckdb.DuckDBPyConnection, query: str, columns: Sequence[str]) -
 def _explained(accounts: Sequence[Any]) -> Iterator[Mapping[str, Any]]:
     """One row per file and dialect, per refusal, and per file in all."""
     for account in accounts:
+        base = {"file": account.file, "what": "read", "dialect": None, "kind": None, "count": 0, "line": None, "reason": None}
         for (dialect, kind), count in sorted(account.dialects.items()):
-            yield {"file": account.file, "what": "read", "dialect": dialect, "kind": kind, "count": count, "line": None, "reason": None}
+            yield base | {"dialect": dialect, "kind": kind, "count": count}
         for reason, count in account.refused.items():
-            yield {"file": account.file, "what": "refused", "dialect": None, "kind": None, "count": count, "line": account.first[reason], "reason": reason}
-        yield {"file": account.file, "what": "unreadable" if account.unreadable else "all", "dialect": None, "kind": None, "count": account.lines,
-               "line": None, "reason": account.unreadable or f"{account.events} events, {sum(account.refused.values())} lines refused"}
+            yield base | {"what": "refused", "count": count, "line": account.first[reason], "reason": reason}
+        said = account.unreadable or f"{account.events} events, {account.refused.total()} lines refused"
+        yield base | {"what": "unreadable" if account.unreadable else "all", "count": account.lines, "reason": said}
 
 
 def _write(rows: Iterator[Mapping[str, Any]], form: str) -> None:
     if form == "jsonl":
         import orjson
 
-        out = click.get_binary_stream("stdout")
+        out = sys.stdout.buffer
         for row in rows:
             out.write(orjson.dumps(row) + b"\n")
         out.flush()
@@ -117,11 +120,12 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         click.echo("nothing selected")
         return
-    names = [name for name in rows[0] if name in _SHORT or "guid" not in rows[0] or name in ("severity", "title", "tool", "reason")]
+    shown = [name for name in rows[0] if "guid" not in rows[0] or name in _SHORT or name in ("severity", "title", "tool", "reason")]
+    names = [name for name in shown if any(row[name] is not None for row in rows)]
     table = Table(*names, box=None)
     for row in rows:
         table.add_row(*(escape(_plain(row[name])) for name in names))
-    Console(soft_wrap=False).print(table)
+    Console(width=None if sys.stdout.isatty() else 1000).print(table)
 
 
 def _plain(value: Any) -> str:

@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -20,6 +21,7 @@ _HEAD = re.compile(r"(?:node=(\S+) )?type=(\w+) (?:msg=)?audit\((\d+(?:\.\d+)?):
 _PAIR = re.compile(r"""(\w[\w-]*)=("[^"]*"|'[^']*'|\[[^\]]*\]|\([^)]*\)|[^\s\x1d]*)""")
 _HEX = re.compile(r"(?:[0-9A-F]{2})+$")
 _OPEN = 64  # audit events that may interleave
+_PARTS = 1000  # lines of one event
 
 # arch -> number -> name; from the kernel's tables, the calls that start programs or open connections.
 _CALLS: Mapping[str, Mapping[str, str]] = {
@@ -101,7 +103,7 @@ _MERGED = frozenset({"SYSCALL", "EXECVE", "SOCKADDR", "PATH", "CWD", "PROCTITLE"
 
 def grouped(source: Iterable[Piece | Run]) -> Iterator[Piece | Run]:
     """Pass pieces on; audit lines of one serial are merged."""
-    open_: OrderedDict[tuple[str, float, str], tuple[Piece, dict[str, Any]]] = OrderedDict()
+    open_: OrderedDict[tuple[str, float, str], _Group] = OrderedDict()
     for piece in source:
         if isinstance(piece, Run):
             yield piece
@@ -111,19 +113,32 @@ def grouped(source: Iterable[Piece | Run]) -> Iterator[Piece | Run]:
             yield piece
             continue
         if found["@audit"]["type"] not in _MERGED:
-            yield Piece(piece.line, record=found, lines=piece.lines)
+            yield Piece(piece.line, record=found)
             continue
         key = (found["node"] or "", found["@audit"]["time"], found["@audit"]["serial"])
         if key in open_:
-            head = open_[key][1]
-            _merge(head, found)
-            yield Piece(piece.line, record={"@audit_part": found["@audit"]["type"], "@audit": found["@audit"], "node": found["node"]}, lines=piece.lines)
+            group = open_[key]
+            _merge(group.head, found)
+            group.parts.append(Piece(piece.line, record={"@audit_part": found["@audit"]["type"], "@audit": found["@audit"], "node": found["node"]}))
         else:
-            open_[key] = (piece, found)
-            if len(open_) > _OPEN:
-                yield _closed(*open_.popitem(last=False)[1])
+            open_[key] = _Group(piece.line, found)
+        if len(open_) > _OPEN or len(open_[key].parts) > _PARTS:
+            yield from open_.popitem(last=False)[1].pieces()
     while open_:
-        yield _closed(*open_.popitem(last=False)[1])
+        yield from open_.popitem(last=False)[1].pieces()
+
+
+@dataclass(slots=True)
+class _Group:
+    """The lines of one audit event so far: the first with what all of them say, the others."""
+
+    line: int
+    head: dict[str, Any]
+    parts: list[Piece] = field(default_factory=list)
+
+    def pieces(self) -> Iterator[Piece]:
+        yield Piece(self.line, record=self.head)
+        yield from self.parts
 
 
 def _merge(head: dict[str, Any], more: Mapping[str, Any]) -> None:
@@ -131,10 +146,6 @@ def _merge(head: dict[str, Any], more: Mapping[str, Any]) -> None:
     for key, value in more.items():
         if value is not None and (key not in head or head[key] is None or (call and key != "node")):
             head[key] = value
-
-
-def _closed(piece: Piece, found: dict[str, Any]) -> Piece:
-    return Piece(piece.line, record=found, lines=piece.lines)
 
 
 def after_header(line: str) -> dict[str, Any] | None:

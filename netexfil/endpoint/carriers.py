@@ -263,6 +263,13 @@ def piece_of(number: int, bare: bytes, lines: int) -> Piece:
 def documents(stream: Any) -> Iterator[Piece]:
     """JSON objects in an array or one after the other, in any layout; after a broken one the next that begins a line is taken."""
     reader = io.TextIOWrapper(stream, "utf-8", "replace", newline="")
+    try:
+        yield from _documents(reader)
+    finally:
+        reader.detach()  # else the wrapper would close what is not its own
+
+
+def _documents(reader: io.TextIOWrapper) -> Iterator[Piece]:
     scan = json.JSONDecoder().raw_decode
     buffer, line, at, ended = "", 1, 0, False
     while True:
@@ -325,7 +332,14 @@ def _csv_dialect(first: bytes) -> str | None:
 
 def _rows(stream: Any, delimiter: str) -> Iterator[Piece]:
     csv.field_size_limit(MAX_RECORD)
-    reader = csv.reader(io.TextIOWrapper(stream, "utf-8", "replace", newline=""), delimiter=delimiter)
+    lines = io.TextIOWrapper(stream, "utf-8", "replace", newline="")
+    try:
+        yield from _csv_rows(csv.reader(lines, delimiter=delimiter))
+    finally:
+        lines.detach()
+
+
+def _csv_rows(reader: Any) -> Iterator[Piece]:
     header = [name.strip().split(" [")[0] for name in next(reader)]
     before = reader.line_num
     while True:

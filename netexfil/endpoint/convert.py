@@ -336,6 +336,13 @@ def _bands(*limits: float) -> Callable[[Any], int | None]:
     return banded
 
 
+def falcon_severity(value: Any) -> int | None:
+    """Falcon counts 1–5 in its older detections and 0–100 in the newer."""
+    number = whole(value)
+    return None if number is None else _FIVE(number) if number <= 5 else _HUNDRED(number)
+
+
+_FIVE, _HUNDRED = _bands(2, 3, 4, 5), _bands(20, 40, 60, 80)
 _TECHNIQUE = re.compile(r"\bT\d{4}(?:\.\d{3})?\b", re.I)
 
 
@@ -393,6 +400,6 @@ CONVERT: Mapping[str, Callable[[Any], Any]] = {
     "local_ip": local_ip, "guid": guid, "host": host, "proto": proto, "time": time, "hashes": hashes, "answers": answers,
     "name": name_of, "level": level, "technique": technique, "id": scalar, "positive": positive, "number": whole, "unslashed": unslashed,
     "arrow_ip_1": arrow(1, ip), "arrow_port_1": arrow(2, port), "arrow_ip_2": arrow(3, ip), "arrow_port_2": arrow(4, port),
-    "five": _bands(2, 3, 4, 5), "hundred": _bands(20, 40, 60, 80), "wazuh": _bands(4, 7, 10, 13), "ocsf": _bands(2, 3, 4, 5),
+    "falcon": falcon_severity, "hundred": _HUNDRED, "wazuh": _bands(4, 7, 10, 13), "ocsf": _FIVE,
     "sha256": digest("sha256"), "sha1": digest("sha1"), "md5": digest("md5"),
 }

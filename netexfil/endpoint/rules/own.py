@@ -89,7 +89,9 @@ SELECT e.eid, 999 AS n, 4 AS grade, 'Transfer tool under another name (same hash
   any_value(k.tool) AS tool, 'the file has the hash of ' || any_value(k.tool) || ', but is called otherwise' AS why
 FROM subject e JOIN (
   SELECT DISTINCT digest, n.tool AS tool FROM (SELECT eid, unnest(string_split(hashes, ',')) AS digest FROM subject WHERE kind = 'process_start' AND hashes IS NOT NULL)
-  JOIN tool_of USING (eid) JOIN tool_name n ON n.name = tool_of.name AND n.tool = tool_of.tool WHERE starts_with(digest, 'sha256=') OR starts_with(digest, 'md5=')
+  JOIN tool_of USING (eid) JOIN tool_name n ON n.name = tool_of.name AND n.tool = tool_of.tool 
+  WHERE (starts_with(digest, 'sha256=') OR starts_with(digest, 'md5='))
+    AND digest NOT IN ('sha256=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855', 'md5=d41d8cd98f00b204e9800998ecf8427e')  -- of nothing
 ) k ON list_contains(string_split(e.hashes, ','), k.digest)
 LEFT JOIN tool_name own ON own.name = e.program
 WHERE e.kind = 'process_start' AND own.tool IS NULL GROUP BY e.eid
@@ -168,6 +170,18 @@ def sigma(rule: Mapping[str, Any], kind: str) -> dict[str, Any]:
         "logsource": logsource, "detection": detection | {"condition": " or ".join(f"({part})" for part in alternatives) if len(alternatives) > 1 else alternatives[0]},
         "falsepositives": list(rule["false_positives"]), "level": _LEVEL.get(rule["severity"], rule["severity"]),
     }
+
+
+def file_name(rule: Mapping[str, Any], kind: str) -> str:
+    """The name of the Sigma file of one rule and kind, in Sigma's way of naming."""
+    return f"netexfil_{rule['name']}{'' if len(rule['kinds']) == 1 else '_' + _SOURCES[kind]}.yml"
+
+
+def document(rule: Mapping[str, Any], kind: str) -> str:
+    """The Sigma file (YAML; needs the extra `sigma`)."""
+    import yaml
+
+    return str(yaml.safe_dump(sigma(rule, kind), sort_keys=False, allow_unicode=True, width=1000))
 
 
 def _entry(key: str, form: str, value: Sequence[Any], columns: Mapping[str, str], wanted: bool) -> dict[str, Any]:
