@@ -30,7 +30,7 @@ def test_a_row(tmp_path: pathlib.Path, engine: str) -> None:
 
 
 WRAPPED = {
-    "filebeat": lambda row: {"@timestamp": "2024-01-01T00:00:00Z", "log": {"file": {"path": "/opt/zeek/logs/conn.log"}}, "message": json.dumps(row)},
+    "filebeat": lambda row: {"@timestamp": "2024-01-01T00:00:00Z", "log": {"file": {"path": "/zeek/conn.log"}}, "message": json.dumps(row)},
     "fluent-bit": lambda row: {"date": 1704067200.1, "log": json.dumps(row)},
     "splunk-hec": lambda row: {"time": 1, "sourcetype": "bro:conn:json", "event": row},
     "splunk-export": lambda row: {"preview": False, "result": {"_raw": json.dumps(row)}},
@@ -185,7 +185,8 @@ def test_mixed_streams_in_one_file(tmp_path: pathlib.Path, engine: str) -> None:
 
 
 def test_certificates_come_through_fuids_and_fingerprints(tmp_path: pathlib.Path, engine: str) -> None:
-    ssl = [{name: conn(n)[name] for name in list(SSL)[:6]} | {"cert_chain_fuids": [key, "Fca"], "established": True} for n, key in ((1, "Fleaf"), (2, "a" * 64))]
+    chains = ((1, "Fleaf"), (2, "a" * 64))
+    ssl = [{name: conn(n)[name] for name in list(SSL)[:6]} | {"cert_chain_fuids": [key, "Fca"], "established": True} for n, key in chains]
     x509 = {"ts": "time", "id": "string", "certificate.subject": "string", "certificate.issuer": "string"}
     certs = [{"ts": 1.0, "id": "Fleaf", "certificate.subject": "CN=a", "certificate.issuer": "CN=a"},
              {"ts": 1.0, "id": "Fca", "certificate.subject": "CN=ca", "certificate.issuer": "CN=root"}]  # fmt: skip
@@ -193,7 +194,8 @@ def test_certificates_come_through_fuids_and_fingerprints(tmp_path: pathlib.Path
     write(tmp_path, "conn.log", tsv([conn(1), conn(2)]))
     write(tmp_path, "ssl.log", tsv(ssl, "ssl", SSL))
     write(tmp_path, "x509.log", tsv(certs, "x509", x509))
-    write(tmp_path, "later/x509.log", tsv([{"ts": 2.0, "fingerprint": "a" * 64, "certificate.subject": "CN=b", "certificate.issuer": "CN=ca"}], "x509", by_print))
+    later = {"ts": 2.0, "fingerprint": "a" * 64, "certificate.subject": "CN=b", "certificate.issuer": "CN=ca"}
+    write(tmp_path, "later/x509.log", tsv([later], "x509", by_print))
     first, second = Read(tmp_path, engine=engine).sessions
     assert (first["cert_subject"], first["cert_self_signed"], first["cert_fingerprint"]) == ("CN=a", True, None)
     assert (second["cert_subject"], second["cert_self_signed"], second["cert_fingerprint"]) == ("CN=b", False, "a" * 64)
@@ -232,7 +234,7 @@ def test_two_sensors_count_once(tmp_path: pathlib.Path, engine: str) -> None:
     write(tmp_path, "a/conn.log", tsv([conn(1, ts=100.0), conn(2, ts=200.0)]))
     other = [conn(3, ts=100.01, orig_p=40001, orig_pkts=9), conn(4, ts=203.0, orig_p=40002)]
     write(tmp_path, "b/conn.log", tsv(other))
-    write(tmp_path, "b/ssl.log", tsv([{**{name: conn(3)[name] for name in list(SSL)[:6]}, "server_name": "seen.example", "established": True}], "ssl", SSL))
+    write(tmp_path, "b/ssl.log", tsv([conn(3) | {"server_name": "seen.example", "established": True}], "ssl", SSL))
     found = Read(tmp_path, engine=engine)
     assert [(row["uid"][-1], row["hints"], row["server_name"]) for row in found.sessions] == [
         ("1", "sensor2=C00000000000000003", "seen.example"), ("2", None, None), ("4", None, None),
@@ -248,7 +250,7 @@ BYTES: list[tuple[str, dict[str, Any], tuple[int, int | None, str]]] = [
     ("one side dropped", {"orig_bytes": 0, "orig_pkts": 0, "orig_ip_bytes": 0, "history": "^hadf"}, (0, None, "unknown")),
     ("bad checksums", {"orig_bytes": 0, "orig_pkts": 3, "orig_ip_bytes": 120, "history": "ShACadC"}, (0, None, "unknown")),
     ("no counters", {"orig_pkts": 0, "orig_ip_bytes": 0, "resp_pkts": 0, "resp_ip_bytes": 0}, (5000, 5000, "exact")),
-    ("no history, no packets", {"orig_pkts": None, "orig_ip_bytes": None, "resp_pkts": None, "resp_ip_bytes": None, "history": None}, (5000, 5000, "exact")),
+    ("no history, no packets", dict.fromkeys(["orig_pkts", "orig_ip_bytes", "resp_pkts", "resp_ip_bytes", "history"]), (5000, 5000, "exact")),
     ("unanswered", {"orig_bytes": None, "resp_bytes": None, "duration": None, "history": "S", "orig_pkts": 1, "orig_ip_bytes": 60, "resp_pkts": 0,
                     "resp_ip_bytes": 0, "conn_state": "S0"}, (0, 0, "exact")),
 ]  # fmt: skip
@@ -274,10 +276,13 @@ def test_tunnels_proxies_starttls_and_ftp_data(tmp_path: pathlib.Path, engine: s
     data = conn(4, ts=1700000010.0, resp_p=50021, service=None)
     rows = [conn(1, tunnel_parents=["Couter"]), conn(2, tunnel_parents=["Celse"]), conn(3, service="http"), data, conn(5, service="ssl,smtp")]
     write(tmp_path, "conn.log", tsv(rows))
-    write(tmp_path, "tunnel.log", tsv([conn(9, uid="Couter") | {"tunnel_type": "Tunnel::VXLAN", "action": "Tunnel::DISCOVER"}], "tunnel", ends | {"tunnel_type": "enum", "action": "enum"}))
-    write(tmp_path, "http.log", tsv([conn(3) | {"method": "CONNECT", "host": "h", "uri": "drop.example:443"}], "http", ends | {"method": "string", "host": "string", "uri": "string"}))
+    outer = conn(9, uid="Couter") | {"tunnel_type": "Tunnel::VXLAN", "action": "Tunnel::DISCOVER"}
+    write(tmp_path, "tunnel.log", tsv([outer], "tunnel", ends | {"tunnel_type": "enum", "action": "enum"}))
+    proxied = conn(3) | {"method": "CONNECT", "host": "h", "uri": "drop.example:443"}
+    write(tmp_path, "http.log", tsv([proxied], "http", ends | {"method": "string", "host": "string", "uri": "string"}))
     ftp = ends | {"command": "string", "arg": "string", "data_channel.resp_h": "addr", "data_channel.resp_p": "port"}
-    write(tmp_path, "ftp.log", tsv([conn(7, ts=1700000009.0, uid="Ccontrol") | {"command": "PASV", "data_channel.resp_h": "203.0.113.9", "data_channel.resp_p": 50021}], "ftp", ftp))
+    announced = {"command": "PASV", "data_channel.resp_h": "203.0.113.9", "data_channel.resp_p": 50021}
+    write(tmp_path, "ftp.log", tsv([conn(7, ts=1700000009.0, uid="Ccontrol") | announced], "ftp", ftp))
     write(tmp_path, "smtp.log", tsv([conn(5) | {"tls": True}], "smtp", ends | {"helo": "string", "tls": "bool"}))
     found = {row["uid"][-1]: row for row in Read(tmp_path, engine=engine).sessions}
     assert (found["1"]["tunnel"], found["2"]["tunnel"]) == ("vxlan", "tunnel")

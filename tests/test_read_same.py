@@ -5,32 +5,33 @@ from __future__ import annotations
 import gzip
 import ipaddress
 import json
+import operator
 import pathlib
 import random
 import tempfile
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from netexfil import read, tables
 from netexfil.policy import Policy
 from netexfil.read import find
-from tests.read_cases import CORPUS, ENGINES, Read, conn, jsonl, tsv, write
+from tests.read_cases import CONN, CORPUS, ENGINES, Read, conn, jsonl, tsv, write
 
 core = pytest.mark.skipif(not read.core_available(), reason="the core is not built")
 FOLDERS = sorted(path for path in (*(CORPUS / "network/zeek-logs").glob("*"), *(CORPUS / "network/join").glob("*/zeek")) if path.is_dir())
 READABLE = [folder for folder in FOLDERS if folder.name != "rita-text_file"]
-quick = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.reuse, Phase.generate))
 
 counts = st.integers(0, 2**40) | st.none()
 addresses = st.ip_addresses().map(str)
 rows = st.builds(
     lambda number, **more: conn(number, **more),
-    st.integers(1, 10**6), ts=st.integers(0, 2**41).map(lambda n: n / 1024), orig_h=addresses, resp_h=addresses, resp_p=st.integers(0, 65535),
+    st.integers(1, 20_000), ts=st.integers(0, 2**37).map(lambda n: n / 64), orig_h=addresses, resp_h=addresses, resp_p=st.integers(0, 65535),
     proto=st.sampled_from(["tcp", "udp", "icmp"]), service=st.sampled_from([None, "ssl", "ssl,http", "-ssl,ftp"]),
-    duration=st.none() | st.integers(0, 2**30).map(lambda n: n / 1024), orig_bytes=counts, resp_bytes=counts, missed_bytes=st.integers(0, 9),
+    duration=st.none() | st.integers(0, 2**30).map(lambda n: n / 64), orig_bytes=counts, resp_bytes=counts, missed_bytes=st.integers(0, 9),
     history=st.sampled_from([None, "S", "ShADadFf", "^hadf", "Dd", "DA", "ShACad"]), orig_pkts=st.integers(0, 2**30), orig_ip_bytes=counts,
     resp_pkts=st.integers(0, 2**30), resp_ip_bytes=counts, local_orig=st.booleans() | st.none(), tunnel_parents=st.none() | st.just(["Ca", "Cb"]),
 )  # fmt: skip
@@ -47,15 +48,15 @@ def folder() -> Any:
 def test_any_split_order_wrapping_and_format_is_the_whole(engine: str, found: list[dict[str, Any]], chance: random.Random) -> None:
     with folder() as name:
         where = pathlib.Path(name)
-        whole = Read(write(where, "whole/conn.log", tsv(found)), engine=engine).without("source")
+        whole = Read(write(where, "whole/conn.log", tsv(found)), engine=engine)
         mixed = found[:]
         chance.shuffle(mixed)
         cut = chance.randrange(len(mixed) + 1)
         parts = where / "parts"
         write(parts, "conn.00.log.gz", tsv(mixed[:cut]))
         write(parts, "b/conn.log", tsv(mixed[cut:]) if chance.random() < 0.5 else jsonl(mixed[cut:]) or tsv([]))
-        assert Read(parts, engine=engine).without("source", "hints") == [{k: v for k, v in row.items() if k != "hints"} for row in whole] or _merged(found)
-        assert Read(write(where, "j/conn.json", jsonl(found)), engine=engine).without("source") == whole
+        assert Read(parts, engine=engine).without("source", "hints") == whole.without("source", "hints") or _merged(found)
+        assert Read(write(where, "j/conn.json", jsonl(found)), engine=engine).without("source") == whole.without("source")
 
 
 def _merged(found: list[dict[str, Any]]) -> bool:
@@ -98,7 +99,7 @@ def test_core_is_portable_on_damaged_text(found: list[dict[str, Any]], chance: r
 
 @core
 @quick
-@given(st.ip_addresses(), st.lists(st.ip_addresses().map(lambda a: str(ipaddress.ip_network(f"{a}/{a.max_prefixlen // 4}", strict=False))), max_size=3))
+@given(st.ip_addresses(), st.lists(st.ip_addresses().map(lambda a: str(ipaddress.ip_network((a, a.max_prefixlen // 4), strict=False))), max_size=3))
 def test_rust_and_python_place_an_address_alike(address: Any, inside: list[str]) -> None:
     from netexfil import _core
 
@@ -121,7 +122,7 @@ def test_every_row_of_the_corpus_is_taken_or_refused(where: pathlib.Path) -> Non
         for tally in core_logs.rows_of(con, found.logs, list(fields.LOGS), read.Options(), Policy(), None):
             path = pathlib.Path(tally.file)
             try:
-                data = gzip.open(path).read() if path.suffix == ".gz" else path.read_bytes()
+                data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
             except EOFError:
                 continue
             present = sum(1 for line in data.split(b"\n") if line.strip() and not line.startswith(b"#"))
@@ -136,12 +137,11 @@ def plain_count(where: pathlib.Path) -> int:
     for path in sorted(where.rglob("*")):
         if not path.is_file() or "conn-summary" in path.name:
             continue
-        opened = gzip.open(path, "rt", errors="replace") if path.suffix == ".gz" else path.open(errors="replace")
-        with opened as handle:
-            try:
-                lines = handle.read().splitlines()
-            except EOFError:
-                continue
+        try:
+            data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        except EOFError:
+            continue
+        lines = data.decode(errors="replace").splitlines()
         names: list[str] = []
         conn_log = False
         for line in lines:
@@ -185,24 +185,19 @@ def test_core_is_portable_on_the_corpus(name: str) -> None:
 @core
 def test_a_large_file_in_parts(tmp_path: pathlib.Path) -> None:
     """Over the size at which a file is cut; the header changes in the middle; row and line numbers stay right."""
-    text = tsv([conn(n) for n in range(2000)])
+    text = tsv([conn(n, resp_h="10.0.0.9") for n in range(2000)])
     body = text[text.index("#types") :].partition("\n")[2]
     times = (80 << 20) // len(body)
+    names = ("orig_bytes", "proto", "id.resp_p", "id.resp_h", "id.orig_p", "id.orig_h", "uid", "ts")
     path = tmp_path / "conn.log"
-    turned = dict(reversed(list({"ts": "time", "uid": "string", "id.orig_h": "addr", "id.orig_p": "port", "id.resp_h": "addr", "id.resp_p": "port", "proto": "enum", "orig_bytes": "count"}.items())))
     with path.open("w") as handle:
-        handle.write(text)
-        handle.write(body * (times - 1))
-        handle.write("broken\n")
-        handle.write(tsv([conn(9999)], fields=turned))
-        handle.write(tsv([conn(8888)]).splitlines()[-1].split("\t", 1)[0] + "\n")
-    found = Read(path, engine="core")
-    assert len(found.sessions) == 2001
-    assert found.sessions[-1]["uid"].endswith("9999")
-    assert found.sessions[-1]["orig_bytes"] == 5000
-    lines = 8 + 2000 * times + 1
+        handle.write(text + body * (times // 2) + "broken\n" + tsv([conn(1)]).splitlines()[-1] + "\n" + body * (times // 2))
+        handle.write(tsv([conn(9999)], fields={name: CONN[name] for name in names}) + "one\ttwo\n")
+    found = Read(path, engine="core", only_outbound=True)
+    assert [(row["uid"][-4:], row["orig_bytes"]) for row in found.sessions] == [("0001", 5000), ("9999", 5000)]
+    half, all_ = 8 + 2000 * (1 + times // 2) + 1, 8 + 2000 * (1 + times // 2 * 2) + 2
     assert sorted((note.place, note.reason) for note in found.notes) == [
-        (lines, "1 columns where the header has 21"), (lines + 10, "1 columns where the header has 8"),
+        (half, "1 columns where the header has 21"), (all_ + 10, "2 columns where the header has 8"),
     ]  # fmt: skip
 
 
@@ -213,8 +208,9 @@ def test_eve_says_what_zeek_says(engine: str, tmp_path: pathlib.Path) -> None:
     truth = CORPUS / "network/pcap/vast/example.pcap.truth"
     zeek = Read(truth / "zeek-conn.log.gz", engine=engine)
     eve = Read(truth / "suricata-eve.json.gz", engine=engine)
-    ends = {(row["orig_h"], row["orig_p"], row["resp_h"], row["resp_p"], round(row["ts"])): row for row in zeek.sessions}
-    both = [(row, ends[key]) for row in eve.sessions if (key := (row["orig_h"], row["orig_p"], row["resp_h"], row["resp_p"], round(row["ts"]))) in ends]
+    key = operator.itemgetter("orig_h", "orig_p", "resp_h", "resp_p")
+    ends = {(key(row), round(row["ts"])): row for row in zeek.sessions}
+    both = [(row, ends[key(row), round(row["ts"])]) for row in eve.sessions if (key(row), round(row["ts"])) in ends]
     assert len(both) >= 0.9 * len(eve.sessions)
     for mine, theirs in both:
         if mine["orig_pkts"] == theirs["orig_pkts"]:

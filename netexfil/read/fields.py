@@ -39,7 +39,8 @@ _MAYBE = "orig_h:addr=id_orig_h orig_p:port=id_orig_p resp_h:addr=id_resp_h resp
 LOGS: Mapping[str, tuple[Field, ...]] = {
     "conn": _fields(
         f"ts!:time=ts|@timestamp uid {_ENDS} proto!:proto service duration:float orig_bytes:int resp_bytes:int conn_state "
-        "local_orig:bool local_resp:bool missed_bytes:int history orig_pkts:int orig_ip_bytes:int resp_pkts:int resp_ip_bytes:int tunnel_parents:list community_id "
+        "local_orig:bool local_resp:bool missed_bytes:int history "
+        "orig_pkts:int orig_ip_bytes:int resp_pkts:int resp_ip_bytes:int tunnel_parents:list community_id "
         "sensor=_system_name|_node_name|@system|__name"
     ),
     "ssl": _fields(
