@@ -107,3 +107,37 @@ proptest! {
         prop_assert!(!look(&orig, &resp, true).want_more);
     }
 }
+
+/// A parser written by others reads the same numbers from every complete ClientHello that it accepts.
+#[test]
+fn a_proven_tls_parser_agrees() {
+    use netexfil_core::fingerprint::{Carrier, ClientHello, ja3, ja4};
+    use tls_parser::{TlsExtension as Ext, TlsMessage, TlsMessageHandshake, parse_tls_client_hello_extensions, parse_tls_plaintext};
+
+    let mut agreed = 0;
+    for (name, orig, resp) in seeds() {
+        let Ok((_, record)) = parse_tls_plaintext(&orig) else { continue };
+        let Some(TlsMessage::Handshake(TlsMessageHandshake::ClientHello(theirs))) = record.msg.first() else { continue };
+        let Ok(([], extensions)) = parse_tls_client_hello_extensions(theirs.ext.unwrap_or_default()) else { continue };
+        let mut hello = ClientHello { version: theirs.version.0, ciphers: theirs.ciphers.iter().map(|cipher| cipher.0).collect(), ..ClientHello::default() };
+        let mut server_name = None;
+        for extension in &extensions {
+            hello.extensions.push(tls_parser::TlsExtensionType::from(extension).0);
+            match extension {
+                Ext::SNI(names) => server_name = names.first().map(|(_, name)| String::from_utf8_lossy(name).into_owned()),
+                Ext::EllipticCurves(groups) => hello.groups = groups.iter().map(|group| group.0).collect(),
+                Ext::EcPointFormats(points) => hello.points = points.to_vec(),
+                Ext::SignatureAlgorithms(list) => hello.signatures = list.clone(),
+                Ext::SupportedVersions(list) => hello.versions = list.iter().map(|version| version.0).collect(),
+                Ext::ALPN(list) => hello.alpn = list.iter().map(|name| name.to_vec()).collect(),
+                _ => {}
+            }
+        }
+        let ours = look(&orig, &resp, true).facts;
+        assert_eq!(ours.server_name, server_name, "{name}");
+        assert_eq!(ours.ja3, Some(ja3(&hello)), "{name}");
+        assert_eq!(ours.ja4, Some(ja4(&hello, Carrier::Tls)), "{name}");
+        agreed += 1;
+    }
+    assert!(agreed >= 10, "{agreed} hellos compared");
+}

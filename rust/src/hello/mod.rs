@@ -80,6 +80,13 @@ pub struct Datagrams<'a> {
     pub done: bool,
 }
 
+impl Streams<'_> {
+    /// One side is silent, and long enough.
+    fn one_sided(&self) -> bool {
+        self.orig.len().min(self.resp.len()) == 0 && self.orig.len().max(self.resp.len()) >= PATIENCE
+    }
+}
+
 type StreamParser = fn(Streams<'_>) -> Option<Outcome>;
 type DatagramParser = fn(Datagrams<'_>) -> Option<Outcome>;
 
@@ -97,8 +104,10 @@ const TLS_PORTS: &[u16] = &[443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 99
 const UNKNOWN_AFTER: usize = 4096;
 /// With this many bytes from both sides every parser could have said yes.
 const ENOUGH: usize = 64;
-/// Datagrams after which an unknown session stays unknown.
-const FEW_DATAGRAMS: usize = 16;
+/// Datagrams of one side after which nothing more is learned.
+const FEW_DATAGRAMS: usize = 8;
+/// A side that is silent while the other sent this much was not captured; it is not waited for.
+const PATIENCE: usize = 8192;
 
 /// Look at the first bytes of a session. Cheap enough to be called several times as bytes arrive.
 #[must_use]
@@ -117,17 +126,19 @@ pub fn inspect(input: &Hello<'_>) -> Outcome {
 
 fn stream(streams: Streams<'_>) -> Outcome {
     let known = (streams.depth <= DEEPEST).then(|| STREAM_PARSERS.iter().find_map(|parse| parse(streams))).flatten();
-    known.unwrap_or_else(|| {
+    let mut outcome = known.unwrap_or_else(|| {
         let (orig, resp) = (streams.orig.len(), streams.resp.len());
-        let want_more = !streams.done && (orig < ENOUGH || resp < ENOUGH) && orig + resp < UNKNOWN_AFTER;
-        Outcome { want_more, ..Outcome::default() }
-    })
+        Outcome { want_more: (orig < ENOUGH || resp < ENOUGH) && orig + resp < UNKNOWN_AFTER, ..Outcome::default() }
+    });
+    outcome.want_more &= !streams.done && !streams.one_sided();
+    outcome
 }
 
 fn datagrams(datagrams: Datagrams<'_>) -> Outcome {
     let known = DATAGRAM_PARSERS.iter().find_map(|parse| parse(datagrams));
-    let few = datagrams.orig.len() + datagrams.resp.len() < FEW_DATAGRAMS;
-    known.unwrap_or_else(|| Outcome { want_more: !datagrams.done && few, ..Outcome::default() })
+    let mut outcome = known.unwrap_or_else(|| Outcome { want_more: true, ..Outcome::default() });
+    outcome.want_more &= !datagrams.done && datagrams.orig.len().max(datagrams.resp.len()) < FEW_DATAGRAMS;
+    outcome
 }
 
 impl Outcome {
