@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -107,3 +108,38 @@ def test_btests():
     env = os.environ | {"PATH": _path()}
     done = subprocess.run(["btest", "-c", "btest.cfg", "-d"], cwd=PACKAGE / "testing", capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _findings(source: Path) -> list[dict[str, object]]:
+    """Findings without the names of the files that they came from."""
+    from netexfil import pipeline, read, tables
+    from netexfil.policy import Policy
+
+    policy = Policy(thresholds={"outbound_volume": 200_000})
+    job = pipeline.Job(sources=[str(source)], policy=policy, options=read.Options(only_outbound=True))
+    text = json.dumps(pipeline.analyze(tables.connect(), job).records()).replace(f"{source}/", "")
+    found: list[dict[str, object]] = json.loads(re.sub(r"\b(conn|netexfil)\.log\b", "LOG", text))
+    return found
+
+
+LAB = Path(os.environ.get("NETEXFIL_CORPUS", PACKAGE.parent.parent / "shared" / "corpus")) / "lab-zeek"
+# one of each kind: FTPS with its data sessions, certificates, QUIC, low and slow, one-sided, SSH on 443, several hosts behind NAT
+CASES = ["d01", "d08", "d11", "d12", "d19", "d20", "d24", "d28", "d30", "d36", "d37", "d38", "v10"]
+
+
+@pytest.mark.skipif(not LAB.is_dir(), reason="the corpus is not beside the repository")
+@pytest.mark.parametrize("case", CASES)
+def test_findings_from_the_compact_log(case, tmp_path):
+    """netexfil.log alone gives the findings of the full logs, evidence and all."""
+    (full,) = LAB.glob(f"{case}-*")
+    (tmp_path / "netexfil.log").write_text(netexfil_log.compact(full))
+    wanted = _findings(full)
+    assert wanted or case in ("d24",)
+    assert _findings(tmp_path) == wanted
+
+
+def test_findings_from_the_compact_log_of_the_shipped_logs(tmp_path):
+    full = PACKAGE.parent / "pcaps" / "zeek-ftps"
+    (tmp_path / "netexfil.log").write_text(netexfil_log.compact(full))
+    assert len(_findings(full)) == 1
+    assert _findings(tmp_path) == _findings(full)

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from netexfil import pipeline, tables
 from netexfil.errors import NetexfilError, Note, Unreadable
-from netexfil.spark import homes, payload, tasks
-from netexfil.spark.pieces import SIZE, pieces
+from netexfil.spark import homes, payload, pieces, tasks
 
 if TYPE_CHECKING:
     import duckdb
@@ -53,7 +52,7 @@ def session(master: str, settings: dict[str, str] | None = None) -> Any:
     return builder.getOrCreate()
 
 
-def analyze(spark: Any, job: pipeline.Job, parts: int | None = None, size: int = SIZE) -> pipeline.Result:
+def analyze(spark: Any, job: pipeline.Job, parts: int | None = None, size: int = pieces.SIZE) -> pipeline.Result:
     """Findings of a job, the same as `pipeline.analyze` gives.
 
     Args:
@@ -67,7 +66,7 @@ def analyze(spark: Any, job: pipeline.Job, parts: int | None = None, size: int =
     """
     if job.budget is not None:
         raise NetexfilError("a budget needs all channels in one place; run it without Spark and put the thresholds into the policy")
-    work, notes = pieces(job.sources, size)
+    work, notes = pieces.pieces(job.sources, size)
     if not work:
         raise Unreadable("no capture and no log in the sources")
     parts = parts or max(2, 3 * spark.sparkContext.defaultParallelism)
