@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from netexfil import join, tables
+from netexfil.errors import NetexfilError
 from netexfil.policy import Policy
 
 T = 1_700_000_000.0
@@ -34,15 +35,18 @@ def conn(eid: int, ts: float, port: int, local: str = "10.0.0.5", remote: str = 
     return event(eid, ts, local_ip=local, local_p=port, remote_ip=remote, remote_p=rport, proto="tcp", initiated=True, **more)
 
 
-def run(sessions: list[tuple[Any, ...]], events: list[tuple[Any, ...]], hosts: str | None = None) -> tuple[list[dict[str, Any]], Any, Any]:
+def run(
+    sessions: list[tuple[Any, ...]], events: list[tuple[Any, ...]], hosts: str | None = None, names: list[tuple[Any, ...]] | None = None
+) -> tuple[list[dict[str, Any]], Any, Any]:
     con = tables.connect()
     tables.create(con)
     tables.insert(con, "session", sessions, SESSION)
     tables.insert(con, "event", events, EVENT)
+    tables.insert(con, "name", names or [])
     notes = join.link(con, Policy(), (-300.0, 60.0), hosts)
     found = con.execute("SELECT * FROM link ORDER BY eid, sid")
-    names = [column[0] for column in found.description]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()], notes, con
+    columns = [column[0] for column in found.description]
+    return [dict(zip(columns, row, strict=True)) for row in found.fetchall()], notes, con
 
 
 def ties(links: list[dict[str, Any]], *kinds: str) -> set[tuple[int, int]]:
@@ -146,3 +150,73 @@ def test_linking_twice_is_the_same() -> None:
     first, _, con = run(sessions, events)
     join.link(con, Policy())
     assert con.execute("SELECT count(*) FROM link").fetchone() == (len(first),)
+
+
+def test_an_address_belongs_to_its_holder_of_that_time() -> None:
+    """The address changed hands: what started on the first host is not offered for the second one's session."""
+    sessions = [session(0, T, 50000), session(1, T + 80000, 50001), session(2, T + 80100, 50002, resp="192.0.2.8")]
+    events = [conn(0, T, 50000), conn(1, T + 80000, 50001, host="ws2", guid="g2"),
+              event(2, T + 80095, "process_start", guid="g3", pid=3), event(3, T + 80095, "process_start", host="ws2", guid="g4", pid=4)]
+    links, _, _ = run(sessions, events)
+    assert (3, 2) in ties(links, "host_time")
+    assert (2, 2) not in ties(links, "host_time")
+
+
+def test_an_address_used_in_turn_names_nobody() -> None:
+    sessions = [session(n, T + 4000 * n, 50000 + n) for n in range(10)] + [session(20, T + 16010, 60000, resp="192.0.2.8")]
+    events = [conn(n, T + 4000 * n, 50000 + n, host=f"ws{n % 2}", guid=f"g{n % 2}") for n in range(10)]
+    events += [event(30, T + 16009, "process_start", host="ws0", guid="g7", pid=7)]
+    links, notes, _ = run(sessions, events)
+    assert "address_shared" in {note.kind for note in notes}
+    assert not ties(links, "host_time")
+
+
+def test_names_of_the_network_and_a_map_give_addresses(tmp_path: Any) -> None:
+    start = [event(0, T - 3, "process_start", host="srv7")]
+    links, _, _ = run([session(0, T, 50000)], start)
+    assert not links
+    links, _, _ = run([session(0, T, 50000)], start, names=[("10.0.0.5", "SRV7.corp.example", "host", T - 500, T + 500, "dhcp")])
+    assert ties(links, "host_time") == {(0, 0)}
+    for name, text in (("map.csv", "host,address\nSRV7,10.0.0.5\n"), ("map.json", '{"srv7.corp.example": ["10.0.0.5"]}')):
+        path = tmp_path / name
+        path.write_text(text)
+        links, _, _ = run([session(0, T, 50000)], start, hosts=str(path))
+        assert ties(links, "host_time") == {(0, 0)}
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "{", "host,address\nws1\n", "host,address,from\nws1,10.0.0.5,yesterday\n"])
+def test_a_bad_map_is_one_clear_error(tmp_path: Any, text: str) -> None:
+    path = tmp_path / "map"
+    path.write_text(text)
+    with pytest.raises(NetexfilError, match="map"):
+        run([session(0, T, 50000)], [conn(0, T, 50000)], hosts=str(path))
+
+
+def test_a_lookup_leads_to_the_address_it_gave() -> None:
+    sessions = [session(0, T, 50000), session(1, T + 3, 50001, resp="192.0.2.9")]
+    look = event(1, T + 2.9, "dns", guid="g9", pid=9, answers="::ffff:192.0.2.9,files.example")
+    links, _, _ = run(sessions, [conn(0, T, 50000), look])
+    assert ties(links, "remote_time") == {(1, 1)}
+
+
+def test_a_community_id_stands_for_the_tuple() -> None:
+    columns = (*SESSION, "community_id")
+    con = tables.connect()
+    tables.create(con)
+    tables.insert(con, "session", [(*session(0, T, 50000), "1:abc=")], columns)
+    tables.insert(con, "event", [event(0, T + 1.2, community_id="1:abc=")], EVENT)
+    join.link(con, Policy())
+    assert con.execute("SELECT match, eid, sid FROM link").fetchall() == [("community_id", 0, 0)]
+
+
+def test_times_of_other_events_follow_the_record_clock() -> None:
+    """Connections are days off, starts are not: the record's own time says so."""
+    times = [T + 60 * n for n in range(5)]
+    sessions = [session(n, t, 50000 + n) for n, t in enumerate(times)]
+    events = [conn(n, t - 483275.0, 50000 + n, ts_rec=t + 1.0) for n, t in enumerate(times)]
+    events += [event(9, T - 2.0, "process_start", ts_rec=T - 1.0), event(10, T - 1.0, "file_create", ts_rec=T)]
+    links, _, _ = run(sessions, events)
+    start = next(link for link in links if link["eid"] == 9 and link["sid"] == 0)
+    assert start["match"] == "process"
+    assert start["seconds_apart"] == pytest.approx(-2.0, abs=0.1)
+    assert (10, 0) in ties(links, "process")

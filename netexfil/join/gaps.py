@@ -10,7 +10,9 @@ from netexfil.join import clocks
 if TYPE_CHECKING:
     import duckdb
 
-LISTED = 20  # notes of one kind that are told one by one
+LISTED = 20  # clocks that are told one by one
+NAMED = 5  # hosts named in a note
+WRONG = 1.0  # seconds from which an offset is worth a note; each link carries its own in any case
 WORTH = 0.5  # a link below this confidence does not count as having found the session
 
 UNMATCHED = {
@@ -112,7 +114,7 @@ def _clocks(con: duckdb.DuckDBPyConnection) -> list[Note]:
             FROM join_seg) FROM join_offset o JOIN join_clock c USING (clock) ORDER BY abs(o.offset) DESC, c.name, c.clock
         """
     ).fetchall()
-    return [_clock(row) for row in rows[:LISTED] if abs(row[4]) >= 0.05 or row[7] is not None or row[8]]
+    return [_clock(row) for row in rows[:LISTED] if abs(row[4]) >= WRONG or row[7] is not None or row[8]]
 
 
 def _clock(row: tuple[str, str, str, str, float, int, str, float | None, bool]) -> Note:
@@ -156,18 +158,23 @@ def _translated(con: duckdb.DuckDBPyConnection) -> list[Note]:
 
 def _blind(con: duckdb.DuckDBPyConnection) -> list[Note]:
     rows = con.execute(
-        f"""
-        SELECT s.inside_h, count(*), coalesce(sum(s.bytes_out_low), 0)::BIGINT FROM join_unknown u JOIN session s USING (sid)
-            WHERE u.code = 'blind' AND s.outbound IN ('true', 'pull') GROUP BY 1 ORDER BY 3 DESC, 1 LIMIT {LISTED}
+        """
+        SELECT coalesce(s.inside_h, s.orig_h) AS host, count(*) AS n, coalesce(sum(s.bytes_out_low), 0)::BIGINT AS sent
+        FROM join_unknown u JOIN session s USING (sid) WHERE u.code = 'blind' AND s.outbound IN ('true', 'pull')
+        GROUP BY 1 ORDER BY sent DESC, host
         """
     ).fetchall()
-    text = "{}: {} outbound sessions, {} bytes out, and no telemetry from this host"
-    spots = [Note("links", "blind_spot", text.format(*row), loss=False) for row in rows]
-    row = con.execute(
+    found = []
+    if rows:
+        most = ", ".join(f"{host} ({n} sessions, {sent} bytes out)" for host, n, sent in rows[:NAMED])
+        more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
+        found.append(Note("links", "blind_spot", f"no telemetry from {len(rows)} hosts that sent outbound: {most}{more}", loss=False))
+    old = con.execute(
         "SELECT count(*) FROM join_unknown u JOIN session s USING (sid) WHERE u.code = 'midstream' AND s.outbound IN ('true', 'pull')"
-    ).fetchone()
-    old = int(row[0]) if row else 0
-    return [*spots, Note("links", "owner_unknown", f"{old} outbound sessions began before the capture: owner unknown", loss=False)] if old else spots
+    ).fetchall()[0][0]
+    if old:
+        found.append(Note("links", "owner_unknown", f"{old} outbound sessions began before the capture: owner unknown", loss=False))
+    return found
 
 
 def apart(con: duckdb.DuckDBPyConnection) -> list[Note]:

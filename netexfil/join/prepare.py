@@ -7,8 +7,8 @@ Everything is set-based: ten million rows a side are joined as whole numbers, ne
 | `join_addr` | an address | id, address |
 | `join_host` | a monitored host | hk, name |
 | `join_clock` | a clock: one time field of one kind of event of one host | clock, hk, dialect, event_id, kind, ts_field |
-| `join_session` | a session | sid, h (hash of its uid, the same in any order of rows), key (five-tuple, unordered), community_id, ts, dur, a, b (address ids), ap, bp, proto, midstream |
-| `join_event` | an event | eid, kind, clock, hk, ts, ts_rec, key, community_id, l, lp, r, rp, proto, pid, guid, base (of the image) |
+| `join_session` | a session | sid, h (hash of uid), key (unordered five-tuple), community_id, ts, dur, a, b (addresses), ap, bp, proto, midstream |
+| `join_event` | an event | eid, kind, clock, hk, ts, ts_rec, key, community_id, l, lp, r, rp, proto, initiated, pid, guid, base |
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _events(con: duckdb.DuckDBPyConnection) -> None:
             SELECT e.eid, coalesce(e.kind, '') AS kind, c.clock::INTEGER AS clock, h.hk, e.ts, e.ts_rec, {_key('l.id',
             'nullif(e.local_p, 0)', 'r.id', 'e.remote_p', proto)} AS key,
             CASE WHEN key IS NULL THEN e.community_id END AS community_id, l.id AS l, nullif(e.local_p, 0) AS lp, r.id AS r,
-            e.remote_p AS rp, {proto} AS proto, e.pid, CASE WHEN NOT regexp_matches(coalesce(e.guid, ''),
+            e.remote_p AS rp, {proto} AS proto, e.initiated, e.pid, CASE WHEN NOT regexp_matches(coalesce(e.guid, ''),
             '{NO_GUID}') THEN regexp_replace(lower(e.guid), '[{{}}]', '', 'g') END AS guid, lower(regexp_extract(e.image,
             '[^\\/]*$')) AS base FROM event e JOIN join_host h ON e.host IS NOT DISTINCT FROM h.host AND e.host_id IS NOT DISTINCT
             FROM h.host_id

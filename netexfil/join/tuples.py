@@ -15,6 +15,11 @@ REUSED = 16  # sessions on one tuple above which pairs are not all looked at, on
 SAMPLE = 20_000  # pairs per clock that its offset is estimated from
 APART = 240.0  # seconds: events of one session nearer than this are one witness
 EVERYBODY = r"^(22[4-9]|23[0-9])\.|^ff|\.255$"  # multicast and broadcast: processes share the port
+# Events whose own address is a host's, but nowhere on this sensor: behind a translator. Not what a host says to itself.
+FAR = """
+    (initiated IS NULL OR initiated) AND l <> r AND l IN (SELECT id FROM join_addr WHERE NOT regexp_matches(form, '^(127|169\\.254|0)\\.|:'))
+    AND l NOT IN (SELECT a FROM join_session WHERE a IS NOT NULL UNION SELECT b FROM join_session WHERE b IS NOT NULL)
+"""
 WAIT = 300.0  # seconds an event may come before a session whose start was not seen
 
 
@@ -89,7 +94,8 @@ def translated(con: duckdb.DuckDBPyConnection) -> None:
     """Offsets of clocks that no five-tuple decides (NAT, telemetry without local ports): from events and sessions with the same remote end.
 
     Only those that nobody else explains take part; where the event's own address is on this sensor, it must be the session's too. Such pairs
-    meet by chance far oftener, so agreement must be beyond chance at any offset, and a single pair counts only where it is the only one.
+    meet by chance far oftener, and in rhythms, so agreement must be beyond chance, the offset one that clocks really have, and a single pair
+    counts only where it is the only one.
     """
     import numpy as np
 
@@ -98,7 +104,7 @@ def translated(con: duckdb.DuckDBPyConnection) -> None:
         WITH here AS (SELECT a AS id FROM join_session WHERE a IS NOT NULL UNION SELECT b FROM join_session WHERE b IS NOT NULL),
         asked AS (SELECT eid, clock, ts, r, rp, CASE WHEN l IN (SELECT id FROM here) THEN l END AS l FROM join_event
             WHERE r IS NOT NULL AND rp IS NOT NULL AND ts IS NOT NULL AND clock NOT IN (SELECT clock FROM join_offset)
-            AND eid NOT IN (SELECT eid FROM join_tuple) AND (lp IS NULL OR l NOT IN (SELECT id FROM here))
+            AND eid NOT IN (SELECT eid FROM join_tuple) AND (lp IS NULL OR {FAR})
             QUALIFY row_number() OVER (PARTITION BY clock ORDER BY hash(eid)) <= {SAMPLE} // {REUSED}),
         there AS (SELECT sid, a, b AS r, bp AS rp, ts, proto = 6 AS tcp, midstream FROM join_session
             WHERE sid NOT IN (SELECT sid FROM join_tuple) AND b IN (SELECT r FROM asked)
@@ -111,8 +117,15 @@ def translated(con: duckdb.DuckDBPyConnection) -> None:
         """
     ).fetchnumpy()
     found, segments = clocks.estimate(*_columns(rows), loose=False)
-    named = replace(found, how=np.full(len(found.clock), "remote"))
-    _store(con, named, segments, "INSERT INTO {}")
+    real = clocks.plausible(found.offset)
+    found = replace(
+        found, clock=found.clock[real], offset=found.offset[real], support=found.support[real], width=found.width[real],
+        how=np.full(int(real.sum()), "remote"), extra=found.extra[real], lo=(found.lo[0][real], found.lo[1][real]),
+        hi=(found.hi[0][real], found.hi[1][real]),
+    )
+    kept = np.isin(segments.clock, found.clock)
+    segments = clocks.Segments(segments.clock[kept], segments.start[kept], segments.origin[kept], segments.base[kept], segments.slope[kept])
+    _store(con, found, segments, "INSERT INTO {}")
 
 
 # Where the event falls in the session: at its start, inside it, or beside it (a clock that jitters).

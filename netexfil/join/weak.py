@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netexfil.join.nearest import nearest
+from netexfil.join.tuples import FAR
 
 if TYPE_CHECKING:
     import duckdb
@@ -60,13 +61,12 @@ class Class:
 _EVENTS = "SELECT e.eid AS id, {g} AS g, t.t FROM join_event e JOIN join_time t USING (eid) WHERE {where}"
 _REMOTE = "e.r IS NOT NULL AND e.rp IS NOT NULL AND e.lp IS {}"
 _FREE = "e.eid NOT IN (SELECT eid FROM join_tuple)"
-_FAR = "e.l NOT IN (SELECT a FROM join_session WHERE a IS NOT NULL UNION SELECT b FROM join_session WHERE b IS NOT NULL)"
 
 # What a look-up answered, as addresses of sessions. A 64th part of an id each: more than 63 answers of one look-up are not used.
 _ANSWERS = """
     SELECT e.eid * 64 + x.i AS id, hash(e.hk, a.id) AS g, t.t FROM (
         SELECT eid, unnest(found) AS address, unnest(range(1, len(found) + 1)) AS i FROM (
-            SELECT eid, list_distinct(regexp_extract_all(answers, '[0-9a-fA-F.:]*[0-9a-fA-F]'))[:63] AS found FROM event
+            SELECT eid, list_distinct(regexp_extract_all(replace(answers, '::ffff:', ''), '[0-9a-fA-F.:]*[0-9a-fA-F]'))[:63] AS found FROM event
             WHERE kind = 'dns' AND answers IS NOT NULL)) x
     JOIN join_addr a ON a.address = x.address JOIN join_event e USING (eid) JOIN join_time t USING (eid)
 """
@@ -80,7 +80,7 @@ def _classes(before: float, after: float) -> tuple[Class, ...]:
               _EVENTS.format(g=same_end, where=f"{_REMOTE.format('NULL')} AND {_FREE}"), told, None, before, after),
         Class("sibling", "remote_time", "hash(hk, remote, rp)", "hk IS NOT NULL", told, told, 1.0, before, after),
         Class("nat", "remote_time", "hash(remote, rp, proto)", "hk IS NULL AND side = 0",
-              _EVENTS.format(g="hash(e.r, e.rp, e.proto)", where=f"e.key IS NOT NULL AND {_FREE} AND {_FAR}"),
+              _EVENTS.format(g="hash(e.r, e.rp, e.proto)", where=f"e.key IS NOT NULL AND {_FREE} AND {FAR}"),
               _EVENTS.format(g="hash(e.r, e.rp, e.proto)", where="e.key IS NOT NULL"), None, before, after),
         Class("dns", "remote_time", "hash(hk, remote)", "hk IS NOT NULL", _ANSWERS, _ANSWERS, 0.0, LOOKUP, 2.0),
         Class("host", "host_time", "hk", f"hk IS NOT NULL AND sid NOT IN (SELECT sid FROM join_weak WHERE confidence >= {GOOD})",
