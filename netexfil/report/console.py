@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -157,9 +157,14 @@ def _details(finding: Finding) -> list[RenderableType]:
     shown = ", ".join(finding.session_uids[:8]) + (f" … {len(finding.session_uids) - 8} more" if len(finding.session_uids) > 8 else "")
     lines.append(_text(f"{finding.sessions} session{'s' if finding.sessions != 1 else ''}: {shown}"))
     lines += [_link(link) for link in words.best_links(finding)[:8]]
-    lines += [_text(f"next: {step.get('text') or step.get('command')}") for step in finding.next_steps]
+    lines += [_text(f"next: {line}") for step in finding.next_steps for line in _step(step)]
     lines.append(_text(f"id {finding.id}", "dim"))
     return lines
+
+
+def _step(step: Mapping[str, str]) -> list[str]:
+    """Commands to run here in full; of queries for other consoles the title (the page and the record have them whole)."""
+    return step.get("text", "").splitlines() if step.get("language") == "sh" else [step.get("title") or step.get("text") or ""]
 
 
 def _link(link: Link) -> Text:

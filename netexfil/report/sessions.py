@@ -166,33 +166,32 @@ def table(con: duckdb.DuckDBPyConnection, out: Sink, outbound_only: bool, option
     if not rows:
         return
     console = terminal(out, options)
-    console.print(_card([dict(zip(_CARD, row, strict=True)) for row in rows]))
+    console.print(_card([dict(zip(_CARD, row, strict=True)) for row in rows], console.width))
     if total and total[0] > len(rows):
         console.print(f"… {total[0] - len(rows):,} more sessions: use --format jsonl, csv, parquet or zeek for all")
     show(console, out)
 
 
-def _card(rows: list[dict[str, Any]]) -> Any:
+# Column -> side, kept where the terminal is narrow.
+_CARD_COLUMNS = {
+    "time (UTC)": ("left", True), "from": ("left", True), "to": ("left", True), "protocol": ("left", True), "out": ("right", True),
+    "in": ("right", False), "PCR": ("right", True), "rate/s": ("right", False), "lasted": ("right", False), "dir": ("left", True),
+}  # fmt: skip
+NARROW = 116
+
+
+def _card(rows: list[dict[str, Any]], width: int) -> Any:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
+    kept = [width >= NARROW or always for _, always in _CARD_COLUMNS.values()]
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for title, side in (
-        ("time (UTC)", "left"),
-        ("from", "left"),
-        ("to", "left"),
-        ("protocol", "left"),
-        ("out", "right"),
-        ("in", "right"),
-        ("PCR", "right"),
-        ("rate/s", "right"),
-        ("lasted", "right"),
-        ("dir", "left"),
-    ):
-        shown.add_column(title, justify=side, overflow="fold", no_wrap=title in ("PCR", "out", "in"))  # type: ignore[arg-type]
+    for (title, (side, _)), here in zip(_CARD_COLUMNS.items(), kept, strict=True):
+        if here:
+            shown.add_column(title, justify=side, overflow="fold", no_wrap=title not in ("to", "protocol"))  # type: ignore[arg-type]
     for row in rows:
-        shown.add_row(*(Text(words.visible(cell)) for cell in _card_row(row)))
+        shown.add_row(*(Text(words.visible(cell)) for cell, here in zip(_card_row(row), kept, strict=True) if here))
     return shown
 
 

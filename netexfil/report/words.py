@@ -169,7 +169,7 @@ def reasons(finding: Finding, count: int = 2) -> list[Evidence]:
 
 def points(value: float) -> str:
     """Signed points without needless digits: +12, -3.5."""
-    return f"{value:+.1f}".removesuffix(".0")
+    return f"{value:+.1f}".removesuffix(".0") if value else "0"
 
 
 def suppression(finding: Finding) -> str:
