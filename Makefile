@@ -25,6 +25,8 @@ test: $(VENV)/.tested  ## all tests
 	$(BIN)/python -m pytest -q
 
 bench: $(VENV)/.tested  ## ratios against the named peers, see docs/performance.md
+	sh benchmarks/system-tools.sh
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python -m benchmarks
 
 clean:

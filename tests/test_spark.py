@@ -52,14 +52,14 @@ def same(one: pipeline.Result, other: pipeline.Result) -> None:
 # --- pieces and payloads
 
 
-def conn_log(path: Path, rows: int) -> None:
+def conn_log(path: Path, rows: int, first: int = 0) -> None:
     head = "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\tconn\n"
     names = "ts uid id.orig_h id.orig_p id.resp_h id.resp_p proto service duration orig_bytes resp_bytes conn_state".split()
     kinds = "time string addr port addr port enum string interval count count string".split()
     body = "".join(
         f"{1.7e9 + i * 60:.6f}\tC{i:017d}\t10.0.{i % 7}.{i % 50 + 1}\t{40000 + i % 20000}\t198.51.100.{i % 40 + 1}\t443\ttcp\tssl\t2.5\t"
         f"{90000 + i * 37 % 300000}\t{2000 + i % 999}\tSF\n"
-        for i in range(rows)
+        for i in range(first, first + rows)
     )
     path.write_text(head + "#fields\t" + "\t".join(names) + "\n#types\t" + "\t".join(kinds) + "\n" + body)
 
@@ -78,8 +78,8 @@ def test_large_logs_are_cut_at_line_ends(tmp_path):
 
 
 def test_small_logs_go_together_and_captures_by_folder(tmp_path):
-    for name in ("a", "b", "c"):
-        conn_log(tmp_path / f"conn.{name}.log", 10 + ord(name))
+    for number, name in enumerate("abc"):
+        conn_log(tmp_path / f"conn.{name}.log", 10, first=100 * number)
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         shutil.copy(PCAPS / "test2-pscp.pcap", tmp_path / folder / "x.pcap")
