@@ -129,9 +129,9 @@ def test_long_lines_deep_nests_and_big_numbers(tmp_path: Path) -> None:
 
 
 def test_a_line_longer_than_a_record_may_be_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from netexfil.endpoint import carriers
+    from netexfil.endpoint import cutting
 
-    monkeypatch.setattr(carriers, "MAX_RECORD", 4 << 20)
+    monkeypatch.setattr(cutting, "MAX_RECORD", 4 << 20)
     good = json.dumps(RECORDS[1]).encode() + b"\n"
     path = tmp_path / "e.jsonl"
     path.write_bytes(good + b'{"a": "' + b"x" * (9 << 20) + b'"}\n' + good)

@@ -16,7 +16,7 @@ import endpoint_made as made
 import pytest
 
 from netexfil import endpoint
-from netexfil.endpoint.rules import own, tools
+from netexfil.endpoint.rules import own, sigma_files, tools
 from netexfil.errors import NetexfilError
 from netexfil.policy import Policy
 
@@ -129,7 +129,7 @@ def test_ordinary_work_raises_none(tmp_path: Path, image: str, line: str) -> Non
 
 def test_the_sigma_files_are_the_table(tmp_path: Path) -> None:
     written = {entry.name: entry.read_text("utf-8") for entry in (resources.files("netexfil.endpoint") / "sigma").iterdir() if entry.name.endswith(".yml")}
-    assert written == {own.file_name(rule, kind): own.document(rule, kind) for rule in own.rules() for kind in rule["kinds"]}
+    assert written == {sigma_files.file_name(rule, kind): sigma_files.document(rule, kind) for rule in own.rules() for kind in rule["kinds"]}
 
 
 def test_the_sigma_files_are_valid_and_select_the_same(tmp_path: Path) -> None:

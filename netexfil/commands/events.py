@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +19,7 @@ _BATCH = 2000
 
 @click.command("events")
 @click.argument("files", nargs=-1, required=True, type=click.Path())
-@click.option("--rule", type=click.Choice(["logscale", "splunk", "netexfil"]), 
+@click.option("--rule", type=click.Choice(["logscale", "splunk", "netexfil"]),
               help="Only what this rule selects, newest first, with its query's columns.")
 @click.option("--sigma", type=click.Path(exists=True), help="Only what the Sigma rules in this directory select (extra `sigma`).")
 @click.option("--explain", is_flag=True, help="What each file was read as, and the lines that no dialect knows, instead of events.")
@@ -37,7 +38,7 @@ def command(files: Sequence[str], rule: str | None, sigma: str | None, explain: 
     tables.create(con, ("event", "alert"))
     reader = reading.Reader(con)
     for path in files:
-        reader.read(reading.Path(path))
+        reader.read(Path(path))
     complete(con, reader.side)
     notes = [note for account in reader.accounts for note in account.notes()]
     if notes and not reader.eid and not explain:
@@ -52,13 +53,11 @@ def command(files: Sequence[str], rule: str | None, sigma: str | None, explain: 
 
 
 def _rows(con: duckdb.DuckDBPyConnection, rule: str | None, sigma: str | None, policy_file: str | None) -> Iterator[Mapping[str, Any]]:
-    from pathlib import Path
-
     from netexfil import policy as settings
     from netexfil import tables
     from netexfil.endpoint import rules
 
-    if rule in rules.SEEDS:
+    if rule is not None and rule in rules.SEEDS:
         query, columns = rules.SEEDS[rule]
         yield from _fetch(con, query, columns)
         return

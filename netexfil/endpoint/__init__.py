@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netexfil.errors import Note
@@ -20,7 +21,7 @@ def events(con: duckdb.DuckDBPyConnection, paths: Sequence[str], progress: Calla
     tables.create(con, ("event",))
     reader = reading.Reader(con, progress)
     for path in paths:
-        reader.read(reading.Path(path))
+        reader.read(Path(path))
     inside.complete(con, reader.side)
     return [note for account in reader.accounts for note in account.notes()]
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
-from netexfil.endpoint.carriers import Piece, Run
+from netexfil.endpoint.cutting import Piece, Run
 
 _HEAD = re.compile(r"(?:node=(\S+) )?type=(\w+) (?:msg=)?audit\((\d+(?:\.\d+)?):(\d+)\):? ?")
 _PAIR = re.compile(r"""(\w[\w-]*)=("[^"]*"|'[^']*'|\[[^\]]*\]|\([^)]*\)|[^\s\x1d]*)""")
@@ -25,9 +25,9 @@ _PARTS = 1000  # lines of one event
 
 # arch -> number -> name; from the kernel's tables, the calls that start programs or open connections.
 _CALLS: Mapping[str, Mapping[str, str]] = {
-    "c000003e": {"59": "execve", "322": "execveat", "42": "connect", "44": "sendto", "43": "accept", "288": "accept4", "49": "bind", "2": "open", "257": "openat", "60": "exit", "231": "exit_group"},
-    "40000003": {"11": "execve", "358": "execveat", "362": "connect", "102": "socketcall", "364": "accept4", "361": "bind", "5": "open", "295": "openat"},
-    "c00000b7": {"221": "execve", "281": "execveat", "203": "connect", "206": "sendto", "202": "accept", "242": "accept4", "200": "bind", "56": "openat"},
+    "c000003e": {"59": "execve", "322": "execveat", "42": "connect", "44": "sendto", "43": "accept", "288": "accept4", "49": "bind"},
+    "40000003": {"11": "execve", "358": "execveat", "362": "connect", "102": "socketcall", "364": "accept4", "361": "bind"},
+    "c00000b7": {"221": "execve", "281": "execveat", "203": "connect", "206": "sendto", "202": "accept", "242": "accept4", "200": "bind"},
 }
 
 
@@ -94,7 +94,7 @@ def _path(fields: Mapping[str, str]) -> dict[str, Any]:
     return {"created": fields.get("name")} if fields.get("nametype") == "CREATE" else {}
 
 
-_READERS = {
+_READERS: Mapping[str, Callable[[Mapping[str, str]], dict[str, Any]]] = {
     "EXECVE": _execve, "SOCKADDR": _sockaddr, "PATH": _path,
     "CWD": lambda fields: {"cwd": fields.get("cwd")}, "PROCTITLE": lambda fields: {"proctitle": fields.get("proctitle")}, "EOE": lambda _: {},
 }

@@ -319,8 +319,10 @@ def _name(found: str) -> str | None:
     return bare.rstrip(".").lower() or None
 
 
-_LEVELS = {"informational": 0, "info": 0, "unspecified": 0, "low": 1, "medium": 2, "med": 2, "moderate": 2, "high": 3, "critical": 4, "crit": 4,
-           "emergency": 4, "alert": 4, "error": 3, "warning": 2, "warn": 2, "notice": 1, "debug": 0, "e_low": 1, "e_medium": 2, "e_high": 3, "e_critical": 4}
+_LEVELS = {
+    "informational": 0, "info": 0, "unspecified": 0, "debug": 0, "low": 1, "notice": 1, "medium": 2, "med": 2, "moderate": 2, "warning": 2, "warn": 2,
+    "high": 3, "error": 3, "critical": 4, "crit": 4, "emergency": 4, "alert": 4, "e_low": 1, "e_medium": 2, "e_high": 3, "e_critical": 4,
+}
 
 
 def level(value: Any) -> int | None:

@@ -1,10 +1,10 @@
 """A dialect is a TOML file that says how to know a record and where each of our fields stands; here it becomes compiled functions.
 
 A field's place is a *spec*: alternatives separated by `|`, the first that holds something wins. An alternative is `path`,
-`converter:path`, `=constant`, `map.NAME:path` (a value table of the file) or `path@@Label` (what follows `Label:` in a message). A path is keys separated by dots (a key that has
-dots itself stands in backticks), looked up in the record's data part; `^path` looks in the whole record. Text that holds JSON or
-event XML is opened on the way. The specs of one kind of record are turned into one Python function, so that no TOML is looked at
-while lines are read.
+`converter:path`, `=constant`, `map.NAME:path` (a value table of the file) or `path@@Label` (what follows `Label:` in a message).
+A path is keys separated by dots (a key that has dots itself stands in backticks), looked up in the record's data part; `^path`
+looks in the whole record. Text that holds JSON or event XML is opened on the way. The specs of one kind of record are turned
+into one Python function, so that no TOML is looked at while lines are read.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ def _shape(name: str, document: Mapping[str, Any], documents: Mapping[str, Any])
     return Shape(
         name=name, about=document["about"], tested=document.get("tested", False), order=document.get("order", 50),
         has=know.get("has", ()), any=[know[name] for name in ("any", "also") if name in know], absent=know.get("absent", ()),
-        data=document.get("data", ""), camel=document.get("camel", False), key=document.get("key", ()), families=content.get("family", {}) | document.get("family", {}), unslash=document.get("unslash", False),
+        data=document.get("data", ""), camel=document.get("camel", False), unslash=document.get("unslash", False), key=document.get("key", ()),
+        families=content.get("family", {}) | document.get("family", {}),
         fields=content.get("fields", {}) | document.get("fields", {}), events=events, maps=content.get("map", {}) | document.get("map", {}),
     )
 
@@ -241,7 +242,8 @@ class _Writer:
             elif len(alternatives) > 1 and name == "ts":
                 self.lines.append("    v_ts_field = None")
             if place and code == "c_text":  # most values are text of some length: no call for those
-                self.lines += [f"{indent}v_{name} = x = {place}", f"{indent}if x.__class__ is not str or len(x) < 8: v_{name} = None if x is None else c_text(x)"]
+                self.lines.append(f"{indent}v_{name} = x = {place}")
+                self.lines.append(f"{indent}if x.__class__ is not str or len(x) < 8: v_{name} = None if x is None else c_text(x)")
             elif place:
                 self.lines += [f"{indent}x = {place}", f"{indent}v_{name} = None if x is None else {code}(x)"]
             else:
@@ -279,7 +281,10 @@ _FINISH: Sequence[tuple[tuple[str, ...], tuple[str, ...], str]] = (
         v_user = v_user_domain + "\\\\" + v_user"""),
     (("folder",), (), """
     if v_image is not None and v_folder is not None and "\\\\" not in v_image and "/" not in v_image:
-        v_image = v_folder if v_folder.lower().endswith(v_image.lower()) else v_folder.rstrip("\\\\/") + ("/" if "/" in v_folder else "\\\\") + v_image"""),
+        if v_folder.lower().endswith(v_image.lower()):
+            v_image = v_folder
+        else:
+            v_image = v_folder.rstrip("\\\\/") + ("/" if "/" in v_folder else "\\\\") + v_image"""),
     (("hash_sha256",), ("hashes",), """
     v_hashes = ",".join(h for h in (v_hash_md5, v_hash_sha1, v_hash_sha256) if h) or None"""),
     (("born", "pid"), ("guid",), """

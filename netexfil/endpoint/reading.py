@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from netexfil.endpoint import audit, dialect, store
-from netexfil.endpoint.carriers import CarrierError, Part, Piece, Run, parts, piece_of, pieces
+from netexfil.endpoint.carriers import Part, parts, pieces
 from netexfil.endpoint.convert import text
+from netexfil.endpoint.cutting import CarrierError, Piece, Run, piece_of
 from netexfil.endpoint.dialect import Program, Shape
 from netexfil.endpoint.nested import EMPTY, event_xml, nest, sub
 from netexfil.endpoint.unwrap import unwrap

@@ -36,7 +36,7 @@ WRAPPERS: Sequence[Wrapper] = (
     Wrapper(("category", "properties"), "properties", {"category": "@table"}),
     *(Wrapper((table,), table, {}) for table in (
         "DeviceNetworkEvents", "DeviceProcessEvents", "DeviceFileEvents", "DeviceRegistryEvents", "DeviceEvents", "DeviceInfo", "DeviceNetworkInfo")),
-    Wrapper(("snapshot", "name"), "snapshot", {"name": "name", "hostIdentifier": "hostIdentifier", "unixTime": "unixTime", "decorations": "decorations"}, "columns"),
+    Wrapper(("snapshot", "name"), "snapshot", {name: name for name in ("name", "hostIdentifier", "unixTime", "decorations")}, "columns"),
     Wrapper(("unknown_payload",), "unknown_payload", {}),
     Wrapper(("_raw",), "_raw", {"host": "@host"}),
     Wrapper(("@rawstring",), "@rawstring", {}),

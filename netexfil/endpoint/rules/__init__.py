@@ -24,7 +24,8 @@ def select(con: duckdb.DuckDBPyConnection, policy: Policy, sigma: str | None) ->
     tools.register(con)
     for statement in (logscale.ALERT, splunk.ALERT):
         con.execute(
-            f"INSERT INTO alert SELECT a.eid, rule, title, a.severity, confidence, a.technique, t.tool, reason FROM ({statement}) a LEFT JOIN tool_of t USING (eid)"
+            f"""INSERT INTO alert SELECT a.eid, rule, title, a.severity, confidence, a.technique, t.tool, reason
+            FROM ({statement}) a LEFT JOIN tool_of t USING (eid)"""
         )
     own.select(con)
     product.select(con)

@@ -23,6 +23,7 @@ _NAMES = (
 )
 _TOOL = "CASE " + " ".join(f"WHEN {like(column, pattern)} THEN '{name}'" for column, pattern, name in _NAMES) + " ELSE 'Unknown' END"
 _RCLONE = like("image", r"rclone\.exe")
+_REMOTE = like("command_line", "(sftp|s3|gdrive|onedrive|mega|box|dropbox|webdav)")
 
 SELECT = f"""
 WITH branch AS (
@@ -40,7 +41,7 @@ SELECT eid,
   CASE "DetectionType" WHEN 'NetworkConnection' THEN CAST(remote_p AS VARCHAR) END AS "RemotePort",
   "DetectionType", {_TOOL} AS "ToolName",                                                             -- L12
   CASE WHEN {_RCLONE} AND {like("command_line", "(copy|sync|move)")} THEN 'true' ELSE 'false' END AS "RcloneCopy",   -- L13
-  CASE WHEN {_RCLONE} AND {like("command_line", "(sftp|s3|gdrive|onedrive|mega|box|dropbox|webdav)")} THEN 'true' ELSE 'false' END AS "RcloneRemote"  -- L14
+  CASE WHEN {_RCLONE} AND {_REMOTE} THEN 'true' ELSE 'false' END AS "RcloneRemote"                    -- L14
 FROM branch
 WHERE ("DetectionType" = 'ProcessExecution' AND (                                                     -- L7
          {like("image", _TOOLS)}                                                                      -- L4 (L6 is inside L4)

@@ -63,7 +63,8 @@ WITH sysmon AS (
          AND NOT ({_PRIVATE}))                                                                                     -- S12, S13
 )
 SELECT eid,
-  strftime(make_timestamp(CAST(round(ts * 1000) * 1000 AS BIGINT)), '%Y-%m-%d %H:%M:%S.%g UTC') AS "_time", host_raw AS "host", "user" AS "User", image AS "Image",
+  strftime(make_timestamp(CAST(round(ts * 1000) * 1000 AS BIGINT)), '%Y-%m-%d %H:%M:%S.%g UTC') AS "_time",
+  host_raw AS "host", "user" AS "User", image AS "Image",
   command_line AS "CommandLine", parent_image AS "ParentImage", parent_command_line AS "ParentCommandLine",
   CASE event_code WHEN 1 THEN 'ProcessCreate' WHEN 3 THEN 'NetworkConnect' ELSE 'Other' END AS "EventType",        -- S15
   {_protocol()} AS "Protocol",

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netexfil.errors import NetexfilError, Note
 from netexfil.endpoint.rules.own import SEVERITIES, quoted
+from netexfil.errors import NetexfilError, Note
 
 if TYPE_CHECKING:
     import duckdb
@@ -27,11 +27,15 @@ FIELDS: Mapping[str, str] = {
     "image": "image", "commandline": "command_line", "originalfilename": "original_file_name", "parentimage": "parent_image",
     "parentcommandline": "parent_command_line", "user": "\"user\"", "processid": "pid", "processguid": "guid", "hashes": "hashes",
     "newprocessname": "image", "processcommandline": "command_line", "parentprocessname": "parent_image",
-    "targetfilename": "target", "queryname": "target", "query": "target", "queryresults": "answers", "scriptblocktext": "target", "payload": "target",
-    "destinationip": "CASE WHEN initiated IS FALSE THEN local_ip ELSE remote_ip END", "destinationport": "CASE WHEN initiated IS FALSE THEN local_p ELSE remote_p END",
-    "sourceip": "CASE WHEN initiated IS FALSE THEN remote_ip ELSE local_ip END", "sourceport": "CASE WHEN initiated IS FALSE THEN remote_p ELSE local_p END",
-    "destinationhostname": "remote_host", "initiated": "CASE WHEN initiated THEN 'true' WHEN initiated IS FALSE THEN 'false' END", "protocol": "proto",
-    "computer": "host_raw", "computername": "host_raw", "eventid": "event_id", "md5": "hashes", "sha1": "hashes", "sha256": "hashes", "imphash": "hashes",
+    "targetfilename": "target", "queryname": "target", "query": "target", "queryresults": "answers", "scriptblocktext": "target",
+    "payload": "target", "protocol": "proto", "destinationhostname": "remote_host",
+    "destinationip": "CASE WHEN initiated IS FALSE THEN local_ip ELSE remote_ip END",
+    "destinationport": "CASE WHEN initiated IS FALSE THEN local_p ELSE remote_p END",
+    "sourceip": "CASE WHEN initiated IS FALSE THEN remote_ip ELSE local_ip END",
+    "sourceport": "CASE WHEN initiated IS FALSE THEN remote_p ELSE local_p END",
+    "initiated": "CASE WHEN initiated THEN 'true' WHEN initiated IS FALSE THEN 'false' END",
+    "computer": "host_raw", "computername": "host_raw", "eventid": "event_id",
+    "md5": "hashes", "sha1": "hashes", "sha256": "hashes", "imphash": "hashes",
 }
 
 
@@ -94,9 +98,10 @@ def _statement(rule: Any) -> str:
     level = rule.level.name.lower() if rule.level else "medium"
     techniques = ",".join(tag.name.upper() for tag in rule.tags if re.fullmatch(r"t\d{4}(\.\d{3})?", tag.name))
     chosen = f"kind IN ({', '.join(quoted(kind) for kind in kinds)}) AND " if kinds else ""
+    severity = "info" if level == "informational" else level if level in SEVERITIES else "medium"
     return (
         f"INSERT INTO alert SELECT e.eid, {quoted('sigma:' + str(rule.id or rule.title))}, {quoted(rule.title)}, "
-        f"{quoted('info' if level == 'informational' else level if level in SEVERITIES else 'medium')}, 'medium', {quoted(techniques) if techniques else 'NULL'}, "
+        f"{quoted(severity)}, 'medium', {quoted(techniques) if techniques else 'NULL'}, "
         f"t.tool, {quoted('selected by the Sigma rule ' + rule.title)} FROM event e LEFT JOIN tool_of t USING (eid) WHERE {chosen}({where})"
     )
 

@@ -1,0 +1,177 @@
+"""Bytes of one text file to pieces: lines, JSON documents in any layout, XML events over several lines.
+
+A piece is a parsed JSON object, a row, a text (XML event, audit or syslog line), or a refusal with its reason.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+MAX_RECORD = 64 << 20  # bytes; a longer record is refused with a note
+_CHUNK = 1 << 20
+_LOOKED_AT = 60_000  # of the first bytes that tell the layout
+_MAX_XML_LINES = 100_000
+
+
+@dataclass(slots=True)  # not frozen: a frozen one costs three times as much to make, and a million are made
+class Piece:
+    """One record as cut from a file; exactly one of `record`, `text`, `refused` is set. `lines` is how many lines it spans."""
+
+    line: int
+    record: dict[str, Any] | None = None
+    text: str | None = None
+    refused: str | None = None
+    lines: int = 1
+
+
+@dataclass(slots=True)
+class Run:
+    """Consecutive lines that each begin a JSON object: the number of the first, and the lines, not parsed yet. What most files are made of."""
+
+    line: int
+    lines: list[bytes]
+
+
+class CarrierError(Exception):
+    """The whole file (or member) cannot be read; the message says why."""
+
+
+def is_jsonl(first: bytes) -> bool:
+    """Whether the lines are records of their own: the first complete line, or else the second, is a whole JSON object."""
+    lines = [line for line in first.split(b"\n")[:4] if line.strip()]
+    if len(lines) <= 1 and len(first) >= _LOOKED_AT:
+        return True  # the first line alone is longer than what was looked at
+    return any(parsed(line) is not None for line in lines[:2]) or any(not line.lstrip().startswith((b"{", b'"', b"}", b"]")) for line in lines[1:2])
+
+
+def parsed(line: bytes) -> Any:
+    """The JSON value in some bytes, or None."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+
+
+_XML_END = b"</Event>"
+
+def lines(stream: Any) -> Iterator[Piece | Run]:
+    """One record a line; a line that opens an XML event is continued until it is closed."""
+    cutter, rest = _Cutter(), b""
+    while chunk := stream.read(_CHUNK):
+        cut = (rest + chunk).split(b"\n")
+        rest = cut.pop()
+        yield from cutter.feed(cut)
+        if len(rest) > MAX_RECORD:
+            yield cutter.too_long()
+            rest = b""
+            while (chunk := stream.read(_CHUNK)) and (end := chunk.find(b"\n")) < 0:
+                pass
+            rest = chunk[end + 1 :] if chunk else b""
+    yield from cutter.feed([rest] if rest else [])
+    yield from cutter.end()
+
+
+class _Cutter:
+    """Cuts lines into records; knows the line it is at, and the XML event that is still open."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._open: list[bytes] = []
+
+    def feed(self, lines: list[bytes]) -> Iterator[Piece | Run]:
+        """Records of complete lines (without their line ends)."""
+        if not self._open and lines and not [line for line in lines if line[:1] != b"{"]:
+            yield Run(self.number + 1, lines)
+            self.number += len(lines)
+            return
+        for line in lines:
+            self.number += 1
+            bare = line.strip()
+            if bare and (piece := self._line(bare)) is not None:
+                yield piece
+
+    def _line(self, bare: bytes) -> Piece | None:
+        if self._open or (b"<Event" in bare and _XML_END not in bare and bare[:1] != b"{" and not bare.endswith(b"<Events>")):
+            self._open.append(bare)
+            full = _XML_END in bare or sum(map(len, self._open[-1:])) > MAX_RECORD or len(self._open) > _MAX_XML_LINES
+            return next(self.end(), None) if full else None
+        return piece_of(self.number, bare, 1)
+
+    def too_long(self) -> Piece:
+        """The line at hand is longer than a record may be."""
+        self.number += 1
+        return Piece(self.number, refused=f"longer than {MAX_RECORD >> 20} MiB")
+
+    def end(self) -> Iterator[Piece]:
+        """What is still open."""
+        if self._open:
+            held, self._open = self._open, []
+            yield piece_of(self.number - len(held) + 1, b"\n".join(held), len(held))
+
+
+def piece_of(number: int, bare: bytes, lines: int) -> Piece:
+    """The record in one line (or the joined lines of an event), or why there is none."""
+    if bare[:1] in b"{[":
+        found = parsed(bare.rstrip(b","))
+        if isinstance(found, dict):
+            return Piece(number, record=found, lines=lines)
+        return Piece(number, refused="broken JSON" if found is None else "JSON, but no object", lines=lines)
+    return Piece(number, text=bare.decode("utf-8", "replace"), lines=lines)
+
+
+def documents(stream: Any) -> Iterator[Piece]:
+    """JSON objects in an array or one after the other, in any layout; after a broken one the next that begins a line is taken."""
+    reader = io.TextIOWrapper(stream, "utf-8", "replace", newline="")
+    try:
+        yield from _documents(reader)
+    finally:
+        reader.detach()  # else the wrapper would close what is not its own
+
+
+def _documents(reader: io.TextIOWrapper) -> Iterator[Piece]:
+    scan = json.JSONDecoder().raw_decode
+    buffer, line, at, ended = "", 1, 0, False
+    while True:
+        skipped = len(buffer[at:]) - len(buffer[at:].lstrip(" \t\r\n,[]")) if at < len(buffer) else 0
+        line += buffer.count("\n", at, at + skipped)
+        at += skipped
+        if at >= len(buffer) and ended:
+            return
+        try:
+            if at >= len(buffer):
+                raise ValueError("empty")
+            _, end = scan(buffer, at)
+            if end >= len(buffer) and not ended:
+                raise ValueError("maybe cut")
+            body = buffer[at:end]
+        except (ValueError, RecursionError) as error:
+            if not ended and len(buffer) - at < MAX_RECORD:
+                chunk = reader.read(max(1 << 18, len(buffer) - at))
+                buffer, at, ended = buffer[at:] + chunk, 0, not chunk
+                continue
+            end = _recover(buffer, at)
+            lines = max(buffer.count("\n", at, end), 1)
+            yield Piece(line, refused=f"broken JSON: {error}", lines=lines)
+            line += buffer.count("\n", at, end)
+            at = end
+            continue
+        lines = body.count("\n") + 1
+        found = parsed(body.encode("utf-8", "replace"))
+        if isinstance(found, dict):
+            yield Piece(line, record=found, lines=lines)
+        else:
+            yield Piece(line, refused="JSON, but no object" if found is not None else "broken JSON", lines=lines)
+        line += lines - 1
+        at = end
+
+
+def _recover(buffer: str, at: int) -> int:
+    """Where the next object begins: a brace in the first column, or after a closed object and a comma."""
+    places = [place for place in (buffer.find("\n{", at + 1), buffer.find("},{", at + 1), buffer.find("},\n", at + 1)) if place >= 0]
+    return min(places) + 1 if places else len(buffer)
