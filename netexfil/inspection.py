@@ -5,6 +5,7 @@ The session's packets are cut out first (`carve`), so that TShark reads a small 
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -72,6 +73,11 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     },
 }
 LONGEST = 2_000  # characters of one value
+# Only these packets are handed over: bulk data says nothing, and each packet costs Python a millisecond.
+SPEAKING = (
+    "ssh.protocol || ssh.kex_algorithms || tls.handshake || tls.alert_message || quic.long.packet_type || ftp || smtp || imf || mime_multipart "
+    "|| imap || http || http2.header"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +112,14 @@ def inspect(sources: Sequence[str], uid: str, keylog: Path | None = None) -> Ins
         cut = str(Path(folder) / "session.pcapng")
         done = carve.carve(sources, cut, uids=[uid])
         preferences = {"tls.keylog_file": str(keylog.resolve())} if keylog else {}
-        capture = pyshark.FileCapture(cut, keep_packets=False, override_prefs=preferences, custom_parameters=["-n"])
+        capture = pyshark.FileCapture(cut, keep_packets=False, override_prefs=preferences, custom_parameters=["-n"], display_filter=SPEAKING)
         try:
             return Inspection(done.frames, list(_walk(capture)), done.notes)
+        except pyshark.capture.capture.TSharkCrashException as error:
+            raise NetexfilError(f"TShark stopped: {str(error).splitlines()[0]}") from error
         finally:
-            capture.close()
+            with contextlib.suppress(pyshark.capture.capture.TSharkCrashException):
+                capture.close()
 
 
 def _pyshark() -> Any:
