@@ -14,6 +14,20 @@ SECTION = b"\x0a\x0d\x0d\x0a"
 SNAPLEN = 262_144  # the largest that libpcap accepts
 LONGEST = 16 * 1024 * 1024  # no writer makes a longer block
 
+# LINKTYPE numbers that are read, and the names of those that the core reads besides (tcpdump.org/linktypes.html).
+ETHERNET, RAW, COOKED, COOKED2 = {1}, {12, 14, 101, 228, 229}, {113}, {276}
+LINKS = ETHERNET | RAW | COOKED | COOKED2
+NAMES = {
+    0: "NULL", 6: "IEEE802_5", 9: "PPP", 10: "FDDI", 50: "PPP_HDLC", 51: "PPP_ETHER", 104: "C_HDLC", 105: "IEEE802_11", 107: "FRELAY", 108: "LOOP",
+    109: "ENC", 117: "PFLOG", 119: "IEEE802_11_PRISM", 127: "IEEE802_11_RADIOTAP", 163: "IEEE802_11_AVS", 192: "PPI", 219: "MPLS", 239: "NFLOG",
+    274: "ETHERNET_MPACKET",
+}  # fmt: skip
+
+
+def named(link: int) -> str:
+    """A link type in words."""
+    return f"link type {link} ({NAMES[link]})" if link in NAMES else f"link type {link}"
+
 
 class Frame(NamedTuple):
     """Nanoseconds since 1970 UTC, LINKTYPE number, bytes on the wire, bytes stored, bytes of check sequence at the end."""
@@ -84,6 +98,8 @@ def _pcap(source: Source, magic: bytes) -> Iterator[Frame]:
         _, minor, _, _, snaplen, link = struct.unpack(order + "HHIIII", source.take(20, "the file header"))
     except Damage as damage:
         raise Damage("unreadable", 0, damage.reason) from damage
+    if link & 0xFFFF not in LINKS:
+        raise Damage("unreadable", 0, f"{named(link & 0xFFFF)} needs the core engine")
     trailer = (link >> 28) * 2 if link & 0x0400_0000 else 0
     longest = min(max(snaplen, SNAPLEN), LONGEST - 64)
     while head := source.take(header, ""):

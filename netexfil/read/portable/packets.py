@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 
 import dpkt
 
-from netexfil.read.portable.frames import Frame
+from netexfil.read.portable.frames import COOKED, COOKED2, ETHERNET, RAW, Frame, named
 
 TCP, UDP = 6, 17
-ETHERNET, RAW, COOKED, COOKED2 = {1}, {12, 14, 101, 228, 229}, {113}, {276}
-LINKS = ETHERNET | RAW | COOKED | COOKED2
 TAGS = {0x8100, 0x88A8, 0x9100, 0x9200}
 IP = {0x0800, 0x86DD}
 # What is not looked into, by EtherType, by IP protocol and by UDP port: the core does.
@@ -148,7 +146,7 @@ def _network(link: int, data: bytes) -> int | None:
     elif link in COOKED2:
         place, at = 0, 20
     else:
-        raise Refused("link_type", f"link type {link}")
+        raise Refused("link_type", named(link))
     for _ in range(16):
         if len(data) < max(place + 2, at):
             return None
