@@ -34,25 +34,25 @@ def turn(con: duckdb.DuckDBPyConnection, policy: Policy) -> list[Note]:
     _classify(con, policy)
     computed = _computed(policy)
     kept = ", ".join(f's."{name}"' for name in tables.READ)
-    added = ", ".join(f'{sql} AS "{name}"' for name, sql in computed.items())
+    added = ", ".join(f'CAST({sql} AS {tables.SESSION[name]}) AS "{name}"' for name, sql in computed.items())
     con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE turned AS
+        CREATE OR REPLACE TABLE turned AS
         WITH placed AS (
             SELECT s.*, coalesce(o.side, 0) AS o_side, coalesce(r.side, 0) AS r_side, {_WORDS}
             FROM session s LEFT JOIN address_side o ON o.address = s.orig_h LEFT JOIN address_side r ON r.address = s.resp_h
             WHERE s.sid IS NULL),
         way AS (SELECT *, {_way(policy)} AS way FROM placed),
         s AS (SELECT *, {_BYTES} FROM way)
-        SELECT {kept}, {added}, CAST(NULL AS BIGINT) AS cid, o_side FROM s""")
+        SELECT {kept}, {added}, CAST(NULL AS BIGINT) AS cid FROM s""")
     note = _advice(con)
-    columns = ", ".join(f'"{name}"' for name in tables.SESSION)
-    untouched = con.execute("SELECT count(*) FROM session WHERE sid IS NOT NULL").fetchone()
-    if untouched and untouched[0]:
+    before = con.execute("SELECT count(*) FROM session WHERE sid IS NOT NULL").fetchone()
+    if before and before[0]:
         con.execute("DELETE FROM session WHERE sid IS NULL")
-    else:
-        con.execute("TRUNCATE session")
-    con.execute(f"INSERT INTO session ({columns}) SELECT {columns} FROM turned")
-    con.execute("DROP TABLE turned")
+        con.execute("INSERT INTO session BY NAME SELECT * FROM turned")
+        con.execute("DROP TABLE turned")
+    else:  # all rows are new, the usual case: no second copy of them
+        con.execute("DROP TABLE session")
+        con.execute("ALTER TABLE turned RENAME TO session")
     con.execute("DROP TABLE address_side")
     return note
 
@@ -91,7 +91,8 @@ def _classify(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
 
 
 def _has(column: str, word: str) -> str:
-    return f"(',' || coalesce({column}, '') || ',') LIKE '%,{word},%'"
+    """Whether a comma separated list holds a word; no word that is asked for is part of another."""
+    return f"contains(coalesce({column}, ''), '{word}')"
 
 
 # What the content says, from any log or parser.
@@ -100,8 +101,7 @@ _WORDS = f"""
     ({_has("s.service", "ssh")} OR s.ssh_client IS NOT NULL OR s.ssh_server IS NOT NULL) AS is_ssh,
     {_has("s.service", "quic")} AS is_quic,
     ({_has("s.service", "ftp")} OR {_has("s.hints", "auth_tls")} OR {_has("s.hints", "prot_p")}) AS is_ftp,
-    {_has("s.hints", "ftp_data")} AS is_data,
-    {_has("s.hints", "connect")} AS is_proxy"""
+    {_has("s.hints", "ftp_data")} AS is_data"""
 
 
 def _way(policy: Policy) -> str:
@@ -155,7 +155,7 @@ _PROTOCOL = f"""CASE
     WHEN is_ftp THEN CASE WHEN is_tls OR resp_p = 990 OR {_has("hints", "auth_tls")} THEN 'FTPS' ELSE 'FTP' END
     WHEN is_tls THEN CASE resp_p WHEN 990 THEN 'FTPS' WHEN 989 THEN 'FTPS' WHEN 21 THEN 'FTPS' WHEN 465 THEN 'SMTPS' WHEN 587 THEN 'SMTPS'
         WHEN 25 THEN 'SMTPS' WHEN 993 THEN 'IMAPS' WHEN 143 THEN 'IMAPS'
-        ELSE CASE WHEN regexp_matches(coalesce(server_name, ''), '^(web)?dav[.-]') THEN 'WebDAV/HTTPS' ELSE 'HTTPS' END END
+        ELSE CASE WHEN starts_with(server_name, 'dav.') OR starts_with(server_name, 'webdav.') THEN 'WebDAV/HTTPS' ELSE 'HTTPS' END END
     WHEN {_has("service", "http")} THEN 'HTTP' WHEN {_has("service", "dns")} THEN 'DNS'
     WHEN proto <> 'tcp' THEN 'Unknown'
     ELSE CASE resp_p WHEN 22 THEN CASE WHEN {_BULK} THEN 'SFTP/SCP' ELSE 'SSH' END WHEN 443 THEN 'HTTPS' WHEN 8443 THEN 'HTTPS'
@@ -164,7 +164,8 @@ _PROTOCOL = f"""CASE
 
 def _advice(con: duckdb.DuckDBPyConnection) -> list[Note]:
     """One remark where both ends are public: which network looks like home."""
-    seen = con.execute(f"""SELECT orig_h, count(*), min(source) FROM turned WHERE o_side = {PUBLIC} AND outbound = 'true'
+    seen = con.execute(f"""SELECT orig_h, count(*), min(source) FROM turned WHERE outbound = 'true' AND inside_h = orig_h
+                           AND orig_h IN (SELECT address FROM address_side WHERE side = {PUBLIC})
                            GROUP BY orig_h ORDER BY 2 DESC, 1 LIMIT 1000""").fetchall()
     if not seen:
         return []
