@@ -27,6 +27,7 @@ COMMANDS = {
     "spark": ("netexfil.commands.spark", "The main job on Apache Spark, for archives that do not fit one machine."),
     "state": ("netexfil.commands.state", "What a state holds; forget, vacuum, export."),
     "diff": ("netexfil.commands.diff", "What is new or grown, since a time or between two states."),
+    "completion": ("netexfil.commands.completion", "Shell completion, and the manual page."),
 }
 
 
