@@ -137,16 +137,16 @@ def local_ip(value: Any) -> str | None:
     return None if address in ("0.0.0.0", "::") else address
 
 
-@lru_cache(maxsize=16384)
-def _guid(value: str) -> str | None:
-    bare = value.strip().strip("{}").lower()
-    return bare if bare.strip("0-") else None
-
-
 def guid(value: Any) -> str | None:
     """A GUID without braces, lower case; all zeros is absent."""
     found = value if value.__class__ is str else text(value)
-    return _guid(found) if found and found not in ABSENT else None
+    if not found or found in ABSENT:
+        return None
+    bare = found.strip("{} \t").lower()
+    return bare if bare and bare != _ZERO else None
+
+
+_ZERO = "00000000-0000-0000-0000-000000000000"
 
 
 @lru_cache(maxsize=16384)
