@@ -92,8 +92,9 @@ def _hosts(con: duckdb.DuckDBPyConnection) -> None:
         CREATE TEMP TABLE join_host AS
         WITH said AS (SELECT DISTINCT host, host_id FROM event),
         named AS (SELECT host_id, min(host) AS host FROM said WHERE host IS NOT NULL AND host_id IS NOT NULL GROUP BY host_id),
-        whole AS (SELECT said.host, said.host_id, coalesce(said.host, named.host, said.host_id, '') AS name FROM said LEFT
-            JOIN named USING (host_id))
+        whole AS (
+            SELECT said.host, said.host_id, coalesce(said.host, named.host, said.host_id, '') AS name
+            FROM said LEFT JOIN named USING (host_id))
         SELECT host, host_id, name, (dense_rank() OVER (ORDER BY name))::INTEGER AS hk FROM whole
         """
     )
@@ -112,11 +113,12 @@ def _sessions(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
         f"""
         CREATE TEMP TABLE join_session AS
-            SELECT s.sid, hash(s.uid) AS h, {_key('a.id', 's.orig_p', 'b.id', 's.resp_p', proto)} AS key, s.community_id, s.ts, coalesce(s.duration,
-            0) AS dur, a.id AS a, b.id AS b, s.orig_p AS ap, s.resp_p AS bp, {proto} AS proto, (contains(coalesce(s.hints, ''),
-            'midstream') OR ({proto} = 6 AND length(coalesce(s.history, '')) > 0 AND NOT regexp_matches(s.history,
-            '[SsHh]'))) AS midstream FROM session s LEFT JOIN join_addr a ON a.address = s.orig_h LEFT
-            JOIN join_addr b ON b.address = s.resp_h WHERE s.ts IS NOT NULL
+        SELECT s.sid, hash(s.uid) AS h, {_key('a.id', 's.orig_p', 'b.id', 's.resp_p', proto)} AS key, s.community_id, s.ts,
+            coalesce(s.duration, 0) AS dur, a.id AS a, b.id AS b, s.orig_p AS ap, s.resp_p AS bp, {proto} AS proto,
+            contains(coalesce(s.hints, ''), 'midstream')
+                OR ({proto} = 6 AND length(coalesce(s.history, '')) > 0 AND NOT regexp_matches(s.history, '[SsHh]')) AS midstream
+        FROM session s LEFT JOIN join_addr a ON a.address = s.orig_h LEFT JOIN join_addr b ON b.address = s.resp_h
+        WHERE s.ts IS NOT NULL
         """
     )
 
@@ -124,26 +126,29 @@ def _sessions(con: duckdb.DuckDBPyConnection) -> None:
 def _events(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
         """
-        CREATE TEMP TABLE join_clock AS SELECT row_number() OVER () - 1 AS clock, * FROM (
+        CREATE TEMP TABLE join_clock AS
+        SELECT row_number() OVER () - 1 AS clock, * FROM (
             SELECT DISTINCT h.hk, h.name, coalesce(e.dialect, '') AS dialect, coalesce(e.event_id, '') AS event_id,
-            coalesce(e.kind, '') AS kind, coalesce(e.ts_field, '') AS ts_field FROM event e
-            JOIN join_host h ON e.host IS NOT DISTINCT FROM h.host AND e.host_id IS NOT DISTINCT FROM h.host_id)
+                coalesce(e.kind, '') AS kind, coalesce(e.ts_field, '') AS ts_field
+            FROM event e JOIN join_host h ON e.host IS NOT DISTINCT FROM h.host AND e.host_id IS NOT DISTINCT FROM h.host_id
+            ORDER BY ALL)
         """
     )
     proto = PROTO.format("e.proto")
     con.execute(
         rf"""
         CREATE TEMP TABLE join_event AS
-            SELECT e.eid, coalesce(e.kind, '') AS kind, c.clock::INTEGER AS clock, h.hk, e.ts, e.ts_rec, {_key('l.id',
-            'nullif(e.local_p, 0)', 'r.id', 'e.remote_p', proto)} AS key,
-            CASE WHEN key IS NULL THEN e.community_id END AS community_id, l.id AS l, nullif(e.local_p, 0) AS lp, r.id AS r,
-            e.remote_p AS rp, {proto} AS proto, e.initiated, e.pid, CASE WHEN NOT regexp_matches(coalesce(e.guid, ''),
-            '{NO_GUID}') THEN regexp_replace(lower(e.guid), '[{{}}]', '', 'g') END AS guid, lower(regexp_extract(e.image,
-            '[^\\/]*$')) AS base FROM event e JOIN join_host h ON e.host IS NOT DISTINCT FROM h.host AND e.host_id IS NOT DISTINCT
-            FROM h.host_id
-            JOIN join_clock c ON c.hk = h.hk AND c.dialect = coalesce(e.dialect, '') AND c.event_id = coalesce(e.event_id, '')
-            AND c.kind = coalesce(e.kind, '') AND c.ts_field = coalesce(e.ts_field, '') LEFT
-            JOIN join_addr l ON l.address = e.local_ip LEFT JOIN join_addr r ON r.address = e.remote_ip
+        SELECT e.eid, coalesce(e.kind, '') AS kind, c.clock::INTEGER AS clock, h.hk, e.ts, e.ts_rec,
+            {_key('l.id', 'nullif(e.local_p, 0)', 'r.id', 'e.remote_p', proto)} AS key,
+            CASE WHEN key IS NULL THEN e.community_id END AS community_id,
+            l.id AS l, nullif(e.local_p, 0) AS lp, r.id AS r, e.remote_p AS rp, {proto} AS proto, e.initiated, e.pid,
+            CASE WHEN NOT regexp_matches(coalesce(e.guid, ''), '{NO_GUID}')
+                THEN regexp_replace(lower(e.guid), '[{{}}]', '', 'g') END AS guid,
+            lower(regexp_extract(e.image, '[^\\/]*$')) AS base
+        FROM event e JOIN join_host h ON e.host IS NOT DISTINCT FROM h.host AND e.host_id IS NOT DISTINCT FROM h.host_id
+        JOIN join_clock c ON c.hk = h.hk AND c.dialect = coalesce(e.dialect, '') AND c.event_id = coalesce(e.event_id, '')
+            AND c.kind = coalesce(e.kind, '') AND c.ts_field = coalesce(e.ts_field, '')
+        LEFT JOIN join_addr l ON l.address = e.local_ip LEFT JOIN join_addr r ON r.address = e.remote_ip
         """
     )
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 REUSED = 16  # sessions on one tuple above which pairs are not all looked at, only the neighbours in time
 SAMPLE = 20_000  # pairs per clock that its offset is estimated from
+FINER = 10.0  # seconds within which another event's clock of the same field is believed before the record's
+WORSE = 0.5  # seconds by which the time of a second process on one session may fit worse than the first's
 APART = 240.0  # seconds: events of one session nearer than this are one witness
 EVERYBODY = r"^(22[4-9]|23[0-9])\.|^ff|\.255$"  # multicast and broadcast: processes share the port
 # Events whose own address is a host's, but nowhere on this sensor: behind a translator. Not what a host says to itself.
@@ -105,7 +107,7 @@ def translated(con: duckdb.DuckDBPyConnection) -> None:
         asked AS (SELECT eid, clock, ts, r, rp, CASE WHEN l IN (SELECT id FROM here) THEN l END AS l FROM join_event
             WHERE r IS NOT NULL AND rp IS NOT NULL AND ts IS NOT NULL AND clock NOT IN (SELECT clock FROM join_offset)
             AND eid NOT IN (SELECT eid FROM join_tuple) AND (lp IS NULL OR {FAR})
-            QUALIFY row_number() OVER (PARTITION BY clock ORDER BY hash(eid)) <= {SAMPLE} // {REUSED}),
+            QUALIFY row_number() OVER (PARTITION BY clock ORDER BY hash(ts, r, rp)) <= {SAMPLE} // {REUSED}),
         there AS (SELECT sid, a, b AS r, bp AS rp, ts, proto = 6 AS tcp, midstream FROM join_session
             WHERE sid NOT IN (SELECT sid FROM join_tuple) AND b IN (SELECT r FROM asked)
             QUALIFY count(*) OVER (PARTITION BY a, b, bp) <= {REUSED}),
@@ -113,7 +115,7 @@ def translated(con: duckdb.DuckDBPyConnection) -> None:
             WHERE (l IS NULL OR l = a) AND abs(asked.ts - there.ts) <= {clocks.HALF_DAY + 2 * clocks.HOUR})
         SELECT clock::BIGINT AS clock, ts, delta, tcp, NOT midstream AS clean,
             count(*) OVER (PARTITION BY eid) = 1 AND count(*) OVER (PARTITION BY sid) = 1 AND count(*) OVER (PARTITION BY clock) <= 4 AS single
-        FROM pair QUALIFY row_number() OVER (PARTITION BY clock ORDER BY hash(eid, sid)) <= {SAMPLE}
+        FROM pair QUALIFY row_number() OVER (PARTITION BY clock ORDER BY hash(ts, delta)) <= {SAMPLE}
         """
     ).fetchnumpy()
     found, segments = clocks.estimate(*_columns(rows), loose=False)
@@ -166,14 +168,16 @@ def _assign(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
         f"""
         CREATE TEMP TABLE join_tuple AS
-        WITH told AS (SELECT f.*, e.hk, CASE WHEN e.pid < 4194304 THEN e.pid END AS pid FROM join_fit f
-            JOIN join_event e USING (eid)),
-        best AS (SELECT sid, hk, min(abs(resid)) AS least, arg_min(pid, abs(resid)) AS pid, count(DISTINCT pid) AS owners FROM told
-            GROUP BY sid, hk)
-        SELECT t.eid, t.sid, t.via, t.resid, t.offset, t.support, t.midstream, t.candidates::INTEGER AS candidates FROM told t
-            JOIN best b USING (sid, hk) WHERE b.owners < 2 OR t.sid IN (SELECT sid FROM join_session WHERE b IN (SELECT id
-            FROM join_addr WHERE regexp_matches(form, '{EVERYBODY}'))) OR t.pid IS NOT DISTINCT
-            FROM b.pid OR abs(t.resid) <= b.least + 0.5
+        WITH told AS (
+            SELECT f.*, e.hk, CASE WHEN e.pid < 4194304 THEN e.pid END AS pid FROM join_fit f JOIN join_event e USING (eid)),
+        best AS (
+            SELECT sid, hk, min(abs(resid)) AS least, arg_min(pid, abs(resid)) AS pid, count(DISTINCT pid) AS owners
+            FROM told GROUP BY sid, hk),
+        shared AS (
+            SELECT sid FROM join_session WHERE b IN (SELECT id FROM join_addr WHERE regexp_matches(form, '{EVERYBODY}')))
+        SELECT t.eid, t.sid, t.via, t.resid, t.offset, t.support, t.midstream, t.candidates::INTEGER AS candidates
+        FROM told t JOIN best b USING (sid, hk)
+        WHERE b.owners < 2 OR t.pid IS NOT DISTINCT FROM b.pid OR abs(t.resid) <= b.least + {WORSE} OR t.sid IN (SELECT sid FROM shared)
         """
     )
     for table in ("join_pair", "join_fit"):
@@ -213,7 +217,7 @@ def _crowded(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def correct(con: duckdb.DuckDBPyConnection) -> None:
-    """`join_time` (eid, t, offset, known): every event in capture time. A clock without matches of its own borrows, in this order:
+    """`join_time` (eid, offset, t): every event in capture time. A clock without matches of its own borrows, in this order:
 
     the record's clock (its offset from matched events of the host and source, plus how far this clock stands from the record's),
     unless the same field of another kind of event agrees with that within 10 s (then that one, which is finer); the same field
@@ -221,28 +225,32 @@ def correct(con: duckdb.DuckDBPyConnection) -> None:
     """
     _drift(con)
     con.execute(
-        """
+        f"""
         CREATE TEMP TABLE join_lent AS
-        WITH record AS (SELECT c.hk, c.dialect, median(e.ts_rec - (e.ts - t.offset - t.resid)) AS r FROM join_tuple t JOIN
-          join_event e USING (eid)
-        JOIN join_clock c USING (clock) WHERE e.ts_rec IS NOT NULL GROUP BY ALL),
-        gap AS (SELECT clock, median(ts - ts_rec) AS g FROM join_event WHERE ts_rec IS NOT NULL AND clock NOT IN (SELECT clock FROM
-          join_offset) GROUP BY clock),
-        own AS (SELECT c.hk, c.dialect, c.ts_field, median(o.offset) AS f FROM join_offset o JOIN join_clock c USING (clock) GROUP
-          BY ALL),
+        WITH record AS (
+            SELECT c.hk, c.dialect, median(e.ts_rec - (e.ts - t.offset - t.resid)) AS r
+            FROM join_tuple t JOIN join_event e USING (eid) JOIN join_clock c USING (clock) WHERE e.ts_rec IS NOT NULL GROUP BY ALL),
+        gap AS (
+            SELECT clock, median(ts - ts_rec) AS g FROM join_event
+            WHERE ts_rec IS NOT NULL AND clock NOT IN (SELECT clock FROM join_offset) GROUP BY clock),
+        own AS (
+            SELECT c.hk, c.dialect, c.ts_field, median(o.offset) AS f
+            FROM join_offset o JOIN join_clock c USING (clock) GROUP BY ALL),
         host AS (SELECT hk, ts_field, median(f) AS f FROM own GROUP BY ALL)
         SELECT c.clock, gap.g + record.r AS chain, coalesce(own.f, host.f) AS field,
-        CASE WHEN chain IS NOT NULL AND (field IS NULL OR abs(field - chain) > 10) THEN chain ELSE field END AS offset
-        FROM join_clock c LEFT JOIN record USING (hk, dialect) LEFT JOIN gap USING (clock) LEFT JOIN own USING (hk, dialect,
-          ts_field)
-        LEFT JOIN host ON host.hk = c.hk AND host.ts_field = c.ts_field WHERE c.clock NOT IN (SELECT clock FROM join_offset)
+            CASE WHEN chain IS NOT NULL AND (field IS NULL OR abs(field - chain) > {FINER}) THEN chain ELSE field END AS offset
+        FROM join_clock c LEFT JOIN record USING (hk, dialect) LEFT JOIN gap USING (clock)
+        LEFT JOIN own USING (hk, dialect, ts_field) LEFT JOIN host ON host.hk = c.hk AND host.ts_field = c.ts_field
+        WHERE c.clock NOT IN (SELECT clock FROM join_offset)
         """
     )
     con.execute(
         """
-        CREATE TEMP TABLE join_time AS SELECT e.eid, e.ts - coalesce(o.offset + coalesce(d.drift, 0), l.offset, 0) AS t,
-        coalesce(o.offset + coalesce(d.drift, 0), l.offset) AS offset FROM join_event e LEFT JOIN join_offset o USING (clock)
-        LEFT JOIN join_drift d USING (eid) LEFT JOIN join_lent l USING (clock) WHERE e.ts IS NOT NULL
+        CREATE TEMP TABLE join_time AS
+        SELECT eid, shift AS "offset", ts - coalesce(shift, 0) AS t FROM (
+            SELECT e.eid, e.ts, coalesce(o.offset + coalesce(d.drift, 0), l.offset) AS shift
+            FROM join_event e LEFT JOIN join_offset o USING (clock) LEFT JOIN join_drift d USING (eid) LEFT JOIN join_lent l USING (clock)
+            WHERE e.ts IS NOT NULL)
         """
     )
     con.execute("DROP TABLE join_drift")
