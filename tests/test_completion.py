@@ -9,15 +9,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from netexfil.cli import COMMANDS
-from netexfil.commands.completion import command
+from netexfil.cli import COMMANDS, group
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_script(shell):
-    done = CliRunner().invoke(command, [shell], standalone_mode=False)
+    done = CliRunner().invoke(group, ["completion", shell], standalone_mode=False)
     assert done.return_value == 0, done.exception
     assert "_NETEXFIL_COMPLETE" in done.stdout
 
@@ -30,7 +29,7 @@ def test_the_program_completes_its_commands():
 
 
 def test_manual_has_every_command_and_renders(tmp_path):
-    page = CliRunner().invoke(command, ["man"], standalone_mode=False).stdout
+    page = CliRunner().invoke(group, ["completion", "man"], standalone_mode=False).stdout
     for name in COMMANDS:
         assert f".SS netexfil {name}" in page
     assert "\\-\\-findings" in page

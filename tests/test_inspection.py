@@ -1,5 +1,6 @@
 """TShark's view: algorithms and certificates without keys, contents with them, a clear word where it is missing."""
 
+import contextlib
 import random
 import shutil
 import ssl
@@ -85,10 +86,8 @@ def encrypted_post(folder):
     wires = {True: to_server, False: to_client}
 
     def turn(out, act):
-        try:
+        with contextlib.suppress(ssl.SSLWantReadError):
             act()
-        except ssl.SSLWantReadError:
-            pass
         if wires[out].pending:
             data = wires[out].read()
             c.send(out, data)

@@ -1,5 +1,6 @@
 """The page in a real browser: it filters, sorts, opens and prints, foreign text stays text, and everyone can read it."""
 
+import itertools
 import json
 import re
 import shutil
@@ -171,7 +172,7 @@ def test_readable_by_all(tmp_path):
     assert not [node for node in tree.all("svg") if node[1].get("role") != "img" or not node[1].get("aria-label")]
     levels = [int(node[0][1]) for node in tree.nodes if re.fullmatch("h[1-6]", node[0])]
     assert levels[0] == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
     assert [node[0] for node in tree.nodes if node[0] in ("header", "main", "footer")] == ["header", "main", "footer"]
     assert not [node for node in tree.nodes if int(node[1].get("tabindex") or 0) > 0]
 

@@ -19,8 +19,9 @@ def command(kind: str) -> int:
       netexfil completion fish > ~/.config/fish/completions/netexfil.fish
       netexfil completion man > ~/.local/share/man/man1/netexfil.1
     """
-    from netexfil.cli import group
-
+    group = click.get_current_context().find_root().command
+    if not isinstance(group, click.Group):
+        raise click.UsageError("completion is for the whole program")
     click.echo(manual(group) if kind == "man" else completion(group, kind))
     return 0
 
@@ -30,7 +31,8 @@ def completion(group: click.Group, shell: str) -> str:
     from click.shell_completion import get_completion_class
 
     found = get_completion_class(shell)
-    assert found is not None  # the choices above are click's
+    if found is None:  # the choices above are click's own
+        raise click.UsageError(f"no completion for {shell}")
     return found(group, {}, "netexfil", VARIABLE).source()
 
 
@@ -54,7 +56,10 @@ def manual(group: click.Group) -> str:
     return "\n".join(parts)
 
 
-EXIT = "0 done; 1 findings at or above --fail-on; 2 usage; 3 some input could not be read, the rest was analysed; 4 nothing could be read; 5 the state is in use."
+EXIT = (
+    "0 done; 1 findings at or above --fail-on; 2 usage; 3 some input could not be read, the rest was analysed; 4 nothing could be read; "
+    "5 the state is in use."
+)
 
 
 def _command(command: click.Command, name: str, parent: click.Context) -> list[str]:

@@ -87,7 +87,8 @@ def _tls_open(c: Conversation, act: Act) -> None:
         issuer = subject if act.self_signed else "Example Issuing CA"
         flight = hello.certificate(c.rng, subject, issuer) + hello.server_key(c.rng) + b"\x0e\x00\x00\x00"
         c.send(False, answer + hello.record(22, flight))
-        c.send(True, hello.record(22, b"\x10\x00\x00\x21\x20" + c.rng.randbytes(32)) + hello.record(20, b"\x01") + hello.record(22, c.rng.randbytes(40)))
+        exchange = b"\x10\x00\x00\x21\x20" + c.rng.randbytes(32)
+        c.send(True, hello.record(22, exchange) + hello.record(20, b"\x01") + hello.record(22, c.rng.randbytes(40)))
         c.send(False, hello.record(20, b"\x01") + hello.record(22, c.rng.randbytes(40)))
         c.facts |= {"subject": f"CN={subject}", "issuer": f"CN={issuer}"}
     c.facts |= {

@@ -166,7 +166,10 @@ def write_pcap(path: Path, frames: Iterable[tuple[float, bytes]]) -> None:
 def merged(
     conversations: Sequence[Conversation], seen: Sequence[tuple[End, End]], hidden: str | None = None
 ) -> list[tuple[float, bytes]]:
-    """Frames of all conversations by time, with the ends that the sensor sees; `hidden` is the direction (`in`: to the originator, `out`) that it does not."""
+    """Frames of all conversations by time, with the ends that the sensor sees.
+
+    `hidden` is the direction (`in`: to the originator, `out`) that it does not see.
+    """
     rows = []
     for conversation, (orig, resp) in zip(conversations, seen, strict=True):
         for segment in conversation.ordered():
