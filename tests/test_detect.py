@@ -250,6 +250,19 @@ def test_a_renamed_rclone_is_contradicted() -> None:
     assert codes(held)["tool_contradicted"] == 20
 
 
+def test_wire_and_process_are_compared_within_one_session() -> None:
+    upload = session(MONDAY, HOST, OUT, 12_000_000, 5_000, uid="C1", **(SSH | {"ssh_client": "SSH-2.0-PuTTY_Release_0.78"}))
+    shell = session(MONDAY + 60, HOST, OUT, 5_000, 9_000, uid="C2", **SSH)
+    con = channels_of([upload, shell])
+    join(con, [{"uid": "C1", "eid": 1, "confidence": 0.97}, {"uid": "C2", "eid": 2, "confidence": 0.99}],
+         [event(1, image=r"C:\x\pscp.exe", pid=1), event(2, image="/usr/bin/ssh", pid=2)])
+    channels.build(con, INSIDE)
+    held = alert(detect.score(con, INSIDE))
+    assert held.tool["verdict"] == "confirmed"
+    assert held.links[0].event["pid"] == 1
+    assert "tool_contradicted" not in codes(held)
+
+
 def test_an_alert_whose_upload_nobody_saw_is_told_without_a_destination() -> None:
     con = channels_of([session(MONDAY, HOST, OUT, 900, 500)])
     join(con, [], [event(7, image=r"C:\Temp\rclone.exe", pid=44)], [RULE])

@@ -40,29 +40,39 @@ EVENT_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Tie:
-    """One link with its event and, where a rule selected the event, the alert {rule, title, severity, confidence, technique, tool, reason}."""
+    """One link with its event and, where a rule selected the event, the alert {rule, title, severity, confidence, technique, tool, reason}.
+
+    `banner`, `hassh` and `sent` are those of the linked session: wire and process are compared within one session, never across.
+    """
 
     link: Link
     eid: int
     alert: Mapping[str, Any] | None = None
+    banner: str | None = None
+    hassh: str | None = None
+    sent: int = 0
 
 
 def fetch(con: duckdb.DuckDBPyConnection, cids: str = "cand") -> dict[int, list[Tie]]:
-    """The best links of each channel in the table named, best first: by strength, confidence, closeness; those with an alert are kept first."""
+    """The best links of each channel in the table named, best first: by strength, bytes of the session, confidence, closeness.
+
+    Half of the places are for links with an alert. The owner of the largest session owns the finding.
+    """
     columns = ", ".join(f"e.{name} AS event_{name}" for name in EVENT_COLUMNS)
     rank = "CASE l.match " + " ".join(f"WHEN '{name}' THEN {rank}" for name, rank in RANK.items()) + " ELSE 9 END"
-    order = f"{rank}, l.confidence DESC, abs(coalesce(l.seconds_apart, 1e9)), l.eid, s.ts, s.uid"
+    order = f"{rank}, s.bytes_out_low DESC, l.confidence DESC, abs(coalesce(l.seconds_apart, 1e9)), l.eid, s.ts, s.uid"
     cursor = con.execute(f"""
         WITH tied AS (
-            SELECT s.cid, s.uid, l.eid, l.match, l.confidence, l.candidates, l.seconds_apart, l.clock_offset,
+            SELECT s.cid, s.uid, s.ssh_client, s.hassh, s.bytes_out_low, l.eid, l.match, l.confidence, l.candidates, l.seconds_apart, l.clock_offset,
                 row_number() OVER (PARTITION BY s.cid, a.eid IS NOT NULL ORDER BY {order}) AS place, {rank} AS strength
             FROM link l JOIN session s USING (sid) LEFT JOIN (SELECT DISTINCT eid FROM alert) a ON a.eid = l.eid
             WHERE s.cid IN (SELECT cid FROM {cids})
             QUALIFY place <= {KEPT // 2})
-        SELECT t.cid, t.uid, t.eid, t.match, t.confidence, t.candidates, t.seconds_apart, t.clock_offset, {columns},
+        SELECT t.cid, t.uid, t.ssh_client, t.hassh, t.bytes_out_low, t.eid, t.match, t.confidence, t.candidates, t.seconds_apart, t.clock_offset,
+        {columns},
             a.rule, a.title, a.severity, a.confidence AS rule_confidence, a.technique, a.tool, a.reason
         FROM tied t JOIN event e USING (eid) LEFT JOIN alert a USING (eid)
-        ORDER BY t.cid, t.strength, t.confidence DESC, abs(coalesce(t.seconds_apart, 1e9)), t.eid, a.rule, t.uid""")
+        ORDER BY t.cid, t.strength, t.bytes_out_low DESC, t.confidence DESC, abs(coalesce(t.seconds_apart, 1e9)), t.eid, a.rule, t.uid""")
     names = [column[0] for column in cursor.description]
     found: dict[int, list[Tie]] = {}
     for row in cursor.fetchall():
@@ -79,7 +89,7 @@ def _tie(row: Mapping[str, Any]) -> Tie:
     if row["rule"] is not None:
         alert = {"rule": row["rule"], "title": row["title"], "severity": row["severity"], "confidence": row["rule_confidence"],
                  "technique": row["technique"], "tool": row["tool"], "reason": row["reason"]}
-    return Tie(link, row["eid"], alert)
+    return Tie(link, row["eid"], alert, row["ssh_client"], row["hassh"], int(row["bytes_out_low"] or 0))
 
 
 def process_tool(event: Mapping[str, Any]) -> tuple[tools.Tool | None, int]:
@@ -97,8 +107,16 @@ def process_tool(event: Mapping[str, Any]) -> tuple[tools.Tool | None, int]:
 
 
 def verdict(banner_tool: tools.Tool | None, disguised: bool, ties: Sequence[Tie], pull: bool) -> tuple[str, str | None, str | None]:
-    """(verdict, tool's name, image): whether wire and endpoint name the same program. Only sure links speak for the endpoint."""
+    """(verdict, tool's name, image): whether wire and endpoint name the same program. Only sure links speak for the endpoint.
+
+    Where there are sure links, the session that the first of them belongs to (the largest) is the one that is compared.
+    """
     sure = [tie for tie in ties if tie.link.match in SURE and tie.link.event.get("image")]
+    if sure:
+        first = sure[0]
+        sure = [tie for tie in sure if tie.link.uid == first.link.uid]
+        banner_tool = tools.by_banner(first.banner)
+        disguised = is_disguised(first.hassh, banner_tool)
     best, points = None, -1
     for tie in sure:
         tool, worth = process_tool(tie.link.event)
@@ -111,6 +129,11 @@ def verdict(banner_tool: tools.Tool | None, disguised: bool, ties: Sequence[Tie]
         return "network", banner_tool.name, None
     agrees = _agrees(banner_tool, best, image) and not disguised
     return ("confirmed" if agrees else "contradicted"), (best or banner_tool).name if agrees else banner_tool.name, image
+
+
+def is_disguised(hassh: str | None, banner_tool: tools.Tool | None) -> bool:
+    """Whether Go's key exchange stands behind an OpenSSH banner."""
+    return bool(hassh in tools.GO_HASSH and banner_tool and banner_tool.name == "OpenSSH")
 
 
 def _agrees(wire: tools.Tool, endpoint: tools.Tool | None, image: str | None) -> bool:
@@ -136,16 +159,19 @@ def described(c: Candidates, found: Mapping[int, Sequence[Tie]]) -> Candidates:
     text = {name: np.full(size, None, object) for name in ("image", "process_name", "tool_name", "alert_title", "alert_source", "targets")}
     verdicts = np.full(size, "none", object)
     process, alert = np.zeros(size), np.zeros(size)
+    siblings = c.num("siblings")
     banners, hassh, pulls = c.text("ssh_client"), c.text("hassh"), c.columns["direction"] == "pull"
     for index, cid in enumerate(c.columns["cid"].tolist()):
         ties = found.get(cid, ())
         banner = tools.by_banner(banners[index])
-        disguised = bool(hassh[index] in tools.GO_HASSH and banner and banner.name == "OpenSSH")
+        disguised = is_disguised(hassh[index], banner)
         verdicts[index], text["tool_name"][index], text["image"][index] = verdict(banner, disguised, ties, bool(pulls[index]))
         if not ties:
             continue
+        # a small session's process does not own a large session's bytes; of FTPS the small control session does
+        least = 0.0 if siblings[index] > 0 else 0.1 * max(tie.sent for tie in ties)
         for tie in ties:
-            if tie.link.match in SURE and not pulls[index]:
+            if tie.link.match in SURE and not pulls[index] and tie.sent >= least:
                 tool, points = process_tool(tie.link.event)
                 if tool is not None and points > process[index]:
                     process[index], text["process_name"][index] = points, tie.link.event.get("image")

@@ -14,6 +14,7 @@ import numpy as np
 
 from netexfil import features
 from netexfil.detect import tools
+from netexfil.detect.links import is_disguised
 from netexfil.detect.question import Candidates, Code, Mask, Reason, held
 from netexfil.policy import Policy
 
@@ -43,7 +44,7 @@ def ask(c: Candidates, policy: Policy) -> list[Reason]:
     banners = [tools.by_banner(banner) for banner in c.text("ssh_client")]
     wire = np.array([tool.wire if tool else 0 for tool in banners], float)
     pairs = zip(c.text("hassh"), banners, strict=True)
-    disguised = np.array([bool(hassh in tools.GO_HASSH and tool and tool.name == "OpenSSH") for hassh, tool in pairs], bool)
+    disguised = np.array([is_disguised(hassh, tool) for hassh, tool in pairs], bool)
     process = c.num("process_points")
     degree = np.nan_to_num(features.rate(c.num("busy"), c.num("last_ts") - c.num("first_ts")))
     pushing = c.num("push_sessions")
