@@ -92,7 +92,7 @@ def _take(flows: Flows, decoder: Decoder, path: str, frame: Frame, notes: _Notes
 
 
 def _insert(con: duckdb.DuckDBPyConnection, flows: Flows) -> None:
-    from netexfil.read.portable.flows import row
+    from netexfil.read.portable.rows import row
 
     columns = list(tables.READ)
     rows = [row(session) for session in flows.done]
