@@ -10,7 +10,7 @@ pub type Key = (Address, Address, u32, u8);
 /// Longest time that a fragment waits for the others (RFC 791 suggests 15 s, RFC 8200 says 60 s).
 const AGE: i64 = 60_000_000_000;
 /// Packets being put together, and pieces of one of them.
-const PACKETS: usize = 1024;
+const PACKETS: usize = 512;
 const PIECES: usize = 256;
 const LONGEST: usize = 65_535;
 
@@ -18,6 +18,8 @@ struct Whole {
     since: i64,
     /// Offset and bytes, in order of offset, without overlap.
     pieces: Vec<(usize, Vec<u8>)>,
+    /// Bytes in the pieces: overlapping ones count as often as they were sent.
+    held: usize,
     length: Option<usize>,
 }
 
@@ -35,9 +37,9 @@ impl Fragments {
         if self.waiting.len() >= PACKETS && !self.waiting.contains_key(&key) {
             self.drop_oldest();
         }
-        let whole = self.waiting.entry(key).or_insert_with(|| Whole { since: now, pieces: Vec::new(), length: None });
+        let whole = self.waiting.entry(key).or_insert_with(|| Whole { since: now, pieces: Vec::new(), held: 0, length: None });
         if now.saturating_sub(whole.since) > AGE {
-            *whole = Whole { since: now, pieces: Vec::new(), length: None };
+            *whole = Whole { since: now, pieces: Vec::new(), held: 0, length: None };
         }
         if !more {
             whole.length = Some(offset + data.len());
@@ -48,9 +50,6 @@ impl Fragments {
         }
         self.waiting.remove(&key).map(Whole::join)
     }
-
-    /// Give a joined packet's memory back.
-    pub fn recycle(&mut self, _body: Vec<u8>) {}
 
     fn drop_oldest(&mut self) {
         if let Some(key) = self.waiting.iter().min_by_key(|(_, whole)| whole.since).map(|(key, _)| *key) {
@@ -63,9 +62,10 @@ impl Whole {
     /// What came first stays; only what is new of a later piece is taken.
     fn insert(&mut self, offset: usize, data: &[u8]) {
         let known = self.pieces.iter().any(|(at, piece)| *at <= offset && offset + data.len() <= at + piece.len());
-        if known && !data.is_empty() || self.pieces.len() >= PIECES {
+        if known && !data.is_empty() || self.pieces.len() >= PIECES || self.held + data.len() > 2 * LONGEST {
             return;
         }
+        self.held += data.len();
         let at = self.pieces.partition_point(|(at, _)| *at <= offset);
         self.pieces.insert(at, (offset, data.to_vec()));
     }

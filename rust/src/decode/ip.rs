@@ -150,7 +150,6 @@ impl Decoder {
         let Some(body) = self.fragments.add(key, offset, more, after(data, ip.header), self.time) else { return };
         let whole = Ip { total: ip.header + body.len(), fragment: None, ..*ip };
         self.transport(&whole, &body, context, sink);
-        self.fragments.recycle(body);
     }
 
     #[inline]

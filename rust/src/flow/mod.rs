@@ -1,9 +1,12 @@
 //! The table of open sessions: packets in, finished sessions out, by Zeek's rules and timeouts.
 
 mod conn;
+mod count;
+mod expire;
 mod finish;
 mod history;
 pub mod key;
+mod listen;
 mod ports;
 mod ranges;
 mod table;
@@ -16,20 +19,20 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
-use conn::{Conn, NEVER, SECOND, UNKNOWN};
+use conn::{Conn, SECOND};
 use key::Key;
 use table::Table;
 use wheel::Wheel;
 
 use crate::decode::{Packet, Sink};
-use crate::hello::Proto;
 use crate::session::Session;
-use crate::stream::{self, Stream};
 
 /// Zeek's defaults (scripts/base/init-bare.zeek).
 const ATTEMPT: i64 = 5 * SECOND;
 const LINGER: i64 = 5 * SECOND;
 const CLOSE: i64 = 5 * SECOND;
+/// Time only goes on, as Zeek's does; but a packet ten years older means that a stamp before it was wrong.
+const STEP: i64 = 10 * 365 * 86_400 * SECOND;
 const LOOK_AGAIN: i64 = 6 * SECOND;
 const TCP_IDLE: i64 = 300 * SECOND;
 /// SSH, FTP and other logins (scripts/base/protocols/conn/inactivity.zeek).
@@ -122,7 +125,7 @@ impl Flows {
     pub fn tick(&mut self, time: i64, file: u32) {
         self.time = time;
         self.file = file;
-        self.now = self.now.max(time);
+        self.now = if self.now.saturating_sub(time) > STEP { time } else { self.now.max(time) };
         while let Some((due, place)) = self.timers.pop(self.now) {
             self.fire(place, due);
         }
@@ -147,49 +150,6 @@ impl Flows {
                 }
                 self.finish(place);
             }
-        }
-    }
-
-    fn fire(&mut self, place: u32, due: i64) {
-        let now = self.now;
-        let Some(conn) = self.conn_mut(place) else { return };
-        if !conn.live || conn.armed != due {
-            return;
-        }
-        conn.armed = NEVER;
-        if over(conn, now) {
-            self.finish(place);
-        } else {
-            self.arm(place);
-        }
-    }
-
-    /// Make sure that a timer stands no later than the session's next time.
-    fn arm(&mut self, place: u32) {
-        let Some(conn) = self.conn_mut(place) else { return };
-        let due = conn.due();
-        if due < conn.armed {
-            conn.armed = due;
-            self.timers.push(due, place);
-        }
-    }
-
-    /// Hand out the session that would time out first.
-    fn evict(&mut self) {
-        while let Some((due, place)) = self.timers.pop_any() {
-            let Some(conn) = self.conn_mut(place) else { continue };
-            if !conn.live || conn.armed != due {
-                continue;
-            }
-            conn.armed = NEVER;
-            if conn.due() > due {
-                self.arm(place);
-                continue;
-            }
-            conn.marks.early = true;
-            conn.marks.open = true;
-            self.finish(place);
-            return;
         }
     }
 
@@ -231,15 +191,6 @@ impl Flows {
         place
     }
 
-    /// Is it the data channel that an FTP session announced?
-    fn announced(&mut self, conn: &mut Conn) {
-        let (address, port) = if conn.orig_is_a { (&conn.key.b, conn.key.b_port) } else { (&conn.key.a, conn.key.a_port) };
-        if let Some((_, control)) = self.expected.remove(&(key::ip(address), port)) {
-            conn.marks.ftp_data = true;
-            conn.control = Some(control);
-        }
-    }
-
     fn finish(&mut self, place: u32) {
         self.look(place, true);
         let hash = self.conn(place).map(|conn| conn.key.hash(self.seeds));
@@ -259,230 +210,9 @@ impl Flows {
         self.live -= 1;
     }
 
-    /// Let the hellos look at the first bytes.
-    fn look(&mut self, place: u32, done: bool) {
-        let Some(conn) = self.conn_mut(place) else { return };
-        let ports = conn.ports();
-        let proto = if conn.key.proto == crate::decode::TCP { Proto::Tcp } else { Proto::Udp };
-        let Some(stream) = &mut conn.stream else { return };
-        stream.look(proto, ports, done);
-        let held = stream.held();
-        let expect = std::mem::take(&mut stream.outcome.expect);
-        if stream.outcome.services.iter().any(|service| LOGIN_SERVICES.contains(service)) {
-            conn.idle = LOGIN_IDLE;
-        }
-        if !stream.outcome.want_more {
-            let outcome = std::mem::take(&mut stream.outcome);
-            conn.stream = None;
-            conn.hear(outcome);
-            self.held = self.held.saturating_sub(held);
-        }
-        if !expect.is_empty() && !done {
-            self.expect(place, expect);
-        }
-    }
-
-    /// An FTP session announced where data will go.
-    fn expect(&mut self, place: u32, announced: Vec<(Option<IpAddr>, u16)>) {
-        let now = self.now;
-        let Some(conn) = self.conn(place) else { return };
-        let resp = if conn.orig_is_a { key::ip(&conn.key.b) } else { key::ip(&conn.key.a) };
-        let uid: Box<str> = key::uid(&conn.key, conn.start).into();
-        for (address, port) in announced {
-            if self.expected.len() >= EXPECTED {
-                self.expected.retain(|_, (since, _)| now.saturating_sub(*since) < TCP_IDLE);
-            }
-            if self.expected.len() < EXPECTED {
-                self.expected.insert((address.unwrap_or(resp), port), (now, uid.clone()));
-            }
-        }
-    }
-
     fn find(&self, key: &Key, hash: u64) -> Option<u32> {
         self.table.find(hash, |place| self.conn(place).is_some_and(|conn| conn.key == *key))
     }
-
-    /// First bytes for the hellos; true where there is something new to look at.
-    #[inline]
-    fn keep(&mut self, place: u32, orig: bool, packet: &Packet<'_>, at: Option<u64>) -> bool {
-        let limit = self.limits.hello;
-        let room = self.held < HELLO_TOTAL;
-        let Some(conn) = self.conn_mut(place) else { return false };
-        if conn.heard || packet.payload.is_empty() || limit == 0 {
-            return false;
-        }
-        if conn.stream.is_none() {
-            if !room || conn.counts.iter().map(|count| count.pkts).sum::<u64>() > FIRST_PACKETS {
-                conn.heard = true;
-                return false;
-            }
-            if at.is_none() {
-                let outcome = stream::first_datagram(orig, packet.payload, conn.ports());
-                if !outcome.want_more {
-                    conn.hear(outcome);
-                    return false;
-                }
-            }
-            conn.stream = Some(Box::new(Stream::new(limit)));
-        }
-        let Some(stream) = &mut conn.stream else { return false };
-        let before = stream.held();
-        let new = match at {
-            Some(at) => stream.segment(orig, at, packet.payload),
-            None => stream.datagram(orig, packet.payload),
-        };
-        let more = stream.held().saturating_sub(before);
-        self.held += more;
-        new
-    }
-
-    fn tcp(&mut self, place: u32, mut orig: bool, packet: &Packet<'_>) {
-        let time = self.time;
-        let Some(conn) = self.conn_mut(place) else { return };
-        let stored = packet.payload.len() >= packet.length as usize;
-        let [first, second] = &conn.tcp.ends;
-        if !(first.did_close && second.did_close) {
-            conn.last = time;
-        }
-        let effect = conn.tcp.segment(orig, packet.tcp, packet.length, stored, &mut conn.history);
-        if effect.flipped {
-            conn.flip();
-            orig = !orig;
-        }
-        if effect.attempt {
-            conn.attempt = time.saturating_add(ATTEMPT);
-        }
-        if effect.past_handshake {
-            conn.idle = TCP_IDLE;
-        }
-        if effect.established && LOGIN_PORTS.contains(&conn.ports().1) {
-            conn.idle = LOGIN_IDLE;
-        }
-        if effect.half {
-            conn.expire_half = conn.last.saturating_add(LOOK_AGAIN);
-            conn.expire = next_look(conn.start, time);
-        }
-        if effect.complete {
-            (conn.attempt, conn.expire, conn.expire_half) = (NEVER, NEVER, NEVER);
-            conn.remove = conn.last.saturating_add(CLOSE);
-        }
-        let at = truth(conn, orig, packet);
-        let count = conn.count(orig);
-        count.pkts += 1;
-        count.ip_bytes += u64::from(packet.ip_bytes);
-        let (content, known) = finish::fingerprint(packet);
-        if packet.length > 0 && known && count.repeated(content, known, time) {
-            conn.marks.duplicate = true;
-        }
-        if effect.turned {
-            conn.flip();
-            orig = !orig;
-        }
-        if at.is_some() && self.keep(place, orig, packet, at) {
-            self.look(place, false);
-        }
-    }
-
-    fn datagram(&mut self, place: u32, orig: bool, packet: &Packet<'_>) {
-        let time = self.time;
-        let Some(conn) = self.conn_mut(place) else { return };
-        conn.last = time;
-        let udp = packet.proto == crate::decode::UDP;
-        let bit = if orig { 1 } else { 2 };
-        if udp && conn.letters & bit == 0 {
-            conn.letters |= bit;
-            conn.history.push(if orig { b'D' } else { b'd' });
-        }
-        conn.marks.carrier |= packet.carrier;
-        let count = conn.count(orig);
-        count.pkts += 1;
-        count.ip_bytes += u64::from(packet.ip_bytes);
-        count.bytes += u64::from(packet.length);
-        let (content, known) = finish::fingerprint(packet);
-        if count.repeated(content, known, time) {
-            conn.marks.duplicate = true;
-            return;
-        }
-        let from = i64::try_from(count.seen.unique()).unwrap_or(0);
-        count.seen.add(from, from + i64::from(packet.length));
-        conn.marks.cut |= packet.payload.len() < packet.length as usize;
-        if udp && !packet.carrier && self.keep(place, orig, packet, None) {
-            self.look(place, false);
-        }
-    }
-}
-
-/// When Zeek looks at a session next: 5 s after its start, and every 6 s from then.
-fn next_look(start: i64, now: i64) -> i64 {
-    let first = start.saturating_add(ATTEMPT);
-    let past = now.saturating_sub(first).max(-1);
-    first.saturating_add((past / LOOK_AGAIN + 1).saturating_mul(LOOK_AGAIN))
-}
-
-/// Would Zeek take the session away now? Timers that are due and did nothing are set anew.
-fn over(conn: &mut Conn, now: i64) -> bool {
-    use tcp::State;
-    if conn.key.proto == crate::decode::UDP {
-        if conn.expire <= now {
-            if now.saturating_sub(conn.last) >= DNS_IDLE {
-                return true;
-            }
-            conn.expire = now.saturating_add(DNS_LOOK);
-        }
-        return conn.last.saturating_add(conn.idle) <= now;
-    }
-    let [orig, resp] = &conn.tcp.ends;
-    if conn.attempt <= now {
-        conn.attempt = NEVER;
-        if !conn.tcp.inactive && matches!(orig.state, State::SynSent | State::SynAckSent) && resp.state == State::Inactive {
-            return true;
-        }
-    }
-    if conn.expire.min(conn.expire_half) <= now {
-        conn.expire_half = NEVER;
-        conn.expire = NEVER;
-        if !conn.tcp.inactive {
-            if conn.last.saturating_add(LINGER) < now {
-                let gone = |state| matches!(state, State::Reset | State::Inactive);
-                let closed = orig.did_close || resp.did_close;
-                if closed && (orig.did_close && resp.did_close || gone(orig.state) || gone(resp.state)) {
-                    return true;
-                }
-            }
-            // Zeek looks again and again; while both sides are open nothing can come of it, so the next time is set by the first close.
-            if orig.did_close || resp.did_close {
-                conn.expire = now.saturating_add(LOOK_AGAIN);
-            }
-        }
-    }
-    conn.remove <= now || conn.last.saturating_add(conn.idle) <= now
-}
-
-/// Count the payload bytes seen, each once; where the segment lies in its stream (0: first byte), if that is known.
-fn truth(conn: &mut Conn, orig: bool, packet: &Packet<'_>) -> Option<u64> {
-    let flags = packet.tcp.flags;
-    let syn = flags & tcp::SYN != 0;
-    conn.marks.cut |= packet.payload.len() < packet.length as usize;
-    let count = conn.count(orig);
-    let mut seq = count.unwrap(packet.tcp.seq);
-    if syn {
-        seq += 1;
-        if !count.syn && count.seen.unique() == 0 {
-            count.begin = seq;
-        }
-        count.syn = true;
-    }
-    if count.begin == UNKNOWN {
-        count.begin = seq;
-    }
-    let begin = count.begin;
-    if packet.length > 0 && flags & tcp::RST == 0 {
-        count.seen.add(seq, seq + i64::from(packet.length));
-    }
-    if flags & tcp::ACK != 0 && flags & tcp::RST == 0 {
-        conn.count(!orig).acknowledge(packet.tcp.ack);
-    }
-    u64::try_from(seq - begin).ok()
 }
 
 impl Sink for Flows {

@@ -1,0 +1,110 @@
+//! A packet into its session: counts, truth about bytes, and what the state machine makes of it.
+
+use super::conn::{Conn, NEVER, UNKNOWN};
+use super::expire::next_look;
+use super::{ATTEMPT, CLOSE, Flows, LOGIN_IDLE, LOGIN_PORTS, LOOK_AGAIN, TCP_IDLE, finish, tcp};
+use crate::decode::Packet;
+
+impl Flows {
+    pub(super) fn tcp(&mut self, place: u32, mut orig: bool, packet: &Packet<'_>) {
+        let time = self.time;
+        let Some(conn) = self.conn_mut(place) else { return };
+        let stored = packet.payload.len() >= packet.length as usize;
+        let [first, second] = &conn.tcp.ends;
+        if !(first.did_close && second.did_close) {
+            conn.last = time;
+        }
+        let effect = conn.tcp.segment(orig, packet.tcp, packet.length, stored, &mut conn.history);
+        if effect.flipped {
+            conn.flip();
+            orig = !orig;
+        }
+        if effect.attempt {
+            conn.attempt = time.saturating_add(ATTEMPT);
+        }
+        if effect.past_handshake {
+            conn.idle = TCP_IDLE;
+        }
+        if effect.established && LOGIN_PORTS.contains(&conn.ports().1) {
+            conn.idle = LOGIN_IDLE;
+        }
+        if effect.half {
+            conn.expire_half = conn.last.saturating_add(LOOK_AGAIN);
+            conn.expire = next_look(conn.start, time);
+        }
+        if effect.complete {
+            (conn.attempt, conn.expire, conn.expire_half) = (NEVER, NEVER, NEVER);
+            conn.remove = conn.last.saturating_add(CLOSE);
+        }
+        let at = truth(conn, orig, packet);
+        let count = conn.count(orig);
+        count.pkts += 1;
+        count.ip_bytes += u64::from(packet.ip_bytes);
+        let (content, known) = finish::fingerprint(packet);
+        if packet.length > 0 && known && count.repeated(content, known, time) {
+            conn.marks.duplicate = true;
+        }
+        if effect.turned {
+            conn.flip();
+            orig = !orig;
+        }
+        if at.is_some() && self.keep(place, orig, packet, at) {
+            self.look(place, false);
+        }
+    }
+
+    pub(super) fn datagram(&mut self, place: u32, orig: bool, packet: &Packet<'_>) {
+        let time = self.time;
+        let Some(conn) = self.conn_mut(place) else { return };
+        conn.last = time;
+        let udp = packet.proto == crate::decode::UDP;
+        let bit = if orig { 1 } else { 2 };
+        if udp && conn.letters & bit == 0 {
+            conn.letters |= bit;
+            conn.history.push(if orig { b'D' } else { b'd' });
+        }
+        conn.marks.carrier |= packet.carrier;
+        let count = conn.count(orig);
+        count.pkts += 1;
+        count.ip_bytes += u64::from(packet.ip_bytes);
+        count.bytes += u64::from(packet.length);
+        let (content, known) = finish::fingerprint(packet);
+        if count.repeated(content, known, time) {
+            conn.marks.duplicate = true;
+            return;
+        }
+        let from = i64::try_from(count.seen.unique()).unwrap_or(0);
+        count.seen.add(from, from + i64::from(packet.length));
+        conn.marks.cut |= packet.payload.len() < packet.length as usize;
+        if udp && !packet.carrier && self.keep(place, orig, packet, None) {
+            self.look(place, false);
+        }
+    }
+}
+
+/// Count the payload bytes seen, each once; where the segment lies in its stream (0: first byte), if that is known.
+pub(super) fn truth(conn: &mut Conn, orig: bool, packet: &Packet<'_>) -> Option<u64> {
+    let flags = packet.tcp.flags;
+    let syn = flags & tcp::SYN != 0;
+    conn.marks.cut |= packet.payload.len() < packet.length as usize;
+    let count = conn.count(orig);
+    let mut seq = count.unwrap(packet.tcp.seq);
+    if syn {
+        seq += 1;
+        if !count.syn && count.seen.unique() == 0 {
+            count.begin = seq;
+        }
+        count.syn = true;
+    }
+    if count.begin == UNKNOWN {
+        count.begin = seq;
+    }
+    let begin = count.begin;
+    if packet.length > 0 && flags & tcp::RST == 0 {
+        count.seen.add(seq, seq + i64::from(packet.length));
+    }
+    if flags & tcp::ACK != 0 && flags & tcp::RST == 0 {
+        conn.count(!orig).acknowledge(packet.tcp.ack);
+    }
+    u64::try_from(seq - begin).ok()
+}

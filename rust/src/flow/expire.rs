@@ -1,0 +1,96 @@
+//! When a session is over: the timers, by packet time, with Zeek's defaults.
+
+use super::conn::{Conn, NEVER};
+use super::{ATTEMPT, DNS_IDLE, DNS_LOOK, Flows, LINGER, LOOK_AGAIN};
+use super::tcp;
+
+impl Flows {
+    pub(super) fn fire(&mut self, place: u32, due: i64) {
+        let now = self.now;
+        let Some(conn) = self.conn_mut(place) else { return };
+        if !conn.live || conn.armed != due {
+            return;
+        }
+        conn.armed = NEVER;
+        if over(conn, now) {
+            self.finish(place);
+        } else {
+            self.arm(place);
+        }
+    }
+
+    /// Make sure that a timer stands no later than the session's next time.
+    pub(super) fn arm(&mut self, place: u32) {
+        let Some(conn) = self.conn_mut(place) else { return };
+        let due = conn.due();
+        if due < conn.armed {
+            conn.armed = due;
+            self.timers.push(due, place);
+        }
+    }
+
+    /// Hand out the session that would time out first.
+    pub(super) fn evict(&mut self) {
+        while let Some((due, place)) = self.timers.pop_any() {
+            let Some(conn) = self.conn_mut(place) else { continue };
+            if !conn.live || conn.armed != due {
+                continue;
+            }
+            conn.armed = NEVER;
+            if conn.due() > due {
+                self.arm(place);
+                continue;
+            }
+            conn.marks.early = true;
+            conn.marks.open = true;
+            self.finish(place);
+            return;
+        }
+    }
+}
+
+/// When Zeek looks at a session next: 5 s after its start, and every 6 s from then.
+pub(super) fn next_look(start: i64, now: i64) -> i64 {
+    let first = start.saturating_add(ATTEMPT);
+    let past = now.saturating_sub(first).max(-1);
+    first.saturating_add((past / LOOK_AGAIN + 1).saturating_mul(LOOK_AGAIN))
+}
+
+/// Would Zeek take the session away now? Timers that are due and did nothing are set anew.
+pub(super) fn over(conn: &mut Conn, now: i64) -> bool {
+    use tcp::State;
+    if conn.key.proto == crate::decode::UDP {
+        if conn.expire <= now {
+            if now.saturating_sub(conn.last) >= DNS_IDLE {
+                return true;
+            }
+            conn.expire = now.saturating_add(DNS_LOOK);
+        }
+        return conn.last.saturating_add(conn.idle) <= now;
+    }
+    let [orig, resp] = &conn.tcp.ends;
+    if conn.attempt <= now {
+        conn.attempt = NEVER;
+        if !conn.tcp.inactive && matches!(orig.state, State::SynSent | State::SynAckSent) && resp.state == State::Inactive {
+            return true;
+        }
+    }
+    if conn.expire.min(conn.expire_half) <= now {
+        conn.expire_half = NEVER;
+        conn.expire = NEVER;
+        if !conn.tcp.inactive {
+            if conn.last.saturating_add(LINGER) < now {
+                let gone = |state| matches!(state, State::Reset | State::Inactive);
+                let closed = orig.did_close || resp.did_close;
+                if closed && (orig.did_close && resp.did_close || gone(orig.state) || gone(resp.state)) {
+                    return true;
+                }
+            }
+            // Zeek looks again and again; while both sides are open nothing can come of it, so the next time is set by the first close.
+            if orig.did_close || resp.did_close {
+                conn.expire = now.saturating_add(LOOK_AGAIN);
+            }
+        }
+    }
+    conn.remove <= now || conn.last.saturating_add(conn.idle) <= now
+}

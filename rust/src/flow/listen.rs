@@ -1,0 +1,93 @@
+//! First bytes to the hellos, and what they say back.
+
+use std::net::IpAddr;
+
+use super::conn::Conn;
+use super::{EXPECTED, FIRST_PACKETS, Flows, HELLO_TOTAL, LOGIN_IDLE, LOGIN_SERVICES, TCP_IDLE, key};
+use crate::decode::Packet;
+use crate::hello::Proto;
+use crate::stream::{self, Stream};
+
+impl Flows {
+    /// Is it the data channel that an FTP session announced?
+    pub(super) fn announced(&mut self, conn: &mut Conn) {
+        let (address, port) = if conn.orig_is_a { (&conn.key.b, conn.key.b_port) } else { (&conn.key.a, conn.key.a_port) };
+        if let Some((_, control)) = self.expected.remove(&(key::ip(address), port)) {
+            conn.marks.ftp_data = true;
+            conn.control = Some(control);
+        }
+    }
+
+    /// Let the hellos look at the first bytes.
+    pub(super) fn look(&mut self, place: u32, done: bool) {
+        let Some(conn) = self.conn_mut(place) else { return };
+        let ports = conn.ports();
+        let proto = if conn.key.proto == crate::decode::TCP { Proto::Tcp } else { Proto::Udp };
+        let Some(stream) = &mut conn.stream else { return };
+        stream.look(proto, ports, done);
+        let held = stream.held();
+        let expect = std::mem::take(&mut stream.outcome.expect);
+        if stream.outcome.services.iter().any(|service| LOGIN_SERVICES.contains(service)) {
+            conn.idle = LOGIN_IDLE;
+        }
+        if !stream.outcome.want_more {
+            let outcome = std::mem::take(&mut stream.outcome);
+            conn.stream = None;
+            conn.hear(outcome);
+            self.held = self.held.saturating_sub(held);
+        }
+        if !expect.is_empty() && !done {
+            self.expect(place, expect);
+        }
+    }
+
+    /// An FTP session announced where data will go.
+    pub(super) fn expect(&mut self, place: u32, announced: Vec<(Option<IpAddr>, u16)>) {
+        let now = self.now;
+        let Some(conn) = self.conn(place) else { return };
+        let resp = if conn.orig_is_a { key::ip(&conn.key.b) } else { key::ip(&conn.key.a) };
+        let uid: Box<str> = key::uid(&conn.key, conn.start).into();
+        for (address, port) in announced {
+            if self.expected.len() >= EXPECTED {
+                self.expected.retain(|_, (since, _)| now.saturating_sub(*since) < TCP_IDLE);
+            }
+            if self.expected.len() < EXPECTED {
+                self.expected.insert((address.unwrap_or(resp), port), (now, uid.clone()));
+            }
+        }
+    }
+
+    /// First bytes for the hellos; true where there is something new to look at.
+    #[inline]
+    pub(super) fn keep(&mut self, place: u32, orig: bool, packet: &Packet<'_>, at: Option<u64>) -> bool {
+        let limit = self.limits.hello;
+        let room = self.held < HELLO_TOTAL;
+        let Some(conn) = self.conn_mut(place) else { return false };
+        if conn.heard || packet.payload.is_empty() || limit == 0 {
+            return false;
+        }
+        if conn.stream.is_none() {
+            if !room || conn.counts.iter().map(|count| count.pkts).sum::<u64>() > FIRST_PACKETS {
+                conn.heard = true;
+                return false;
+            }
+            if at.is_none() {
+                let outcome = stream::first_datagram(orig, packet.payload, conn.ports());
+                if !outcome.want_more {
+                    conn.hear(outcome);
+                    return false;
+                }
+            }
+            conn.stream = Some(Box::new(Stream::new(limit)));
+        }
+        let Some(stream) = &mut conn.stream else { return false };
+        let before = stream.held();
+        let new = match at {
+            Some(at) => stream.segment(orig, at, packet.payload),
+            None => stream.datagram(orig, packet.payload),
+        };
+        let more = stream.held().saturating_sub(before);
+        self.held += more;
+        new
+    }
+}
