@@ -31,8 +31,8 @@ def unseen(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] |
     wanted = "TRUE" if days is None else f"CAST(floor(e.ts / 86400) AS INTEGER) IN ({', '.join(str(int(d)) for d in days) or 'NULL'})"
     cursor = con.execute(f"""
         WITH tied AS (
-            SELECT l.eid, bool_or(s.cid IS NOT NULL) AS outward, arg_max(l.sid, (l.confidence, s.bytes_out_low, -l.sid)) AS sid,
-                   arg_max(l.match, (l.confidence, s.bytes_out_low, -l.sid)) AS match, max(l.confidence) AS confidence,
+            SELECT l.eid, bool_or(s.cid IS NOT NULL) AS outward, arg_max(l.sid, (l.confidence, s.bytes_out_low, s.uid)) AS sid,
+                   arg_max(l.match, (l.confidence, s.bytes_out_low, s.uid)) AS match, max(l.confidence) AS confidence,
                    any_value(l.clock_offset) AS clock_offset, min(l.seconds_apart) AS seconds_apart
             FROM link l JOIN session s USING (sid) WHERE l.match IN {SURE} AND l.eid IN (SELECT eid FROM alert) GROUP BY l.eid),
         reasons AS (SELECT eid, min(reason) AS why FROM unmatched GROUP BY eid)
@@ -60,7 +60,9 @@ def _finding(rows: Sequence[dict[str, Any]], policy: Policy) -> Finding:
     evidence, score = capped(_evidence(rows, best, session, policy.threshold("outbound_volume")))
     times = [row["event_ts"] for row in rows if row["event_ts"] is not None] or [0.0]
     address = session["orig_h"] if session else next(iter(str(best["ips"] or "").split(",")), None) or None
-    key = "|".join(str(best[k]) for k in ("event_host", "event_guid", "event_pid", "rule", "event_file", "event_line"))
+    # never the file or line: the same telemetry may come again under another name
+    process = best["event_guid"] or best["event_pid"]
+    key = "|".join(map(str, (best["event_host"], process if process is not None else best["event_ts"], best["rule"], iso(min(times))[:10])))
     identity = hashlib.sha256(key.encode()).hexdigest()[:16]
     tool = best["tool"] or getattr(process_tool(event)[0], "name", None)
     facts = {
