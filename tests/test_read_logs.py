@@ -41,7 +41,7 @@ WRAPPED = {
                            **{name: value for name, value in row.items() if not name.startswith("id.")}},
     "iso": lambda row: {**row, "ts": "2023-11-14T22:13:21.500000Z"},
     "milliseconds": lambda row: {**row, "ts": 1700000001500},
-    "text-numbers": lambda row: {name: str(value) if isinstance(value, int) and not isinstance(value, bool) else value for name, value in row.items()},
+    "text-numbers": lambda row: {name: str(value) if type(value) is int else value for name, value in row.items()},
 }  # fmt: skip
 
 

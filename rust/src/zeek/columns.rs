@@ -10,6 +10,7 @@ use arrow_array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArra
 use arrow_schema::{ArrowError, DataType, Field as ArrowField, Schema, SchemaRef};
 
 use super::plan::{Field, Kind, Log};
+use super::sink::ROWS;
 use super::value;
 
 /// One cell as a log had it.
@@ -33,14 +34,15 @@ enum Column {
 }
 
 impl Column {
-    fn new(kind: Kind) -> Self {
+    /// A builder with room for `rows` values.
+    fn new(kind: Kind, rows: usize) -> Self {
         match kind {
-            Kind::Time | Kind::Float => Self::Float(Float64Builder::new()),
-            Kind::Int => Self::Whole(Int64Builder::new()),
-            Kind::Port => Self::Port(Int32Builder::new()),
-            Kind::Bool => Self::Flag(BooleanBuilder::new()),
-            Kind::Proto => Self::Word(StringBuilder::new()),
-            Kind::Addr | Kind::Str | Kind::List => Self::Text(StringBuilder::new()),
+            Kind::Time | Kind::Float => Self::Float(Float64Builder::with_capacity(rows)),
+            Kind::Int => Self::Whole(Int64Builder::with_capacity(rows)),
+            Kind::Port => Self::Port(Int32Builder::with_capacity(rows)),
+            Kind::Bool => Self::Flag(BooleanBuilder::with_capacity(rows)),
+            Kind::Proto => Self::Word(StringBuilder::with_capacity(rows, rows * 4)),
+            Kind::Addr | Kind::Str | Kind::List => Self::Text(StringBuilder::with_capacity(rows, rows * 12)),
         }
     }
 
@@ -113,7 +115,9 @@ pub fn ready<'a>(kind: Kind, cell: Cell<'a>) -> Result<Ready<'a>, value::Bad> {
 /// The rows of one log that wait to become a batch.
 pub struct Columns {
     schema: SchemaRef,
+    /// Made when the first row of a batch comes.
     fields: Vec<Column>,
+    kinds: Vec<Kind>,
     /// Names that rows were written under: the few there are, and for each row which.
     lognames: Vec<String>,
     logname: Vec<i32>,
@@ -141,7 +145,8 @@ impl Columns {
     pub fn new(log: &Log, file: &str) -> Self {
         Self {
             schema: schema(log),
-            fields: log.fields.iter().map(|field| Column::new(field.kind)).collect(),
+            fields: Vec::new(),
+            kinds: log.fields.iter().map(|field| field.kind).collect(),
             lognames: Vec::new(),
             logname: Vec::new(),
             file: file.to_owned(),
@@ -152,6 +157,9 @@ impl Columns {
 
     /// Append a row whose cells all passed.
     pub fn push(&mut self, cells: &[Ready<'_>], logname: &str) {
+        if self.fields.is_empty() {
+            self.fields = self.kinds.iter().map(|kind| Column::new(*kind, ROWS)).collect();
+        }
         for (column, cell) in self.fields.iter_mut().zip(cells) {
             put(column, cell, &mut self.scratch);
         }
@@ -169,6 +177,7 @@ impl Columns {
     /// Never for columns of one length.
     pub fn take(&mut self) -> Result<RecordBatch, ArrowError> {
         let mut arrays: Vec<ArrayRef> = self.fields.iter_mut().map(Column::finish).collect();
+        self.fields.clear();
         let names = Arc::new(StringArray::from_iter_values(self.lognames.drain(..)));
         let keys = Int32Array::from(std::mem::take(&mut self.logname));
         arrays.push(Arc::new(DictionaryArray::try_new(keys, names)?));
@@ -176,6 +185,13 @@ impl Columns {
         arrays.push(Arc::new(DictionaryArray::try_new(Int32Array::from(vec![0; self.rows]), file)?));
         self.rows = 0;
         RecordBatch::try_new(Arc::clone(&self.schema), arrays)
+    }
+}
+
+fn text(builder: &mut StringBuilder, value: &[u8]) {
+    match std::str::from_utf8(value) {
+        Ok(value) => builder.append_value(value),
+        Err(_) => builder.append_value(String::from_utf8_lossy(value)),
     }
 }
 
@@ -194,8 +210,7 @@ fn put(column: &mut Column, cell: &Ready<'_>, scratch: &mut String) {
             let _ = write!(b, "{v}");
             b.append_value("");
         }
-        (Column::Text(b), Ready::V4(v)) => b.append_value(String::from_utf8_lossy(v)),
-        (Column::Text(b), Ready::Text(v)) => b.append_value(String::from_utf8_lossy(v)),
+        (Column::Text(b), Ready::V4(v) | Ready::Text(v)) => text(b, v),
         (Column::Text(b), Ready::Str(v)) => b.append_value(v),
         (Column::Text(b), _) => b.append_null(),
         (Column::Word(b), Ready::Lower(v) | Ready::Text(v)) => {

@@ -119,20 +119,22 @@ impl Cells {
 pub fn row(header: &Header, line: &[u8], plan: &Plan, cells: &mut Cells, sink: &mut Sink<'_>) -> Row {
     let Some(place) = header.place else { return Row::Other };
     cells.tabs.clear();
-    let mut tabs = memchr_iter(header.separator, line);
+    let mut wanted = Some(true);
     if let (Some(ends), Some(keep)) = (header.ends, &plan.keep) {
         let [orig, resp, port, ..] = ends;
-        let last = orig.max(resp).max(port);
-        cells.tabs.extend(tabs.by_ref().take(last + 1));
-        if wanted_by_ends(&ends, keep, line, cells) == Some(false) {
+        let mut first = memchr_iter(header.separator, line);
+        cells.tabs.extend(first.by_ref().take(orig.max(resp).max(port) + 1));
+        wanted = wanted_by_ends(&ends, keep, line, cells);
+        if wanted == Some(false) {
             return Row::Dropped;
         }
     }
-    cells.tabs.extend(tabs);
+    let from = cells.tabs.last().map_or(0, |at| at + 1);
+    separators(line, from, header.separator, &mut cells.tabs);
     if cells.tabs.len() + 1 != header.columns {
         return Row::Refused(format!("{} columns where the header has {}", cells.tabs.len() + 1, header.columns));
     }
-    if let (Some(ends), Some(keep)) = (header.ends, &plan.keep)
+    if let (None, Some(ends), Some(keep)) = (wanted, header.ends, &plan.keep)
         && !wanted_by_content(&ends, keep, line, cells, header)
     {
         return Row::Dropped;
@@ -151,6 +153,25 @@ pub fn row(header: &Header, line: &[u8], plan: &Plan, cells: &mut Cells, sink: &
     Row::Taken
 }
 
+/// Add the offsets of every separator from `from` on, eight bytes at a time: a byte of `x` is 0 where the line has the separator,
+/// and the sum marks exactly those bytes in their top bits.
+fn separators(line: &[u8], from: usize, separator: u8, found: &mut Vec<usize>) {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    let pattern = u64::from_le_bytes([separator; 8]);
+    let (words, rest) = line.get(from..).unwrap_or_default().as_chunks::<8>();
+    let mut at = from;
+    for word in words {
+        let x = u64::from_le_bytes(*word) ^ pattern;
+        let mut marks = !(((x & LOW) + LOW) | x | LOW);
+        while marks != 0 {
+            found.push(at + marks.trailing_zeros() as usize / 8);
+            marks &= marks - 1;
+        }
+        at += 8;
+    }
+    found.extend(rest.iter().enumerate().filter(|(_, byte)| **byte == separator).map(|(index, _)| at + index));
+}
+
 /// The early test; `None` where it does not say, or where a cell is not what it should be (then the row is looked at whole).
 fn wanted_by_ends(ends: &[usize; 6], keep: &keep::Keep, line: &[u8], cells: &Cells) -> Option<bool> {
     let [orig, resp, port, ..] = *ends;
@@ -161,9 +182,6 @@ fn wanted_by_ends(ends: &[usize; 6], keep: &keep::Keep, line: &[u8], cells: &Cel
 }
 
 fn wanted_by_content(ends: &[usize; 6], keep: &keep::Keep, line: &[u8], cells: &Cells, header: &Header) -> bool {
-    if wanted_by_ends(ends, keep, line, cells) == Some(true) {
-        return true;
-    }
     let [orig, resp, _, service, orig_bytes, resp_bytes] = *ends;
     let side = |column| cells.get(line, column).and_then(|text| value::address(text).ok()).map(|address| keep.side(address));
     let (Some(orig), Some(resp)) = (side(orig), side(resp)) else { return true };
