@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use memchr::memchr_iter;
 
-use super::columns::{Cell, Ready, ready};
+use super::columns::{Cell, Ready, plain, ready};
 use super::plan::{Field, Kind, Plan};
 use super::sink::{Row, Sink};
 use super::{keep, value};
@@ -197,6 +197,9 @@ fn take<'a>(header: &Header, field: &Field, raw: &'a [u8], escaped: bool) -> Res
     }
     if raw == header.empty {
         return Ok(if field.kind == Kind::List { Ready::Text(Cow::Borrowed(b"")) } else { Ready::Null });
+    }
+    if !escaped && field.kind != Kind::List {
+        return plain(field.kind, raw);
     }
     let text = if field.kind == Kind::List && memchr::memmem::find(raw, &header.set_separator).is_some() {
         Cow::Owned(pieces(raw, &header.set_separator))

@@ -196,6 +196,11 @@ fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
 
 /// T/F, true/false, 1/0 in any case.
 pub fn flag(text: &[u8]) -> Result<bool, Bad> {
+    match text {
+        b"T" => return Ok(true),
+        b"F" => return Ok(false),
+        _ => {}
+    }
     match text.to_ascii_lowercase().as_slice() {
         b"t" | b"true" | b"1" => Ok(true),
         b"f" | b"false" | b"0" => Ok(false),
