@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netexfil.report import jsonl
-from netexfil.report.sessions import copy_parquet
+from netexfil.report.sessions import copy_parquet, quoted
 from netexfil.report.sink import opened
 
 if TYPE_CHECKING:
@@ -59,5 +59,7 @@ def write(findings: Sequence[Finding], notes: Sequence[Note], out: Sink, options
         columns = ", ".join(f"'{name}': '{kind.replace(chr(39), chr(39) * 2)}'" for name, kind in COLUMNS.items())
         with connect() as con:
             copy_parquet(
-                con, f"SELECT * FROM read_json('{lines}', format='newline_delimited', columns={{{columns}}}, maximum_object_size=268435456)", out
+                con,
+                f"SELECT * FROM read_json({quoted(lines)}, format='newline_delimited', columns={{{columns}}}, maximum_object_size=268435456)",
+                out,
             )

@@ -87,11 +87,16 @@ def parquet(con: duckdb.DuckDBPyConnection, out: Sink, outbound_only: bool, _opt
     copy_parquet(con, _query(columns, outbound_only), out)
 
 
+def quoted(path: Path) -> str:
+    """A path as an SQL string."""
+    return "'" + str(path).replace("'", "''") + "'"
+
+
 def copy_parquet(con: duckdb.DuckDBPyConnection, query: str, out: Sink) -> None:
     """DuckDB writes Parquet to a file only: to a temporary one, passed on in pieces."""
     with tempfile.TemporaryDirectory(prefix="netexfil-") as folder:
         path = Path(folder) / "rows.parquet"
-        con.execute(f"COPY ({query}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)")
+        con.execute(f"COPY ({query}) TO {quoted(path)} (FORMAT parquet, COMPRESSION zstd)")
         with path.open("rb") as file:
             while piece := file.read(1 << 20):
                 out.write(piece)
