@@ -81,7 +81,7 @@ def _classes(before: float, after: float) -> tuple[Class, ...]:
         Class("sibling", "remote_time", "hash(hk, remote, rp)", "hk IS NOT NULL", told, told, 1.0, before, after),
         Class("nat", "remote_time", "hash(remote, rp, proto)", "hk IS NULL AND side = 0",
               _EVENTS.format(g="hash(e.r, e.rp, e.proto)", where=f"e.key IS NOT NULL AND {_FREE} AND {FAR}"),
-              _EVENTS.format(g="hash(e.r, e.rp, e.proto)", where="e.key IS NOT NULL"), None, before, after),
+              _EVENTS.format(g="hash(e.r, e.rp, e.proto)", where="e.key IS NOT NULL AND e.hk IN (SELECT hk FROM join_peers)"), None, before, after),
         Class("dns", "remote_time", "hash(hk, remote)", "hk IS NOT NULL", _ANSWERS, _ANSWERS, 0.0, LOOKUP, 2.0),
         Class("host", "host_time", "hk", f"hk IS NOT NULL AND sid NOT IN (SELECT sid FROM join_weak WHERE confidence >= {GOOD})",
               _EVENTS.format(g="e.hk", where=host), _EVENTS.format(g="e.hk", where=host), 0.0, before, after,
@@ -100,6 +100,7 @@ def weak(con: duckdb.DuckDBPyConnection, window: tuple[float, float]) -> None:
     _loose(con)
     _known(con)
     untold = _untold(con)
+    _peers(con)
     for kind in _classes(-window[0], window[1]):
         if not _any(con, kind.events) and kind.name != "sibling":
             continue
@@ -112,7 +113,7 @@ def weak(con: duckdb.DuckDBPyConnection, window: tuple[float, float]) -> None:
             FROM join_found f JOIN join_share s USING (place, n, far) WHERE confidence >= {LEAST}
             """
         )
-    for table in ("join_known", "join_found", "join_share", "join_told"):
+    for table in ("join_known", "join_found", "join_share", "join_told", "join_peers"):
         con.execute(f"DROP TABLE IF EXISTS {table}")
 
 
@@ -148,6 +149,18 @@ def _known(con: duckdb.DuckDBPyConnection) -> None:
         """
     )
     con.execute("DELETE FROM join_known WHERE ref IN (SELECT ref FROM join_known GROUP BY ref HAVING count(*) > 1)")
+
+
+def _peers(con: duckdb.DuckDBPyConnection) -> None:
+    """`join_peers` (hk): as many hosts whose sessions are known as stand behind translators: together they are about as busy."""
+    con.execute(
+        f"""
+        CREATE TEMP TABLE join_peers AS
+        WITH hidden AS (SELECT count(DISTINCT e.hk) AS n FROM join_event e WHERE e.key IS NOT NULL AND {_FREE} AND {FAR})
+        SELECT k.hk FROM (SELECT DISTINCT hk FROM join_known) k JOIN (SELECT hk, min(name) AS name FROM join_host GROUP BY hk) h USING (hk)
+        QUALIFY row_number() OVER (ORDER BY hash(h.name)) <= greatest(1, (SELECT n FROM hidden))
+        """
+    )
 
 
 def _untold(con: duckdb.DuckDBPyConnection) -> float:
@@ -195,7 +208,8 @@ def _learn(con: duckdb.DuckDBPyConnection, kind: Class, hidden: float) -> None:
     usual = f"CASE WHEN n = 0 AND far <= 4 THEN {close} WHEN n = 0 THEN {alone} WHEN n <= 2 THEN {three} ELSE {more} END / place"
     cells = f"SELECT * FROM range(1, {KEEP + 1}) p(place), range(0, {len(CANDIDATES) + 1}) c(n), range(0, {len(APART) + 1}) a(far)"
     con.execute(f"CREATE OR REPLACE TEMP TABLE join_share AS SELECT place, n, far, {usual} AS share FROM ({cells})")
-    for which in ("true", "sid NOT IN (SELECT sid FROM join_told)")[: 2 if kind.name == "host" else 1]:
+    everyone = "hk IN (SELECT hk FROM join_peers)" if kind.name == "nat" else "true"
+    for which in (everyone, "sid NOT IN (SELECT sid FROM join_told)")[: 2 if kind.name == "host" else 1]:
         _try(con, kind, kind.trial, "join_known", which, hidden)
         con.execute(
             f"""
