@@ -49,7 +49,7 @@ def with_ratios(lines: Sequence[Line]) -> tuple[Line, ...]:
 
 
 def growth(points: Sequence[tuple[int, Cost]]) -> Table:
-    """CPU against rows; the slope of the least-squares line through the logarithms, without the cost of an empty run."""
+    """CPU against rows; the slope of the least-squares line through the logarithms. The cost of starting, included, flattens small inputs."""
     xs = [math.log(rows) for rows, _ in points]
     ys = [math.log(cost.cpu) for _, cost in points]
     mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)

@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner
 
 from netexfil import pipeline, read, tables
+from netexfil.errors import Unreadable
 from netexfil.policy import Policy
 
 pytest.importorskip("pyspark", reason="pyspark is not installed (extra `spark`)")
@@ -152,6 +153,9 @@ def test_logs_in_parts(threads, tmp_path):
 @WARNINGS
 def test_nothing_to_read_is_said(threads, tmp_path):
     with pytest.raises(Exception, match="no capture and no log"):
+        spark.analyze(threads, job(tmp_path))
+    (tmp_path / "conn.log").write_text("#separator \\x09\n#path\tconn\n#fields\tts\tuid\n#types\ttime\tstring\n1.0\tC1\n")
+    with pytest.raises(Unreadable, match=r"conn\.log"):
         spark.analyze(threads, job(tmp_path))
     with pytest.raises(Exception, match="budget"):
         spark.analyze(threads, replace(job(PCAPS), budget=5.0))

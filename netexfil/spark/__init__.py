@@ -86,10 +86,18 @@ def analyze(spark: Any, job: pipeline.Job, parts: int | None = None, size: int =
     last = _map(hosts, partial(tasks.score, shared, tasks.Everywhere(names, ends, fleet)))
     findings = [finding for row in last.filter("tag = 'finding'").collect() for finding in pickle.loads(row.data)]
     notes += [*events.notes, *_things(raw, "note"), *_things(first, "note")]
+    _refuse(notes, whole)
     for frame in (raw, whole, hosts, first):
         frame.unpersist()
     findings.sort(key=lambda finding: (-finding.score, finding.first_ts, finding.id))
     return pipeline.Result(tuple(findings), tuple(dict.fromkeys(notes)))
+
+
+def _refuse(notes: Sequence[Note], whole: Any) -> None:
+    """Nothing read at all is an error, as it is on one machine."""
+    refused = [f"{note.file}: {note.reason}" for note in notes if note.kind == "unreadable"]
+    if refused and whole.filter("tag = 'session'").isEmpty():
+        raise Unreadable("; ".join(refused[:5]))
 
 
 def _frame(spark: Any, rows: Sequence[payload.Row], slices: int) -> Any:
