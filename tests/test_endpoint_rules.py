@@ -171,19 +171,25 @@ def test_a_users_rule_is_asked_and_an_unanswerable_one_is_named(tmp_path: Path) 
 def test_a_tuning_knob_lowers_and_says_so(tmp_path: Path) -> None:
     from netexfil.endpoint.rules import tuning
 
-    class Tuned:
-        tuning = {"backup": {"users": ["svc_backup"], "destinations": ["backup.corp.example"]}}
-
+    tuned = Policy(tuning={"backup": {"users": ["svc_backup"], "destinations": ["backup.corp.example"]}})
     path = tmp_path / "e.jsonl"
     line = "rclone sync /data :sftp: --sftp-host backup.corp.example"
     path.write_text("".join(json.dumps(sysmon("/usr/bin/rclone", line) | {"User": user}) + "\n" for user in ("svc_backup", "ada")))
     con = duckdb.connect()
     endpoint.events(con, [str(path)])
     endpoint.alerts(con, Policy())
-    tuning.apply(con, Tuned())  # type: ignore[arg-type]
+    tuning.apply(con, tuned)
     got = con.execute("SELECT severity, reason FROM alert WHERE rule = 'netexfil' ORDER BY eid").fetchall()
     assert [severity for severity, _ in got] == ["info", "high"]
     assert "tuning.backup" in got[0][1]
+
+
+def test_the_policy_knows_every_knob() -> None:
+    from netexfil import defaults
+    from netexfil.endpoint.rules import tuning
+
+    assert set(defaults.TUNING) == set(tuning.KNOBS)
+    assert set(defaults.TUNING_FIELDS) == set(tuning.FIELDS)
 
 
 def test_every_name_is_of_one_tool() -> None:

@@ -102,11 +102,15 @@ def flag(value: Any) -> bool | None:
     """true/True/"1"/1 and false/"0"/0."""
     if value.__class__ is bool:
         return bool(value)
-    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(str(text(value)).lower())
+    return _FLAGS.get(value if value.__class__ is str and value in _FLAGS else str(text(value)).lower())
+
+
+_FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 @lru_cache(maxsize=65536)
-def _ip(value: str) -> str | None:
+def canonical(value: str) -> str | None:
+    """An address in its one canonical form; None for anything else."""
     bare = value.strip().strip("[]").split("%", 1)[0]
     try:
         address = ipaddress.ip_address(bare)
@@ -119,7 +123,7 @@ def _ip(value: str) -> str | None:
 def ip(value: Any) -> str | None:
     """A canonical address: IPv6 compressed, v4-mapped unwrapped, no scope id."""
     found = value if value.__class__ is str else text(value)
-    return _ip(found) if found else None
+    return canonical(found) if found else None
 
 
 _ADDRESS = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]*[.:][0-9A-Fa-f:.]+(?![\w:])")
@@ -153,7 +157,7 @@ _ZERO = "00000000-0000-0000-0000-000000000000"
 def _host(value: str) -> str | None:
     name = value.strip().strip("\\").lower()
     short = name.split(".", 1)[0]
-    return name if _ip(name) else short or None
+    return name if canonical(name) else short or None
 
 
 def host(value: Any) -> str | None:
@@ -308,8 +312,8 @@ def answers(value: Any) -> str | None:
 
 def name_of(value: Any) -> str | None:
     """The host of a name or URL, lower case."""
-    found = text(value)
-    return _name(found) if found else None
+    found = value if value.__class__ is str else text(value)
+    return _name(found) if found and found not in ABSENT else None
 
 
 @lru_cache(maxsize=16384)
@@ -368,6 +372,8 @@ def digest(kind: str) -> Callable[[Any], str | None]:
 
 def scalar(value: Any) -> str | None:
     """Text for ids: integers exactly, floats of whole numbers without the `.0`."""
+    if value.__class__ is int:
+        return str(value)
     number = whole(value) if value.__class__ is float else None
     return text(value) if number is None else str(number)
 

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 MAX_RECORD = 64 << 20  # bytes; a longer record is refused with a note
-_CHUNK = 1 << 20
+_CHUNK = 1 << 17
 _LOOKED_AT = 60_000  # of the first bytes that tell the layout
 _MAX_XML_LINES = 100_000
 

@@ -18,8 +18,8 @@ from functools import cache
 from importlib import resources
 from typing import Any, cast
 
-from netexfil.endpoint.convert import CONVERT, text
-from netexfil.endpoint.nested import EMPTY, sub
+from netexfil.endpoint.convert import CONVERT, canonical, text
+from netexfil.endpoint.nested import sub
 
 Record = Mapping[str, Any]
 
@@ -172,13 +172,22 @@ def _after(search: Callable[[str], re.Match[str] | None], message: Any) -> str |
     return found[1] if found else None
 
 
+# The form that nearly all values of a converter have, without a call; everything else is the converter's.
+_INLINE: Mapping[str, str] = {
+    "c_pid": "int(x) if x.__class__ is str and len(x) < 19 and x.isdecimal() else {code}(x)",
+    "c_flag": 'True if x == "true" else {code}(x)',
+    "c_proto": '"tcp" if x == "tcp" else {code}(x)',
+    "c_ip": "canonical(x) if x.__class__ is str else {code}(x)",
+}
+
+
 class _Writer:
     """Collects the lines of one extractor; a sub-record that several paths pass through is fetched once."""
 
     def __init__(self, shape: Shape, names: frozenset[str] | None) -> None:
         self.shape, self.names = shape, names
         self.lines: list[str] = []
-        self.scope: dict[str, Any] = {"sub": sub, "EMPTY": EMPTY}
+        self.scope: dict[str, Any] = {"sub": sub, "canonical": canonical}
         self.roots: dict[tuple[str, ...], str] = {("^",): "r", (): "d"}
 
     def labelled(self, fetched: str, label: str) -> str:
@@ -243,9 +252,10 @@ class _Writer:
                 self.lines.append("    v_ts_field = None")
             if place and code == "c_text":  # most values are text of some length: no call for those
                 self.lines.append(f"{indent}v_{name} = x = {place}")
-                self.lines.append(f"{indent}if x.__class__ is not str or len(x) < 8: v_{name} = None if x is None else c_text(x)")
+                self.lines.append(f"{indent}if x.__class__ is not str or len(x) < 8: v_{name} = None if x is None or x == '-' else c_text(x)")
             elif place:
-                self.lines += [f"{indent}x = {place}", f"{indent}v_{name} = None if x is None else {code}(x)"]
+                call = _INLINE.get(code, "{code}(x)").format(code=code)
+                self.lines += [f"{indent}x = {place}", f'{indent}v_{name} = None if x is None or x == "-" else {call}']
             else:
                 self.lines.append(f"{indent}v_{name} = {code}")
             if name == "ts":

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import duckdb
 
 BATCH = 10_000  # lines between two looks at what has collected
-_LEAST = 8_000  # rows of one kind that are worth an insert
-_MOST = 40_000  # rows kept in Python in all
+_LEAST = 16_000  # rows of one kind that are worth an insert
+_MOST = 60_000  # rows kept in Python in all
 _KINDS = 20_000  # layouts and record kinds remembered; more (hostile) ones are looked up again
 _COMMIT = 120_000  # rows of one transaction, about a row group of DuckDB's
 _OFTEN = 50  # records of one layout before a program is made for it

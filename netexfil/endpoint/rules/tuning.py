@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from netexfil.policy import Policy
 
@@ -29,7 +29,7 @@ FIELDS: Mapping[str, str] = {
 
 def apply(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
     """Lower what the policy's knobs sanction to `info`; every named field of a knob must fit."""
-    settings: Mapping[str, Any] = getattr(policy, "tuning", None) or {}
+    settings: Mapping[str, Mapping[str, Sequence[str]]] = policy.tuning
     for knob, wanted in settings.items():
         tests = [(column, list(wanted[name])) for name, column in FIELDS.items() if wanted.get(name)]
         if knob in KNOBS and tests:
