@@ -216,3 +216,37 @@ def test_eve_says_what_zeek_says(engine: str, tmp_path: pathlib.Path) -> None:
         if mine["orig_pkts"] == theirs["orig_pkts"]:
             assert mine["orig_ip_bytes"] == theirs["orig_ip_bytes"]
             assert mine["orig_low"] <= (theirs["orig_bytes"] or 0) <= mine["orig_high"]
+
+
+LABS = sorted(path for path in (CORPUS / "lab-zeek").glob("*") if (path / "conn.log").exists())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.skipif(not LABS, reason="no corpus")
+@pytest.mark.parametrize("where", LABS[::12], ids=lambda path: path.name)
+def test_the_sensors_own_log_gives_the_same_sessions(engine: str, where: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """netexfil.log alone = the full logs, for the sessions that it holds; beside them it adds nothing."""
+    from tests.netexfil_log import compact
+
+    short = write(tmp_path, "netexfil.log", compact(where))
+    full = {row["uid"]: row for row in Read(where, engine=engine).sessions}
+    alone = Read(short, engine=engine)
+    left_out = ("source", "community_id", "cert_self_signed")
+    for row in alone.sessions:
+        assert {k: v for k, v in row.items() if k not in left_out} == {k: v for k, v in full[row["uid"]].items() if k not in left_out}
+    both = Read(where, short, engine=engine)
+    assert both.without(*left_out) == Read(where, engine=engine).without(*left_out)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_progress_in_the_sensors_own_log(engine: str, tmp_path: pathlib.Path) -> None:
+    fields = {"ts": "time", "kind": "string"} | {name: kind for name, kind in CONN.items() if name != "ts"} | {"address": "addr", "name": "string"}
+    sizes = ((10.0, 1000), (20.0, 3000))
+    running = [conn(1, duration=d, orig_bytes=b, conn_state=None, orig_ip_bytes=b + 520) | {"kind": "progress"} for d, b in sizes]
+    name = {"ts": 5.0, "kind": "dns", "address": "203.0.113.9", "name": "drop.example"}
+    path = write(tmp_path, "netexfil.log", tsv([*running, name], "netexfil", fields))
+    found = Read(path, engine=engine)
+    assert (found.one["orig_bytes"], found.one["hints"]) == (3000, "open")
+    assert [row[:3] for row in found.names] == [("203.0.113.9", "drop.example", "dns")]
+    path = write(tmp_path, "netexfil.log", tsv([*running, conn(1) | {"kind": "session"}, name], "netexfil", fields))
+    assert (Read(path, engine=engine).one["orig_bytes"], Read(path, engine=engine).one["hints"]) == (5000, None)

@@ -66,7 +66,7 @@ def _gunzip(raw: Blocks, damage: Damage) -> Blocks:
                     inflater, fed = zlib.decompressobj(31), False
         if fed:
             yield inflater.flush()
-            damage("the gzip data ends too early")
+            damage("the compressed data ends too early")
     except (zlib.error, OSError) as error:
         damage(f"damaged gzip data ({error})")
 
@@ -90,7 +90,7 @@ def _unzstd(raw: Blocks, damage: Damage) -> Blocks:
         damage(f"damaged zstd data ({error})")
         return
     if fed:
-        damage("the zstd data ends too early")
+        damage("the compressed data ends too early")
 
 
 def zstd_module() -> Any:

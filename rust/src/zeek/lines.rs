@@ -1,7 +1,9 @@
 //! A file as lines: decompressed, in blocks, each line handed out once, memory bounded by the longest line allowed.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
 use memchr::{memchr, memrchr};
@@ -107,23 +109,36 @@ pub enum Piece<'a> {
     TooLong,
 }
 
-/// Hand every line of a span to `each`, until it answers false.
+/// Hand every line of a span to `each`, until it answers false. `held`: the open plain file, where its name may change hands meanwhile.
 ///
 /// # Errors
 /// The file cannot be opened.
-pub fn walk(path: &str, span: Span, each: &mut dyn FnMut(Piece<'_>) -> bool) -> std::io::Result<Stop> {
+pub fn walk(path: &str, held: Option<&Arc<File>>, span: Span, each: &mut dyn FnMut(Piece<'_>) -> bool) -> std::io::Result<Stop> {
     let mut skip_first = false;
     let mut at = 0;
-    let mut source: Box<dyn Read> = if look(path)? == Wrap::Plain && span.start > 0 {
-        let mut file = File::open(path)?;
+    let mut source: Box<dyn Read> = if held.is_some() || (span.start > 0 && look(path)? == Wrap::Plain) {
+        let file = held.map_or_else(|| File::open(path).map(Arc::new), |file| Ok(Arc::clone(file)))?;
         at = if span.inner { span.start - 1 } else { span.start };
         skip_first = span.inner;
-        file.seek(SeekFrom::Start(at))?;
-        Box::new(file)
+        Box::new(From { file, at })
     } else {
         open(path)?
     };
     Ok(Walk { buffer: vec![0; BLOCK], held: 0, at, skip: skip_first, span }.run(&mut *source, each))
+}
+
+/// An open file read from a place of one's own: what is read stays the same file when its name is given to another (rotation).
+struct From {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl Read for From {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let got = self.file.read_at(buffer, self.at)?;
+        self.at += got as u64;
+        Ok(got)
+    }
 }
 
 struct Walk {

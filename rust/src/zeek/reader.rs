@@ -18,7 +18,7 @@ use super::tsv::{self, Cells, Header};
 /// A plain file is cut into parts of this size.
 const PART: u64 = 32 << 20;
 /// Batches that wait per part.
-const WAITING: usize = 6;
+const WAITING: usize = 3;
 
 enum Message {
     Batch(usize, RecordBatch),
@@ -29,6 +29,8 @@ enum Message {
 /// A part of a file, and what its first lines are to be read with.
 struct Job {
     file: usize,
+    /// A large plain file, opened once for all its parts.
+    held: Option<Arc<fs::File>>,
     span: Span,
     header: Option<Header>,
     /// The header lines before the span must be read first.
@@ -50,7 +52,7 @@ struct Shared {
 /// Batches of the rows of many files. Dropping it stops the threads.
 pub struct Reader {
     shared: Arc<Shared>,
-    waiting: VecDeque<(usize, Receiver<Message>)>,
+    waiting: VecDeque<(usize, Option<Arc<fs::File>>, Receiver<Message>)>,
     tallies: Vec<Tally>,
 }
 
@@ -60,10 +62,12 @@ impl Reader {
         let mut jobs = Vec::new();
         let mut waiting = VecDeque::new();
         for (index, file) in files.iter().enumerate() {
-            for (span, learn) in parts(file) {
+            let spans = parts(file);
+            let held = if spans.len() > 1 { fs::File::open(&file.path).ok().map(Arc::new) } else { None };
+            for (span, learn) in spans {
                 let (send, receive) = sync_channel(WAITING);
-                jobs.push(Mutex::new(Some((Job { file: index, span, header: None, learn }, send))));
-                waiting.push_back((index, receive));
+                jobs.push(Mutex::new(Some((Job { file: index, held: held.clone(), span, header: None, learn }, send))));
+                waiting.push_back((index, held.clone(), receive));
             }
         }
         let tallies = vec![Tally::default(); files.len()];
@@ -79,8 +83,8 @@ impl Reader {
     /// The next batch and the place of its log in the plan; `None` at the end.
     pub fn next_batch(&mut self) -> Option<(usize, RecordBatch)> {
         loop {
-            let (file, receive) = self.waiting.front()?;
-            let file = *file;
+            let (file, held, receive) = self.waiting.front()?;
+            let (file, held) = (*file, held.clone());
             match receive.recv() {
                 Ok(Message::Batch(place, batch)) => return Some((place, batch)),
                 Ok(Message::Done(tally, header)) => {
@@ -88,7 +92,7 @@ impl Reader {
                     let end = tally.end;
                     self.add(file, *tally);
                     if let Some(header) = header {
-                        self.again(file, end, *header);
+                        self.again(file, held, end, *header);
                     }
                 }
                 Err(_) => {
@@ -108,8 +112,8 @@ impl Reader {
     }
 
     /// A header changed inside a part, so the later parts of the file were read with the wrong one: read them anew.
-    fn again(&mut self, file: usize, from: u64, header: Header) {
-        let later = self.waiting.iter().take_while(|(other, _)| *other == file).count();
+    fn again(&mut self, file: usize, held: Option<Arc<fs::File>>, from: u64, header: Header) {
+        let later = self.waiting.iter().take_while(|(other, ..)| *other == file).count();
         if later == 0 {
             return;
         }
@@ -117,10 +121,10 @@ impl Reader {
         let (send, receive) = sync_channel(WAITING);
         let end = self.shared.files.get(file).and_then(|file| file.end);
         let span = Span { start: from, until: u64::MAX, end, inner: false };
-        let job = Job { file, span, header: Some(header), learn: false };
+        let job = Job { file, held: held.clone(), span, header: Some(header), learn: false };
         let shared = Arc::clone(&self.shared);
         thread::spawn(move || part(&shared, job, &send));
-        self.waiting.push_front((file, receive));
+        self.waiting.push_front((file, held, receive));
     }
 
     /// What became of each file's lines; complete once drained.
@@ -182,7 +186,7 @@ fn part(shared: &Shared, job: Job, send: &SyncSender<Message>) {
     let Some(file) = shared.files.get(job.file) else { return };
     let mut forward = |place, batch| send.send(Message::Batch(place, batch)).is_ok();
     let mut part = Part::new(shared, file, job.header, &mut forward);
-    (part.begun, part.start) = (file.json || !job.learn, job.span.start);
+    (part.begun, part.start, part.held) = (file.json || !job.learn, job.span.start, job.held);
     let ended = if part.begun { part.run(job.span) } else { part.learn(job.span).and_then(|()| part.run(job.span)) };
     part.sink.finish();
     match ended {
@@ -224,6 +228,7 @@ fn damage(error: &std::io::Error) -> String {
 
 struct Part<'a> {
     shared: &'a Shared,
+    held: Option<Arc<fs::File>>,
     file: &'a File,
     header: Header,
     keys: json::Keys,
@@ -242,6 +247,7 @@ impl<'a> Part<'a> {
     fn new(shared: &'a Shared, file: &'a File, header: Option<Header>, forward: &'a mut dyn FnMut(usize, RecordBatch) -> bool) -> Self {
         Self {
             shared,
+            held: None,
             file,
             header: header.unwrap_or_else(|| Header::new(&file.name, &shared.plan)),
             keys: json::Keys::new(&shared.plan),
@@ -261,7 +267,7 @@ impl<'a> Part<'a> {
         let plan = &self.shared.plan;
         let (header, tally) = (&mut self.header, &mut self.tally);
         let before = Span { until: span.start, ..Span::ALL };
-        lines::walk(&self.file.path, before, &mut |piece| {
+        lines::walk(&self.file.path, self.held.as_ref(), before, &mut |piece| {
             let Piece::Line(Line { data, .. }) = piece else { return false };
             let data = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
             let data = data.strip_suffix(b"\r").unwrap_or(data);
@@ -278,7 +284,8 @@ impl<'a> Part<'a> {
 
     fn run(&mut self, span: Span) -> std::io::Result<Stop> {
         let skip_to = if span.start > 0 && !self.seeks()? { span.start } else { 0 };
-        lines::walk(&self.file.path, span, &mut |piece| {
+        let held = self.held.clone();
+        lines::walk(&self.file.path, held.as_ref(), span, &mut |piece| {
             match piece {
                 Piece::Line(line) if line.at < skip_to => self.tally.lines += 1,
                 Piece::Line(line) => self.line(line),
@@ -294,7 +301,7 @@ impl<'a> Part<'a> {
 
     /// True where a walk can begin at an offset without reading what is before it.
     fn seeks(&self) -> std::io::Result<bool> {
-        Ok(lines::look(&self.file.path)? == Wrap::Plain)
+        Ok(self.held.is_some() || lines::look(&self.file.path)? == Wrap::Plain)
     }
 
     fn line(&mut self, line: Line<'_>) {
