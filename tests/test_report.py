@@ -327,3 +327,17 @@ def test_report_command(tmp_path):
 def test_help_does_not_import_the_writers():
     code = "import sys, netexfil.report; sys.exit(bool({'rich', 'jinja2', 'duckdb', 'orjson'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_report_command_takes_a_state_file(tmp_path):
+    from netexfil import pipeline, state
+    from netexfil.commands.report import command
+    from netexfil.simulate import Options, simulate
+
+    pytest.importorskip("netexfil._core", reason="the core is not built")
+    capture = simulate(["test1-rclone-sftp"], tmp_path, Options(size=2_000_000))[0]
+    path = tmp_path / "s.duckdb"
+    state.run(path, pipeline.Job(sources=(str(capture),)), 1_795_400_000.0)
+    done = CliRunner().invoke(command, [str(path), "--format", "jsonl"], standalone_mode=False)
+    assert done.exception is None, done.exception
+    assert [json.loads(line)["destination"]["ips"] for line in done.stdout.splitlines()] == [["192.0.2.1"]]
