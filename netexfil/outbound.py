@@ -65,7 +65,7 @@ def sides(addresses: list[str], policy: Policy) -> NDArray[np.int8]:
         try:
             packed += socket.inet_pton(socket.AF_INET, text)
             where.append(index)
-        except OSError:
+        except (OSError, ValueError):  # no IPv4 address; a foreign log may hold anything, a NUL too
             codes[index] = _CODE[side(text, policy)]
     numbers = np.frombuffer(bytes(packed), ">u4").astype(np.uint32)
     inside, private = _within(numbers, policy.networks), _within(numbers, policy.private)

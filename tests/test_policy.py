@@ -77,7 +77,7 @@ def test_an_error_names_the_key(tmp_path: Path, text: str, named: str) -> None:
     ("100.64.0.1", "other"), ("100.128.0.1", "public"), ("224.0.0.251", "other"), ("239.1.1.1", "other"), ("255.255.255.255", "other"),
     ("0.0.0.0", "other"), ("8.8.8.8", "public"), ("198.51.100.1", "public"), ("::1", "other"), ("::", "other"), ("fe80::1", "other"),
     ("fd00::1", "other"), ("ff02::1", "other"), ("2606:4700::1", "public"), ("::ffff:10.1.2.3", "inside"), ("::ffff:8.8.8.8", "public"),
-    ("not an address", "other"), ("", "other"), ("010.1.2.3", "other"),
+    ("not an address", "other"), ("", "other"), ("010.1.2.3", "other"), ("10.1.2.3\x00", "other"), ("\udc80", "other"),
 ])
 def test_side(address: str, side: str) -> None:
     assert SITE.side(address) == side
