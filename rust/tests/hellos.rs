@@ -141,3 +141,33 @@ fn a_proven_tls_parser_agrees() {
     }
     assert!(agreed >= 10, "{agreed} hellos compared");
 }
+
+/// What is carried is the same hello: behind a proxy, behind STARTTLS, in WebSocket frames.
+#[test]
+fn carried_hellos_are_the_bare_hello() {
+    let all = seeds();
+    let of = |wanted: &str| {
+        let (_, orig, resp) = all.iter().find(|(name, ..)| name == wanted).unwrap();
+        look(orig, resp, true)
+    };
+    let bare = of("two-records");
+    assert_eq!(bare.services, ["ssl"]);
+    for (name, services) in [
+        ("http-connect", vec!["http", "ssl"]),
+        ("websocket-tls", vec!["http", "ssl", "websocket"]),
+        ("socks5", vec!["socks", "ssl"]),
+        ("socks5-user", vec!["socks", "ssl"]),
+        ("socks4a", vec!["socks", "ssl"]),
+        ("ftps", vec!["ftp", "ssl"]),
+        ("imap-starttls", vec!["imap", "ssl"]),
+        ("pop3-stls", vec!["pop3", "ssl"]),
+        ("mysql-upgrade", vec!["mysql", "ssl"]),
+    ] {
+        let carried = of(name);
+        assert_eq!(carried.services, services, "{name}");
+        assert_eq!(firm(&carried), firm(&bare), "{name}");
+    }
+    assert_eq!(of("http-connect").hints, ["connect=files.example:443"]);
+    assert_eq!(of("socks4a").hints, ["connect=example.org:443"]);
+    assert_eq!(of("ftp-active").expect.len(), 4);
+}

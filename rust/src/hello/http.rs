@@ -1,6 +1,7 @@
 //! HTTP: the service, a proxy's CONNECT with the host asked for, and what follows behind it.
 
 use super::bytes::text;
+use super::text::mentions;
 use super::{Outcome, Streams, stream};
 
 const METHODS: &[&[u8]] = &[
@@ -55,7 +56,25 @@ pub fn parse(streams: Streams<'_>) -> Option<Outcome> {
         outcome.hints.push(connect_hint(&text(target)));
         outcome.absorb(behind_proxy(streams));
     }
+    match upgraded(streams) {
+        Some((orig, resp)) => outcome.absorb(super::websocket::parse(Streams { orig, resp, ..streams })),
+        None => outcome.want_more |= !streams.done && may_upgrade(streams),
+    }
     Some(outcome)
+}
+
+/// Whether the request asks for WebSocket, or may still do so, and the answer is open.
+fn may_upgrade(streams: Streams<'_>) -> bool {
+    let head = streams.orig.get(..streams.orig.len().min(LONGEST_LINE)).unwrap_or_default();
+    let open = behind_head(head).is_none() && head.len() < LONGEST_LINE;
+    head.starts_with(b"GET ") && (open || mentions(head, "upgrade: websocket") && behind_head(streams.resp).is_none())
+}
+
+/// What follows both heads, where the answer switches to WebSocket.
+fn upgraded(streams: Streams<'_>) -> Option<(&[u8], &[u8])> {
+    let behind = behind_head(streams.resp).filter(|_| answers(streams.resp))?;
+    let head = streams.resp.get(..streams.resp.len() - behind.len())?;
+    super::websocket::accepted(head).then(|| Some((behind_head(streams.orig)?, behind)))?
 }
 
 /// `connect=HOST:PORT`, without what would break the comma separated hints.

@@ -21,6 +21,7 @@ pub mod ssh;
 pub mod text;
 pub mod tls;
 pub mod upgrade;
+pub mod websocket;
 pub mod x509;
 
 /// The transport that carried the bytes.
