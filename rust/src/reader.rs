@@ -30,6 +30,7 @@ enum State {
     New,
     Reading,
     Closing,
+    Done,
 }
 
 impl Reader {
@@ -63,7 +64,7 @@ impl Reader {
             self.state = State::Reading;
             self.set.start();
         }
-        while self.state == State::Reading && self.flows.done().len() < BATCH {
+        while self.state != State::Done && self.flows.done().len() < BATCH {
             self.step();
         }
         let done = self.flows.done();
@@ -75,12 +76,11 @@ impl Reader {
         Some(part.into_iter().map(|(file, session)| Session { source: self.set.name(file).to_string(), ..session }).collect())
     }
 
-    /// Read one frame, or end.
+    /// Read one frame, or close some of what is open at the end.
     #[inline]
     fn step(&mut self) {
         let Some((frame, file)) = self.set.frame() else {
-            self.state = State::Closing;
-            self.flows.close();
+            self.state = if self.flows.close() { State::Closing } else { State::Done };
             return;
         };
         self.flows.tick(frame.time, file);

@@ -79,12 +79,16 @@ pub struct Flows {
     file: u32,
     /// Bytes in all streams.
     held: usize,
+    /// Places that the end of the input has closed.
+    closed: u32,
     /// Announced FTP data endpoints: who listens, and the control session's uid.
     expected: HashMap<(IpAddr, u16), (i64, Box<str>)>,
     done: Vec<(u32, Session)>,
     lost: Vec<(&'static str, String)>,
 }
 
+/// Sessions that the end of the input closes in one step.
+const CLOSE_AT_ONCE: usize = 4096;
 /// Conns lie in chunks, so that growing never copies them all.
 const CHUNK: usize = 1024;
 
@@ -104,6 +108,7 @@ impl Flows {
             time: 0,
             file: 0,
             held: 0,
+            closed: 0,
             expected: HashMap::new(),
             done: Vec::new(),
             lost: Vec::new(),
@@ -141,16 +146,22 @@ impl Flows {
         std::mem::take(&mut self.lost)
     }
 
-    /// The end of the input: everything still open is done.
-    pub fn close(&mut self) {
-        for place in 0..u32::try_from(self.conns.len() * CHUNK).unwrap_or(u32::MAX) {
-            if self.conn(place).is_some_and(|conn| conn.live) {
-                if let Some(conn) = self.conn_mut(place) {
-                    conn.marks.open = true;
-                }
+    /// The end of the input: everything still open is done, some thousands a call, so that the records never stand
+    /// in memory together. False once nothing is left.
+    pub fn close(&mut self) -> bool {
+        let end = u32::try_from(self.conns.len() * CHUNK).unwrap_or(u32::MAX);
+        for _ in 0..CLOSE_AT_ONCE {
+            if self.closed >= end {
+                return false;
+            }
+            let place = self.closed;
+            self.closed += 1;
+            if let Some(conn) = self.conn_mut(place).filter(|conn| conn.live) {
+                conn.marks.open = true;
                 self.finish(place);
             }
         }
+        true
     }
 
     fn create(&mut self, key: Key, hash: u64, forward: bool, packet: &Packet<'_>) -> u32 {

@@ -82,12 +82,8 @@ impl Wheel {
             for (due, place) in taken.drain(..) {
                 self.push(due, place);
             }
-            if taken.capacity() <= KEEP {
-                if let Some(bucket) = self.bucket(passed) {
-                    if bucket.is_empty() {
-                        *bucket = taken;
-                    }
-                }
+            if let Some(bucket) = self.bucket(passed).filter(|bucket| taken.capacity() <= KEEP && bucket.is_empty()) {
+                *bucket = taken;
             }
         }
     }
