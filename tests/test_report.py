@@ -341,3 +341,17 @@ def test_report_command_takes_a_state_file(tmp_path):
     done = CliRunner().invoke(command, [str(path), "--format", "jsonl"], standalone_mode=False)
     assert done.exception is None, done.exception
     assert [json.loads(line)["destination"]["ips"] for line in done.stdout.splitlines()] == [["192.0.2.1"]]
+
+
+def test_zeek_form_reads_back_as_a_conn_log(tmp_path):
+    from netexfil import read_sessions
+
+    pytest.importorskip("netexfil._core", reason="the core is not built")
+    rows = [session(), session(uid="C2", ts=1713500001.5, orig_p=50001, server_name="-", local_orig=True, service=None, duration=None)]
+    log = tmp_path / "conn.log"
+    report.write_sessions(stored(*rows), "zeek", log)
+    back = {row["uid"]: row for row in read_sessions([log])}
+    assert back.keys() == {"CaaaaaaaaaaaaaaaA1", "C2"}
+    for row in rows:
+        for name in ("ts", "orig_p", "resp_h", "orig_bytes", "resp_bytes", "conn_state", "history", "orig_ip_bytes", "duration", "service"):
+            assert back[row["uid"]][tables.SHOWN.get(name, name)] == row[name], name
