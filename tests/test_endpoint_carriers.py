@@ -128,6 +128,17 @@ def test_long_lines_deep_nests_and_big_numbers(tmp_path: Path) -> None:
     assert (got[2][guid], got[2][pid]) == ("18446744073709551615", 9007199254740993)
 
 
+def test_depth_and_control_characters_harm_nothing(tmp_path: Path) -> None:
+    deep = "[" * 900 + "]" * 900
+    path = tmp_path / "e.jsonl"
+    path.write_text(json.dumps(RECORDS[0] | {"Image": "a\0b\x1b[2J"}) + "\n" + '{"results": ' + deep + "}\n"
+                    + json.dumps(RECORDS[0])[:-1] + ', "Image": ' + deep + "}\n" + '{"EventID": 1, "Channel": "Security", "x": "\\ud800"}\n' + json.dumps(RECORDS[0]))
+    got, [account] = read(path)
+    assert account.lines == 5
+    assert account.events + account.refused.total() == 5
+    assert got[0][SHOWN.index("image")] == "a\0b\x1b[2J"
+
+
 def test_a_line_longer_than_a_record_may_be_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from netexfil.endpoint import cutting
 

@@ -207,7 +207,7 @@ class Reader:
                     program.rows.append(program.extract(record, record, line, eid))
                     eid += 1
                     continue
-            except (orjson.JSONDecodeError, KeyError, TypeError):
+            except (orjson.JSONDecodeError, KeyError, TypeError, RecursionError):
                 pass  # broken, or a layout or kind not met often yet: the long way
             self.eid = eid
             self._piece(piece_of(line, raw.strip(), 1), account)
@@ -229,7 +229,13 @@ class Reader:
         account.lines += 1
         if piece.refused is not None:
             account.refuse(piece.refused, piece.line)
-        elif not self._record(piece.record if piece.record is not None else piece.text, piece.line, 0):
+            return
+        try:
+            known = self._record(piece.record if piece.record is not None else piece.text, piece.line, 0)
+        except RecursionError:
+            account.refuse("nested too deeply", piece.line)
+            return
+        if not known:
             account.refuse("no dialect knows this line", piece.line)
 
     def _record(self, record: Any, line: int, depth: int, kept: Mapping[str, Any] = EMPTY) -> int:
