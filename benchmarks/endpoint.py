@@ -81,7 +81,7 @@ def main() -> int:
             out.writelines(json.dumps(record(number)) + "\n" for number in range(chosen.lines))
         alone = parse_alone(path)
         con = duckdb.connect()
-        con.execute("SET memory_limit = '256MB'; SET threads = 1")
+        con.execute(f"SET memory_limit = '256MB'; SET threads = 1; SET temp_directory = '{folder}/spill'")
         tables.create(con, ("event",))
         start = time.process_time()
         [account] = Reader(con).read(path)

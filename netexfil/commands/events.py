@@ -27,14 +27,23 @@ _BATCH = 2000
 @click.option("--format", "form", type=click.Choice(["jsonl", "table"]), default="table", show_default=True)
 def command(files: Sequence[str], rule: str | None, sigma: str | None, explain: bool, policy_file: str | None, form: str) -> int:
     """Endpoint telemetry as normalised events, or what a rule selects."""
+    import tempfile
+
     import duckdb
 
+    with tempfile.TemporaryDirectory(prefix="netexfil-") as spill, duckdb.connect() as con:
+        con.execute("SET memory_limit = '400MB'; SET preserve_insertion_order = false")
+        con.execute(f"SET temp_directory = '{spill.replace(chr(39), chr(39) * 2)}'")
+        return _run(con, files, rule, sigma, explain, policy_file, form)
+
+
+def _run(
+    con: duckdb.DuckDBPyConnection, files: Sequence[str], rule: str | None, sigma: str | None, explain: bool, policy_file: str | None, form: str
+) -> int:
     from netexfil import tables
     from netexfil.endpoint import reading
     from netexfil.endpoint.inside import complete
 
-    con = duckdb.connect()
-    con.execute("SET memory_limit = '400MB'; SET preserve_insertion_order = false")
     tables.create(con, ("event", "alert"))
     reader = reading.Reader(con)
     for path in files:
