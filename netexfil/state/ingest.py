@@ -175,7 +175,7 @@ def events(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, tally:
     con.execute(f"""CREATE OR REPLACE TEMP TABLE record AS SELECT {told}, md5(CAST(row({content}) AS VARCHAR)) AS key,
         CAST(floor(ts / {DAY}) AS BIGINT) AS day FROM event QUALIFY row_number() OVER (PARTITION BY key ORDER BY file, line) = 1""")
     with store.attached(con, path), store.transaction(con):
-        con.execute("""INSERT INTO state.dirty SELECT DISTINCT day FROM state.session
-            WHERE EXISTS (SELECT key FROM record EXCEPT SELECT key FROM state.event)""")
+        con.execute("""INSERT INTO state.dirty SELECT DISTINCT day FROM (SELECT day FROM state.session UNION ALL SELECT day FROM record)
+            WHERE day IS NOT NULL AND EXISTS (SELECT key FROM record EXCEPT SELECT key FROM state.event)""")
         con.execute("INSERT INTO state.event BY NAME SELECT * FROM record WHERE key NOT IN (SELECT key FROM state.event)")
     con.execute("DELETE FROM event")

@@ -62,6 +62,8 @@ def run(path: Path, job: pipeline.Job, now: float, wait: bool = False) -> Outcom
             rest = _any(con, "state.log WHERE wrap = 'plain' AND consumed < size")
         if listing != last[0] or rest:
             _take_in(con, path, job, now, listing == last[0], tally)
+        con.close()
+        con = tables.connect(memory=job.memory)  # the steps find an empty memory, as at once
         number = _score(con, path, job, _Run(now, listing, settings, settings != last[1]), tally)
         return Outcome(_waiting(con, path), tuple(tally.notes), number, tally.sessions, tally.files == 0)
 
@@ -109,7 +111,8 @@ def _score(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, this: 
         if _any(con, "event"):
             tally.notes += pipeline.alerts(con, job)
             tally.notes += pipeline.link(con, job)
-        days = [int(day) for (day,) in con.execute(f"SELECT DISTINCT floor(ts / {ingest.DAY}) FROM session").fetchall()]
+        held = "SELECT ts FROM session UNION ALL SELECT ts FROM event WHERE ts IS NOT NULL"
+        days = [int(day) for (day,) in con.execute(f"SELECT DISTINCT floor(ts / {ingest.DAY}) FROM ({held})").fetchall()]
         findings, more = pipeline.score(con, job, days)
         tally.notes += more
     with store.attached(con, path), store.transaction(con):
@@ -129,7 +132,8 @@ def _first_day(con: duckdb.DuckDBPyConnection, anew: bool) -> int | None:
     everything = anew or _any(con, "state.event")
     if not anew and not _any(con, "state.dirty"):
         return None
-    row = con.execute(f"SELECT min(day) FROM state.{'session' if everything else 'dirty'}").fetchone()
+    held = "(SELECT day FROM state.session UNION ALL SELECT day FROM state.event)"
+    row = con.execute(f"SELECT min(day) FROM {held if everything else 'state.dirty'}").fetchone()
     return int(row[0]) if row and row[0] is not None else None
 
 

@@ -208,3 +208,18 @@ def test_killed_at_any_moment_loses_and_doubles_nothing(tmp_path, round_):
     made.append(len(made.coming))
     assert subprocess.run(words, cwd=ROOT, check=False).returncode == 0
     assert table(made.file) == whole(tmp_path, made.written)
+
+
+def test_telemetry_alone_is_scored_too(tmp_path):
+    """Alerts whose session the sensor has not seen are findings of their own, with state as without."""
+    from netexfil import pipeline, read, tables
+
+    events = str(PCAPS / "endpoint" / "test1-rclone-sftp.jsonl")
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / "conn.log").write_text(header("conn") + next(line for log, line in records(3, 20) if log == "conn") + "\n")
+    job = pipeline.Job(sources=[str(logs)], join=[events], options=read.Options(only_outbound=True))
+    at_once = pipeline.analyze(tables.connect(), job).findings
+    state.run(tmp_path / "s.duckdb", job, START)
+    assert [f.id for f in state.findings(tmp_path / "s.duckdb")] == [f.id for f in at_once]
+    assert any(finding.kind == "endpoint" for finding in at_once)
