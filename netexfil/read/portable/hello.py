@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import dpkt
@@ -52,7 +53,7 @@ def _banner(side: bytes) -> str | None:
     if not side.startswith(b"SSH-"):
         return None
     line = side[:1024].split(b"\n")[0].split(b"\r")[0]
-    return line.decode("utf-8", "replace")
+    return _text(line)
 
 
 def _server_name(stream: bytes) -> str | None:
@@ -65,6 +66,11 @@ def _server_name(stream: bytes) -> str | None:
     try:
         hello = dpkt.ssl.TLSClientHello(handshake[4 : 4 + int.from_bytes(handshake[1:4])])
         names = [value for kind, value in hello.extensions if kind == 0]
-        return names[0][5 : 5 + int.from_bytes(names[0][3:5])].decode("utf-8", "replace") or None
+        return _text(names[0][5 : 5 + int.from_bytes(names[0][3:5])]) or None
     except (dpkt.UnpackError, dpkt.ssl.SSL3Exception, IndexError, AttributeError, ValueError):
         return None
+
+
+def _text(data: bytes) -> str:
+    """UTF-8 where it is, replacement characters where it is not, control characters as `\\xNN`."""
+    return re.sub(r"[\x00-\x1f\x7f]", lambda found: f"\\x{ord(found[0]):02x}", data.decode("utf-8", "replace"))

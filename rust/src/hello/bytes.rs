@@ -73,10 +73,22 @@ impl<'a> Bytes<'a> {
     }
 }
 
-/// Text for a fact: UTF-8 where it is, replacement characters where it is not.
+/// Text for a fact: UTF-8 where it is, replacement characters where it is not, control characters as `\xNN` (as Zeek's logs write them).
 #[must_use]
 pub fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    use std::fmt::Write;
+    let text = String::from_utf8_lossy(bytes);
+    if !text.bytes().any(|byte| byte.is_ascii_control()) {
+        return text.into_owned();
+    }
+    text.chars().fold(String::new(), |mut out, char| {
+        if char.is_ascii_control() {
+            let _ = write!(out, "\\x{:02x}", u32::from(char));
+        } else {
+            out.push(char);
+        }
+        out
+    })
 }
 
 /// Lower-case hex.
