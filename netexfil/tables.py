@@ -118,7 +118,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 }
 
 
-MEMORY = "2GB"
+MEMORY = "1GB"
 
 
 def connect(path: str = ":memory:", memory: str = MEMORY) -> duckdb.DuckDBPyConnection:

@@ -32,7 +32,7 @@ def _memory(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
 def reading_options(function: F) -> F:
     """--policy, --engine, --max-sessions, --memory: what every command takes that reads captures or logs."""
     for option in (
-        click.option("--memory", default="2GB", show_default=True, callback=_memory, help="Tables in memory; what is more goes to disk."),
+        click.option("--memory", default="1GB", show_default=True, callback=_memory, help="Tables in memory; what is more goes to disk."),
         click.option("--max-sessions", type=click.IntRange(min=1000), help="Open sessions kept in memory; the idlest go first."),
         click.option("--engine", type=click.Choice(["core", "portable"]), help="Packet engine; default: core where it is installed."),
         click.option("--policy", "policy_file", type=click.Path(dir_okay=False, path_type=Path), help="Site policy; see `policy init`."),

@@ -61,7 +61,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { sessions: 2_000_000, hello: 16 * 1024 }
+        Self { sessions: 1_000_000, hello: 16 * 1024 }
     }
 }
 
