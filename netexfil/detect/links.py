@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,6 +90,20 @@ def _tie(row: Mapping[str, Any]) -> Tie:
         alert = {"rule": row["rule"], "title": row["title"], "severity": row["severity"], "confidence": row["rule_confidence"],
                  "technique": row["technique"], "tool": row["tool"], "reason": row["reason"]}
     return Tie(link, row["eid"], alert, row["ssh_client"], row["hassh"], int(row["bytes_out_low"] or 0))
+
+
+def told(ties: Sequence[Tie]) -> tuple[Link, ...]:
+    """Each link once, in the order given; the rules that selected its event stand in the event under `alerts`."""
+    rules: dict[tuple[int, str | None], list[str]] = {}
+    links: dict[tuple[int, str | None], Link] = {}
+    for tie in ties:
+        key = (tie.eid, tie.link.uid)
+        links.setdefault(key, tie.link)
+        if tie.alert is not None:
+            rules.setdefault(key, []).append(f"{tie.alert['title']} ({tie.alert['rule']})")
+    return tuple(
+        replace(link, event={**link.event, "alerts": list(dict.fromkeys(rules[key]))}) if key in rules else link for key, link in links.items()
+    )
 
 
 def process_tool(event: Mapping[str, Any]) -> tuple[tools.Tool | None, int]:

@@ -12,7 +12,7 @@ import numpy as np
 from netexfil import features
 from netexfil.detect import bands, words
 from netexfil.detect.allowed import suppressed
-from netexfil.detect.links import SURE, Tie, alert_points
+from netexfil.detect.links import SURE, Tie, alert_points, told
 from netexfil.detect.pivots import next_steps
 from netexfil.detect.question import Candidates, Code, Points, Reason
 from netexfil.finding import Evidence, Finding, iso
@@ -85,7 +85,7 @@ def finding(
         pcr=_rounded(features.pcr(low, np.nan if back is None else back)), sessions=int(number["sessions"]),
         session_uids=tuple(sessions.uids[:UIDS]), duration=round(number["last_ts"] - number["first_ts"], 6),
         rate=round(low / number["busy"], 3) if number["busy"] else None, in_progress=number["unfinished"] > 0,
-        evidence=tuple(rows), links=tuple(tie.link for tie in ties[:LINKS]), attack=_attack(rows, ties),
+        evidence=tuple(rows), links=told(ties)[:LINKS], attack=_attack(rows, ties),
         suppressed=suppressed(facts, policy), window=day_name(number["day"]), next_steps=next_steps(facts),
         extra={"direction": text["direction"], "ledger": _ledger(number, sessions), "siblings": int(number["siblings"] or 0)},
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from netexfil.detect import bands, words
 from netexfil.detect.allowed import suppressed
-from netexfil.detect.links import EVENT_COLUMNS, SEVERITY_POINTS, process_tool
+from netexfil.detect.links import EVENT_COLUMNS, SEVERITY_POINTS, Tie, process_tool, told
 from netexfil.detect.pivots import next_steps
 from netexfil.detect.record import capped
 from netexfil.finding import Evidence, Finding, Link, iso
@@ -114,12 +114,13 @@ def _destination(session: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _links(rows: Sequence[Mapping[str, Any]]) -> tuple[Link, ...]:
-    """Every alert's event; without a session the match is the event itself, over its process."""
-    links = []
-    for row in rows[:20]:
+    """Every alert's event once, with the rules that selected it; without a session the match is the event itself, over its process."""
+    ties = []
+    for row in rows:
         event = {name: row[f"event_{name}"] for name in EVENT_COLUMNS if row[f"event_{name}"] is not None}
-        links.append(Link(row["match"] or "process", float(row["sureness"] or 1.0), 1, row["seconds_apart"], row["clock_offset"], event, row["uid"]))
-    return tuple(links)
+        link = Link(row["match"] or "process", float(row["sureness"] or 1.0), 1, row["seconds_apart"], row["clock_offset"], event, row["uid"])
+        ties.append(Tie(link, row["eid"], {"title": row["title"], "rule": row["rule"]}))
+    return told(ties)[:20]
 
 
 def _attack(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, str], ...]:

@@ -60,6 +60,6 @@ def write(findings: Sequence[Finding], notes: Sequence[Note], out: Sink, options
         with connect() as con:
             copy_parquet(
                 con,
-                f"SELECT * FROM read_json({quoted(lines)}, format='newline_delimited', columns={{{columns}}}, maximum_object_size=268435456)",
+                f"SELECT * FROM read_json({quoted(lines)}, format='newline_delimited', columns={{{columns}}}, maximum_object_size=16777216)",
                 out,
             )
