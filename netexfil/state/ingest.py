@@ -30,11 +30,11 @@ class Tally:
     notes: list[Note] = field(default_factory=list)
 
 
-def logs(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, found: find.Found, now: float, quiet: bool, tally: Tally) -> None:
+def logs(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, found: find.Found, now: float, tally: Tally) -> None:
     """Everything of the logs that no run has read yet, batch by batch."""
     with store.attached(con, path, read_only=True):
         known = places.remembered(con)
-    for batch in _batches(_parts(found, known, quiet, tally)):
+    for batch in _batches(_parts(found, known, tally)):
         ranges = {part.path: (part.start, part.end) for part in batch}
         options = replace(job.options, ranges=ranges, keep_facts=True)
         tables.create(con)
@@ -42,10 +42,10 @@ def logs(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, found: f
         commit(con, path, batch, now, tally)
 
 
-def _parts(found: find.Found, known: dict[str, places.Place], quiet: bool, tally: Tally) -> Iterator[places.Part]:
+def _parts(found: find.Found, known: dict[str, places.Place], tally: Tally) -> Iterator[places.Part]:
     for log in found.logs:
         try:
-            part = places.unread(log.path, log.head.path, log.head.wrap, known, quiet)
+            part = places.unread(log.path, log.head.path, log.head.wrap, known)
         except OSError as error:
             tally.notes.append(Note(log.path, "unreadable", error.strerror or str(error)))
             continue

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import orjson
+
 from netexfil.read import text
 
 if TYPE_CHECKING:
@@ -78,12 +80,11 @@ def _walk(source: str) -> Iterator[str]:
         yield from (os.path.join(root, name) for name in sorted(files))
 
 
-def unread(path: str, kind: str, wrap: str, known: Mapping[str, Place], take_rest: bool) -> Part | None:
+def unread(path: str, kind: str, wrap: str, known: Mapping[str, Place]) -> Part | None:
     """What of this log no run has read; None where there is nothing.
 
     Args:
         wrap: `plain`, `gzip` or `zstd`.
-        take_rest: take a last line without a newline too (the file has not changed since the last run).
 
     Raises:
         OSError: the file cannot be read.
@@ -94,7 +95,7 @@ def unread(path: str, kind: str, wrap: str, known: Mapping[str, Place], take_res
     identity = hashlib.blake2b(kind.encode() + b"\0" + first, digest_size=16).hexdigest()
     place = known.get(identity)
     measure = _measure_plain if wrap == "plain" else _measure_wrapped
-    end, same, tail = measure(path, place, take_rest)
+    end, same, tail = measure(path, place)
     start = place.consumed if place and same else 0
     return Part(path, kind, wrap, identity, start, end, tail) if end > start else None
 
@@ -118,13 +119,26 @@ def _hash(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def _measure_plain(path: str, place: Place | None, take_rest: bool) -> tuple[int, bool, str]:
+def _measure_plain(path: str, place: Place | None) -> tuple[int, bool, str]:
     """(end of the last complete line, whether the consumed part still stands there, hash of what is before the end)."""
     with open(path, "rb") as handle:
         size = handle.seek(0, os.SEEK_END)
-        end = size if take_rest else _last_newline(handle.fileno(), size)
+        end = _last_newline(handle.fileno(), size)
+        if size - end <= FIRST and _whole(os.pread(handle.fileno(), size - end, end)):
+            end = size
         same = place is not None and place.consumed <= size and _tail(handle.fileno(), place.consumed) == place.tail
         return end, same, _tail(handle.fileno(), end)
+
+
+def _whole(rest: bytes) -> bool:
+    """Whether a last line without its newline is all there: a JSON object says so itself, a line of fields cannot."""
+    if not rest.lstrip().startswith(b"{"):
+        return False
+    try:
+        orjson.loads(rest)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _tail(handle: int, end: int) -> str:
@@ -144,7 +158,7 @@ def _last_newline(handle: int, size: int) -> int:
     return 0
 
 
-def _measure_wrapped(path: str, place: Place | None, take_rest: bool) -> tuple[int, bool, str]:
+def _measure_wrapped(path: str, place: Place | None) -> tuple[int, bool, str]:
     """As `_measure_plain`, in one pass over the decompressed text; a damaged end counts up to its last complete line."""
     damaged: list[str] = []
     read, window, same, end, tail = 0, b"", False, 0, _hash(b"")
@@ -156,7 +170,7 @@ def _measure_wrapped(path: str, place: Place | None, take_rest: bool) -> tuple[i
             end, tail = read + found + 1, _hash((window + block[: found + 1])[-TAIL:])
         read += len(block)
         window = (window + block)[-TAIL:]
-    if take_rest and not damaged:
+    if not damaged and 0 < read - end <= TAIL and _whole(window[-(read - end) :]):
         end, tail = read, _hash(window)
     return end, same, tail
 

@@ -59,9 +59,8 @@ def run(path: Path, job: pipeline.Job, now: float, wait: bool = False) -> Outcom
         listing, settings = places.listing((*job.sources, *job.join)), _settings(job)
         with store.attached(con, path, read_only=True):
             last = con.execute("SELECT listing, settings FROM state.run ORDER BY id DESC LIMIT 1").fetchone() or (None, None)
-            rest = _any(con, "state.log WHERE wrap = 'plain' AND consumed < size")
-        if listing != last[0] or rest:
-            _take_in(con, path, job, now, listing == last[0], tally)
+        if listing != last[0]:
+            _take_in(con, path, job, now, tally)
         con.close()
         con = tables.connect(memory=job.memory)  # the steps find an empty memory, as at once
         number = _score(con, path, job, _Run(now, listing, settings, settings != last[1]), tally)
@@ -88,11 +87,11 @@ def _any(con: duckdb.DuckDBPyConnection, rows: str) -> bool:
     return con.execute(f"SELECT 1 FROM {rows} LIMIT 1").fetchone() is not None
 
 
-def _take_in(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, now: float, quiet: bool, tally: ingest.Tally) -> None:
+def _take_in(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, now: float, tally: ingest.Tally) -> None:
     with find.sources(job.sources) as found:
         tally.notes += found.notes
         tally.files = len(found.logs) + len(found.captures)
-        ingest.logs(con, path, job, found, now, quiet, tally)
+        ingest.logs(con, path, job, found, now, tally)
         captures.take_in(con, path, job, found, now, tally)
     if job.join:
         ingest.events(con, path, job, tally)

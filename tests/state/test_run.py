@@ -223,3 +223,30 @@ def test_telemetry_alone_is_scored_too(tmp_path):
     state.run(tmp_path / "s.duckdb", job, START)
     assert [f.id for f in state.findings(tmp_path / "s.duckdb")] == [f.id for f in at_once]
     assert any(finding.kind == "endpoint" for finding in at_once)
+
+
+def test_a_half_line_waits_however_long(tmp_path):
+    """A sensor that buffers its writes leaves a line half written for minutes; it is neither taken for a line nor lost."""
+    made = World(tmp_path, records(5, 12))
+    made.append(6)
+    for _ in range(4):
+        made.half_line()
+        made.run()
+        made.run()
+    made.append(len(made.coming))
+    made.run()
+    assert table(made.file) == whole(tmp_path, records(5, 12))
+
+
+def test_a_whole_json_object_needs_no_newline(tmp_path):
+    from netexfil.state import places
+
+    log = tmp_path / "conn.json"
+    log.write_bytes(b'{"ts": 1.0, "uid": "C1"}\n{"ts": 2.0, "uid": "C2"}')
+    part = places.unread(str(log), "conn", "plain", {})
+    assert part is not None
+    assert part.end == log.stat().st_size
+    log.write_bytes(b'{"ts": 1.0, "uid": "C1"}\n{"ts": 2.0, "uid"')
+    part = places.unread(str(log), "conn", "plain", {})
+    assert part is not None
+    assert part.end == 25
