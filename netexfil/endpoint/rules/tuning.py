@@ -5,20 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from netexfil.defaults import TUNING as KNOBS
 from netexfil.policy import Policy
 
 if TYPE_CHECKING:
     import duckdb
-
-# knob -> the tuning item of the seeds that it answers. In the policy: [tuning.KNOB] with any of the FIELDS below, each a list.
-KNOBS: Mapping[str, str] = {
-    "it_staff": "authorised IT staff using rclone, WinSCP, FileZilla or SCP for sanctioned transfers to managed servers",
-    "devops": "DevOps and CI/CD publishing with sftp, scp, curl or rclone to S3, Azure Blob, GCS",
-    "agents": "monitoring and security agents that send telemetry over HTTPS to their vendor",
-    "backup": "backup agents and DR sites reached over SFTP, FTPS or HTTPS",
-    "security_team": "vulnerability scans and forensic images moved over SFTP",
-    "updates": "software update and telemetry mechanisms over HTTPS to vendor endpoints",
-}
 
 # policy field -> column of `event`; a value fits when it stands somewhere in the column, whatever the case.
 FIELDS: Mapping[str, str] = {
