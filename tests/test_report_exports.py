@@ -27,10 +27,11 @@ CASES = [
     finding(attack=({"technique": "T1567.002"}, {"technique": "T1030", "strategy": "DET0512"}, {"technique": "T9999.001"})),
 ]
 
-# ECS 8.11, generated/ecs/ecs_flat.yml: field -> (type, several values allowed). Only fields that netexfil writes.
+# Elastic's published generated/csv/fields.csv (columns Field, Type, Normalization) of ECS 8.12.0-dev, the main branch after 8.11 was cut:
+# field -> (type, several values allowed). Only fields that netexfil writes.
 ECS = {
     "@timestamp": ("date", False),
-    "message": ("text", False),
+    "message": ("match_only_text", False),
     "tags": ("keyword", True),
     "ecs.version": ("keyword", False),
     "event.kind": ("keyword", False),
@@ -48,6 +49,7 @@ ECS = {
     "event.duration": ("long", False),
     "event.reason": ("keyword", False),
     "source.ip": ("ip", False),
+    "source.address": ("keyword", False),
     "source.domain": ("keyword", False),
     "source.bytes": ("long", False),
     "destination.ip": ("ip", False),
@@ -79,11 +81,14 @@ ECS = {
     "threat.framework": ("keyword", False),
     "threat.tactic.id": ("keyword", True),
     "threat.tactic.name": ("keyword", True),
+    "threat.tactic.reference": ("keyword", True),
     "threat.technique.id": ("keyword", True),
     "threat.technique.name": ("keyword", True),
     "threat.technique.reference": ("keyword", True),
     "threat.technique.subtechnique.id": ("keyword", True),
     "threat.technique.subtechnique.name": ("keyword", True),
+    "threat.technique.subtechnique.reference": ("keyword", True),
+    "observer.vendor": ("keyword", False),
     "observer.product": ("keyword", False),
     "observer.type": ("keyword", False),
     "related.ip": ("ip", True),
@@ -135,7 +140,7 @@ ECS_VALUES = {
     },
     "network.direction": {"ingress", "egress", "inbound", "outbound", "internal", "external", "unknown"},
 }
-KINDS = {"keyword": str, "text": str, "wildcard": str, "date": str, "ip": str, "long": int, "float": (int, float)}
+KINDS = {"keyword": str, "match_only_text": str, "wildcard": str, "date": str, "ip": str, "long": int, "float": (int, float)}
 
 
 def records(form):
@@ -178,7 +183,8 @@ def test_ecs(number):
     )
 
 
-# OCSF 1.4, events/findings/detection_finding.json with finding.json, base_event.json and the objects: attribute -> type or object.
+# OCSF 1.4.0 as published: events/findings/detection_finding.json with finding.json and base_event.json, and objects/*.json, types from dictionary.json.
+# Attribute -> type or object; only attributes that netexfil writes.
 TIME, TEXT, WHOLE, TRUTH, FREE = "time", str, int, bool, "free"
 OCSF = {
     "detection_finding": {
@@ -204,6 +210,7 @@ OCSF = {
         "confidence": TEXT,
         "risk_score": WHOLE,
         "risk_level_id": WHOLE,
+        "risk_level": TEXT,
         "message": TEXT,
         "metadata": "metadata",
         "finding_info": "finding_info",
@@ -240,30 +247,37 @@ OCSF = {
 REQUIRED = {
     "detection_finding": {"activity_id", "category_uid", "class_uid", "type_uid", "time", "severity_id", "metadata", "finding_info"},
     "metadata": {"product", "version"},
-    "product": {"vendor_name"},
     "finding_info": {"uid"},
     "analytic": {"type_id"},
     "connection": {"direction_id"},
     "file": {"name", "type_id"},
-    "observable": {"name", "type_id"},
+    "observable": {"type_id"},
 }
 AT_LEAST_ONE = {
+    "analytic": {"name", "uid"},
     "attack": {"tactic", "technique", "sub_technique"},
+    "tactic": {"name", "uid"},
+    "technique": {"name", "uid"},
     "endpoint": {"ip", "hostname"},
     "process": {"pid", "uid"},
+    "file": {"name", "uid"},
+    "user": {"account", "name", "uid"},
     "evidences": {"src_endpoint", "dst_endpoint", "process", "connection_info", "data"},
     "product": {"name", "uid"},
 }
+# The enumerations, with the captions that their text siblings (`severity` beside `severity_id`) must then have.
 VALUES = {
-    "class_uid": {2004},
-    "category_uid": {2},
-    "activity_id": {0, 1, 2, 3, 99},
-    "severity_id": {0, 1, 2, 3, 4, 5, 6, 99},
-    "status_id": {0, 1, 2, 3, 4, 5, 6, 99},
-    "confidence_id": {0, 1, 2, 3, 99},
-    "risk_level_id": {0, 1, 2, 3, 4, 99},
-    "direction_id": {0, 1, 2, 3, 99},
+    "class_uid": {2004: "Detection Finding"},
+    "category_uid": {2: "Findings"},
+    "activity_id": {0: "Unknown", 1: "Create", 2: "Update", 3: "Close"},
+    "severity_id": {0: "Unknown", 1: "Informational", 2: "Low", 3: "Medium", 4: "High", 5: "Critical", 6: "Fatal"},
+    "status_id": {0: "Unknown", 1: "New", 2: "In Progress", 3: "Suppressed", 4: "Resolved", 5: "Archived"},
+    "confidence_id": {0: "Unknown", 1: "Low", 2: "Medium", 3: "High"},
+    "risk_level_id": {0: "Info", 1: "Low", 2: "Medium", 3: "High", 4: "Critical"},
+    "direction_id": {0: "Unknown", 1: "Inbound", 2: "Outbound", 3: "Lateral"},
 }
+SIBLINGS = {"class_uid": "class_name", "category_uid": "category_name", "activity_id": "activity_name"}
+OBSERVABLES = {1: "hostname", 2: "ip", 4: "user.name", 9: "process.name"}  # type_id -> what an attribute of that type is called here
 
 
 def check(value, kind, where):
@@ -279,6 +293,9 @@ def check(value, kind, where):
         assert not AT_LEAST_ONE.get(kind) or AT_LEAST_ONE[kind] & set(value), where
         for name, part in value.items():
             check(part, OCSF[kind][name], f"{where}.{name}")
+            if name in VALUES:
+                assert value.get(SIBLINGS.get(name, name.removesuffix("_id")), VALUES[name][part]) == VALUES[name][part], where
+        assert kind != "observable" or value["name"].endswith(OBSERVABLES[value["type_id"]]), where
     elif kind != FREE:
         assert isinstance(value, kind), where
         assert kind is bool or not isinstance(value, bool), where

@@ -59,3 +59,7 @@ def named(identifier: str) -> Technique | None:
 
 def url(identifier: str) -> str:
     return f"https://attack.mitre.org/techniques/{identifier.replace('.', '/')}/"
+
+
+def tactic_url(identifier: str) -> str:
+    return f"https://attack.mitre.org/tactics/{identifier}/"

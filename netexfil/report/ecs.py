@@ -32,7 +32,7 @@ def document(finding: Finding) -> dict[str, Any]:
         "ecs": {"version": VERSION},
         "message": words.sentence(finding),
         "event": _event(finding),
-        "source": {"ip": finding.host.get("ip"), "domain": finding.host.get("name"), "bytes": finding.bytes_out.get("low")},
+        "source": _source(finding),
         "destination": _destination(finding),
         "network": _network(finding),
         "host": {"name": event.get("host") or finding.host.get("name"), "ip": _list(finding.host.get("ip"))},
@@ -40,7 +40,7 @@ def document(finding: Finding) -> dict[str, Any]:
         "process": _process(event),
         "rule": {"id": "netexfil", "name": TITLE, "category": "exfiltration", "ruleset": "netexfil"},
         "threat": _threat(finding),
-        "observer": {"product": "netexfil", "type": "ids"},
+        "observer": {"vendor": "netexfil", "product": "netexfil", "type": "ids"},
         "related": {
             "ip": _list(finding.host.get("ip"), *((finding.destination or {}).get("ips") or ())),
             "hosts": _list(finding.host.get("name"), (finding.destination or {}).get("name"), event.get("host")),
@@ -69,6 +69,11 @@ def _event(finding: Finding) -> dict[str, Any]:
         "duration": None if finding.duration is None else round(finding.duration * 1e9),
         "reason": "; ".join(e.text for e in words.reasons(finding, 5)) or None,
     }
+
+
+def _source(finding: Finding) -> dict[str, Any]:
+    ip, name = finding.host.get("ip"), finding.host.get("name")
+    return {"ip": ip, "address": name or ip, "domain": name, "bytes": finding.bytes_out.get("low")}
 
 
 def _destination(finding: Finding) -> dict[str, Any]:
@@ -120,12 +125,20 @@ def _threat(finding: Finding) -> dict[str, Any]:
     named = [entry for entry in (attack.named(row.get("technique", "")) for row in finding.attack) if entry]
     return {
         "framework": "MITRE ATT&CK",
-        "tactic": {"id": _list(*(t.tactic_id for t in named)), "name": _list(*(t.tactic for t in named))},
+        "tactic": {
+            "id": _list(*(t.tactic_id for t in named)),
+            "name": _list(*(t.tactic for t in named)),
+            "reference": _list(*(attack.tactic_url(t.tactic_id) for t in named)),
+        },
         "technique": {
             "id": [t.id for t in named],
             "name": [t.name for t in named],
             "reference": [attack.url(t.id) for t in named],
-            "subtechnique": _full({"id": [t.sub_id for t in named if t.sub_id], "name": [t.sub_name for t in named if t.sub_id]}),
+            "subtechnique": {
+                "id": [t.sub_id for t in named if t.sub_id],
+                "name": [t.sub_name for t in named if t.sub_id],
+                "reference": [attack.url(t.sub_id) for t in named if t.sub_id],
+            },
         },
     }
 

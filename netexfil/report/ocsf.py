@@ -18,7 +18,7 @@ VERSION = "1.4.0"
 SEVERITY_ID = {"info": 1, "low": 2, "medium": 3, "high": 4, "critical": 5}
 SEVERITY_NAME = {"info": "Informational"}
 CONFIDENCE_ID = {"low": 1, "medium": 2, "high": 3}
-RISK_LEVEL_ID = {"info": 0, "low": 1, "medium": 2, "high": 3, "critical": 4}
+RISK_LEVEL_ID = {"info": 0, "low": 1, "medium": 2, "high": 3, "critical": 4}  # captions are the severities with a capital
 PROTOCOL_NUMBER = {"icmp": 1, "tcp": 6, "udp": 17}
 HOSTNAME, IP_ADDRESS, USER_NAME, PROCESS_NAME = 1, 2, 4, 9  # observable type_id
 
@@ -40,6 +40,7 @@ def record(finding: Finding) -> dict[str, Any]:
         "status_id": new, "status": {1: "New", 3: "Suppressed"}[new], "is_alert": finding.is_alert,
         "confidence_id": CONFIDENCE_ID[finding.confidence], "confidence": finding.confidence.title(),
         "risk_score": round(finding.score), "risk_level_id": RISK_LEVEL_ID[finding.severity],
+        "risk_level": finding.severity.title(),
         "message": words.sentence(finding),
         "metadata": _metadata(finding), "finding_info": _info(finding), "evidences": _evidences(finding),
         "observables": _observables(finding), "comment": words.suppression(finding) or None, "unmapped": {"netexfil": _unmapped(finding)},
