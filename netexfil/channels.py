@@ -23,11 +23,17 @@ def build(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
     Reads `session`, `name`, `link`, `alert`. A function of these tables alone; row order does not matter. Set-based and linear.
     """
     tables.create(con)
+    assign(con)
+    con.execute("DELETE FROM channel WHERE day IN (SELECT DISTINCT CAST(floor(ts / 86400) AS INTEGER) FROM session)")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE grouped AS {GROUPED}")
+    name(con)
+    fleet(con, policy)
+
+
+def assign(con: duckdb.DuckDBPyConnection) -> None:
+    """Set `cid` of the sessions that belong to a channel. Leaves what `GROUPED` and `name` read."""
     _resolve(con)
     _assign(con)
-    con.execute("DELETE FROM channel WHERE day IN (SELECT DISTINCT CAST(floor(ts / 86400) AS INTEGER) FROM session)")
-    _aggregate(con)
-    fleet(con, policy)
 
 
 def _resolve(con: duckdb.DuckDBPyConnection) -> None:
@@ -150,44 +156,49 @@ _ODD = f"""(({_SSH} AND remote_p <> 22) OR ({_TLS} AND remote_p IN (22, 80, 53, 
             OR coalesce(hints, '') LIKE '%clear%')"""
 
 
+def _key(column: str) -> str:
+    """What decides whose value a channel takes: the session that sent most; among equals the larger hash, so that order does not matter."""
+    return f"(CAST(bytes_out_low AS HUGEINT) << 62) + CAST(hash({column}) >> 3 AS HUGEINT)"
+
+
 def _tie(column: str) -> str:
-    """The value of the session that sent most; among equals the one with the larger hash, so that order does not matter."""
-    return f"arg_max({column}, (CAST(bytes_out_low AS HUGEINT) << 62) + CAST(hash({column}) >> 3 AS HUGEINT))"
+    return f"arg_max({column}, {_key(column)}) AS {column}, max({_key(column)}) FILTER ({column} IS NOT NULL) AS {column}_key"
 
 
-def _aggregate(con: duckdb.DuckDBPyConnection) -> None:
-    """Append the channels of all sessions that have a `cid`."""
-    con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE grouped AS
-        WITH member AS (SELECT s.*, b.sid IS NULL AS own FROM session s LEFT JOIN sibling b ON b.sid = s.sid WHERE s.cid IS NOT NULL)
-        SELECT cid, CAST(floor(min(ts) FILTER (own) / {DAY}) AS INTEGER) AS day, min(inside_h) FILTER (own) AS inside_h,
-            min(remote_h) FILTER (own) AS remote_h, min(remote_p) FILTER (own) AS remote_p, min(proto) FILTER (own) AS proto,
-            CASE min(outbound) FILTER (own) WHEN 'pull' THEN 'pull' ELSE 'out' END AS direction,
-            {_tie("server_name")} AS server_name, {_tie("protocol")} AS protocol,
-            min(ts) AS first_ts, max(ts + coalesce(duration, 0)) AS last_ts, count(*) AS sessions, count(*) FILTER (NOT own) AS siblings,
-            count(*) FILTER (coalesce(hints, '') LIKE '%open%' OR coalesce(hints, '') LIKE '%partial%') AS unfinished,
-            sum(bytes_out_low) AS bytes_low, CASE WHEN count(bytes_out_high) = count(*) THEN sum(bytes_out_high) END AS bytes_high,
-            sum(bytes_in) AS bytes_in, count(*) FILTER (bytes_in IS NULL) AS in_unknown,
-            max(CASE byte_quality WHEN 'exact' THEN 0 WHEN 'bounded' THEN 1 ELSE 2 END) AS quality,
-            coalesce(sum(bytes_out_low) FILTER ({_PUSH}), 0) AS push_low, coalesce(sum(bytes_in) FILTER ({_PUSH}), 0) AS push_in,
-            count(*) FILTER ({_PUSH}) AS push_sessions, max(bytes_out_low) AS max_low, sum(coalesce(duration, 0)) AS busy,
-            {_tie("ssh_client")} AS ssh_client, count(*) FILTER ({_SSH}) AS ssh_sessions, count(*) FILTER ({_TLS}) AS tls_sessions,
-            count(*) FILTER ({_ODD} AND own) AS odd_sessions,
-            bool_and(own AND NOT {_TLS} AND NOT {_SSH} AND protocol IN ('HTTP', 'Unknown', 'FTP')) AS clear_leg
-        FROM member GROUP BY cid HAVING count(*) FILTER (own) > 0""")
-    _name_channels(con)
+TIED = ("server_name", "protocol", "ssh_client")
+# Seconds of all sessions, summed as whole microseconds: exact, in whatever order and in whatever parts.
+BUSY = "CAST(sum(CAST(round({0} * 1e6) AS BIGINT)) AS DOUBLE) / 1e6"
+
+# The channels of all sessions that have a `cid`, not named yet; `<column>_key` tell how far a channel's word is surpassed by another part of it.
+GROUPED = f"""
+    WITH member AS (SELECT s.*, b.sid IS NULL AS own FROM session s LEFT JOIN sibling b ON b.sid = s.sid WHERE s.cid IS NOT NULL)
+    SELECT cid, CAST(floor(min(ts) FILTER (own) / {DAY}) AS INTEGER) AS day, min(inside_h) FILTER (own) AS inside_h,
+        min(remote_h) FILTER (own) AS remote_h, min(remote_p) FILTER (own) AS remote_p, min(proto) FILTER (own) AS proto,
+        CASE min(outbound) FILTER (own) WHEN 'pull' THEN 'pull' ELSE 'out' END AS direction,
+        {", ".join(_tie(column) for column in TIED)},
+        min(ts) AS first_ts, max(ts + coalesce(duration, 0)) AS last_ts, count(*) AS sessions, count(*) FILTER (NOT own) AS siblings,
+        count(*) FILTER (coalesce(hints, '') LIKE '%open%' OR coalesce(hints, '') LIKE '%partial%') AS unfinished,
+        sum(bytes_out_low) AS bytes_low, CASE WHEN count(bytes_out_high) = count(*) THEN sum(bytes_out_high) END AS bytes_high,
+        sum(bytes_in) AS bytes_in, count(*) FILTER (bytes_in IS NULL) AS in_unknown,
+        max(CASE byte_quality WHEN 'exact' THEN 0 WHEN 'bounded' THEN 1 ELSE 2 END) AS quality,
+        coalesce(sum(bytes_out_low) FILTER ({_PUSH}), 0) AS push_low, coalesce(sum(bytes_in) FILTER ({_PUSH}), 0) AS push_in,
+        count(*) FILTER ({_PUSH}) AS push_sessions, max(bytes_out_low) AS max_low, {BUSY.format("coalesce(duration, 0)")} AS busy,
+        count(*) FILTER ({_SSH}) AS ssh_sessions, count(*) FILTER ({_TLS}) AS tls_sessions,
+        count(*) FILTER ({_ODD} AND own) AS odd_sessions,
+        bool_and(own AND NOT {_TLS} AND NOT {_SSH} AND protocol IN ('HTTP', 'Unknown', 'FTP')) AS clear_leg
+    FROM member GROUP BY cid HAVING count(*) FILTER (own) > 0"""
 
 
-def _name_channels(con: duckdb.DuckDBPyConnection) -> None:
-    """Give each channel its entity: by the name it asked for, else the first name that DNS gave the address by the window's end."""
+def name(con: duckdb.DuckDBPyConnection) -> None:
+    """Append to `channel` those in `grouped`, with their entity: by the name asked for, else the first that DNS gave the address by the window's end."""
     columns = ", ".join(
-        {"entity": "coalesce(e.entity, r.entity, g.remote_h)", "server_name": "coalesce(g.server_name, d.name)"}.get(name, f"g.{name}")
-        for name in tables.CHANNEL
+        {"entity": "coalesce(e.entity, r.entity, g.remote_h)", "server_name": "coalesce(g.server_name, d.name)"}.get(column, f"g.{column}")
+        for column in tables.CHANNEL
     )
     con.execute(f"""
         INSERT INTO channel SELECT {columns} FROM grouped g
         LEFT JOIN entity_of e ON e.name = g.server_name
         LEFT JOIN resolved d ON d.address = g.remote_h AND g.direction = 'out' AND coalesce(d.first_ts, 0) < (g.day + 1) * {DAY}
         LEFT JOIN entity_of r ON r.name = d.name""")
-    for name in ("grouped", "resolved", "entity_of", "leg", "sibling"):
-        con.execute(f"DROP TABLE IF EXISTS {name}")
+    for table in ("resolved", "entity_of", "leg", "sibling"):
+        con.execute(f"DROP TABLE IF EXISTS {table}")

@@ -112,9 +112,12 @@ CHANNEL: Mapping[str, str] = {
 # partitions. The entity '' counts the active hosts. `senders` counts hosts that sent more than a few handshakes to it.
 FLEET: Mapping[str, str] = {"entity": "VARCHAR", "day": "INTEGER", "users": "BIGINT", "senders": "BIGINT"}
 
+# Days on which a host spoke a protocol outward, beside those that `channel` holds: filled where not all channels are at hand.
+SPOKE: Mapping[str, str] = {"inside_h": "VARCHAR", "protocol": "VARCHAR", "day": "INTEGER"}
+
 TABLES: Mapping[str, Mapping[str, str]] = {
     "session": SESSION, "name": NAME, "event": EVENT, "alert": ALERT, "link": LINK, "unmatched": UNMATCHED, "fact": FACT,
-    "channel": CHANNEL, "fleet": FLEET,
+    "channel": CHANNEL, "fleet": FLEET, "spoke": SPOKE,
 }
 
 

@@ -55,14 +55,15 @@ def judge(c: Candidates, policy: Policy) -> tuple[list[Reason], Points]:
     return reasons, weigh(reasons, CODES, c.size)
 
 
-def score(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] | None = None) -> list[Finding]:
+def score(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] | None = None, only: str | None = None) -> list[Finding]:
     """Findings, score descending (then by time and id).
 
     Args:
-        con: holds `session`, `channel`, `fleet`, `name`, `link`, `event`, `alert`, `unmatched`.
+        con: holds `session`, `channel`, `fleet`, `spoke`, `name`, `link`, `event`, `alert`, `unmatched`.
         days: judge only these windows (days since 1970); what went before still counts as history.
+        only: judge only the channels in this table, as in `gather.candidates`.
     """
-    c = gather.candidates(con, policy, days)
+    c = gather.candidates(con, policy, days, only)
     found = links.fetch(con)
     c = links.described(c, found)
     reasons, counted = judge(c, policy)

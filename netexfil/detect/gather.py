@@ -18,19 +18,26 @@ if TYPE_CHECKING:
 _BANNER = "(ssh_client IS NOT NULL AND NOT regexp_matches(ssh_client, '^SSH-2.0-OpenSSH'))"
 
 
-def candidates(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] | None = None) -> Candidates:
+def candidates(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] | None = None, only: str | None = None) -> Candidates:
     """Select channels and fetch their columns. Leaves temporary tables `cand`, `ledger` for the evidence stage.
 
     Args:
         days: judge only these windows (days since 1970); earlier ones still count as history.
+        only: a table of channels (`cid`) to judge; all that a host has to one entity in one window are named together.
     """
-    _ledger(con)
-    _select(con, policy, days)
+    select(con, policy, days, only)
     _describe(con)
     c = _columns(con)
     hours = policy.threshold("collect_hours")
     more = {"collected": collected(con, c, policy), "collect_hours": np.full(c.size, hours)}
     return Candidates({**c.columns, **more}, c.size)
+
+
+def select(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] | None = None, only: str | None = None) -> None:
+    """Temporary table `cand`: channels that any question could speak of. Needs `channel` alone, and `session` for what is linked."""
+    wanted = "TRUE" if days is None else f"c.day IN ({', '.join(str(int(day)) for day in days) or 'NULL'})"
+    _ledger(con)
+    _select(con, policy, wanted if only is None else f"{wanted} AND c.cid IN (SELECT cid FROM {only})")
 
 
 def _ledger(con: duckdb.DuckDBPyConnection) -> None:
@@ -51,10 +58,9 @@ def _ledger(con: duckdb.DuckDBPyConnection) -> None:
                before AS (PARTITION BY inside_h, entity ORDER BY day RANGE BETWEEN 30 PRECEDING AND 1 PRECEDING)""")
 
 
-def _select(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] | None) -> None:
+def _select(con: duckdb.DuckDBPyConnection, policy: Policy, wanted: str) -> None:
     line, small, least = (int(policy.threshold(name)) for name in ("outbound_volume", "small_volume", "asymmetry_small"))
     week, month, steady = (int(policy.threshold(name)) for name in ("ledger_7d", "ledger_30d", "ledger_steady"))
-    wanted = "TRUE" if days is None else f"c.day IN ({', '.join(str(int(day)) for day in days) or 'NULL'})"
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE cand AS
         WITH linked AS (SELECT DISTINCT s.cid FROM link l JOIN session s USING (sid) WHERE s.cid IS NOT NULL),
@@ -80,7 +86,8 @@ def _describe(con: duckdb.DuckDBPyConnection) -> None:
         WINDOW w AS (PARTITION BY entity ORDER BY day ROWS UNBOUNDED PRECEDING)""")
     con.execute("""
         CREATE OR REPLACE TEMP TABLE spoken AS
-        SELECT inside_h, protocol, min(day) AS since FROM channel WHERE direction = 'out' GROUP BY ALL""")
+        SELECT inside_h, protocol, min(day) AS since
+        FROM (SELECT inside_h, protocol, day FROM channel WHERE direction = 'out' UNION ALL SELECT inside_h, protocol, day FROM spoke) GROUP BY ALL""")
     con.execute("""
         CREATE OR REPLACE TEMP TABLE alike AS
         SELECT c.cid, count(*) AS like_days FROM cand c JOIN ledger l ON l.inside_h = c.inside_h AND l.entity = c.entity
