@@ -21,13 +21,11 @@ USED = ("ts", "id.orig_h", "id.resp_h", "id.resp_p", "proto", "orig_bytes")
 
 
 def netexfil(files: list[str]) -> tuple[int, int]:
-    from netexfil import outbound, read, tables
-    from netexfil.policy import Policy
+    from netexfil import pipeline, read, tables
 
     con = tables.connect()
     tables.create(con)
-    read.sessions(con, files, read.Options(only_outbound=True), Policy(), None)
-    outbound.turn(con, Policy())
+    pipeline.load(con, pipeline.Job(files, options=read.Options(only_outbound=True)))
     return _one(
         con,
         "SELECT count(*), sum(bytes) FROM (SELECT sum(coalesce(orig_bytes, 0)) bytes FROM session "

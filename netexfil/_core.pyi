@@ -9,7 +9,10 @@ class CaptureError(ValueError):
     """A file that is no capture, or of a kind that is not read."""
 
 class Stream:
-    """An Arrow stream (columns `netexfil.tables.READ`), read once; DuckDB and pyarrow take it without copying."""
+    """An Arrow stream, read once: columns `netexfil.tables.READ`, and `orig_side`, `resp_side` (0 other, 1 inside, 2 public).
+
+    DuckDB and pyarrow take it without copying.
+    """
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> Any: ...
     @property
@@ -17,13 +20,17 @@ class Stream:
     @property
     def notes(self) -> list[dict[str, Any]]: ...
 
-def capture(paths: Sequence[str], *, max_sessions: int | None = None, hello_bytes: int | None = None) -> Stream:
+def capture(
+    paths: Sequence[str], *, max_sessions: int | None = None, hello_bytes: int | None = None,
+    networks: tuple[Sequence[str], Sequence[str]] | None = None,
+) -> Stream:
     """Sessions of captures that follow on from each other.
 
     Args:
         paths: files, `-` for standard input.
         max_sessions: open sessions at once; beyond it those nearest to their timeout are handed out early.
         hello_bytes: first bytes kept per direction; 0 turns the hellos off.
+        networks: those inside, and those that are not public (CIDR): for the columns `orig_side` and `resp_side`, null without them.
 
     Raises:
         OSError: not one of the files could be opened.
@@ -57,7 +64,8 @@ class Logs:
         files: Sequence[tuple[str, bool, str, int, int | None]],
         logs: Sequence[tuple[str, Sequence[tuple[str, str, Sequence[str], bool, bool]]]],
         names: dict[str, Any],
-        keep: tuple[Sequence[str], Sequence[str], Sequence[int]] | None = None,
+        networks: tuple[Sequence[str], Sequence[str]],
+        watched: Sequence[int] | None = None,
         threads: int = 2,
     ) -> None: ...
     def next(self) -> tuple[str, Stream] | None: ...

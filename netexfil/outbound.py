@@ -16,45 +16,56 @@ if TYPE_CHECKING:
     import duckdb
     from numpy.typing import NDArray
 
-__all__ = ["side", "sides", "turn"]
+__all__ = ["side", "sides", "turn", "turned"]
 
 OTHER, INSIDE, PUBLIC = 0, 1, 2
 _CODE = {"other": OTHER, "inside": INSIDE, "public": PUBLIC}
 
 
-def turn(con: duckdb.DuckDBPyConnection, policy: Policy) -> list[Note]:
-    """Fill the columns of `session` that depend on home networks, ports and content, for rows that have no `sid` yet.
+def turned(rows: str, policy: Policy) -> str:
+    """A query that gives the columns of `session` (but `cid`) for rows of the READ columns with `orig_side` and `resp_side`.
 
     `outbound` is `true` (inside to public on a watched port, or encrypted, announced as a data channel, or a large one-sided upload
-    of an unknown kind), `pull` (public to inside, bytes flow out) or null. Linear; addresses are classified once each.
+    of an unknown kind), `pull` (public to inside, bytes flow out) or null.
+
+    Args:
+        rows: a query or the name of a table; sides are 0 other, 1 inside, 2 public (null counts as other).
+    """
+    kept = ", ".join(f'"{name}"' for name in tables.READ)
+    added = ", ".join(f'CAST({sql} AS {tables.SESSION[name]}) AS "{name}"' for name, sql in _computed(policy).items())
+    return f"""
+        WITH given AS (FROM ({rows})),
+        way AS (SELECT *, {_WAY} AS way, {_WORDS} FROM given),
+        s AS (SELECT *, {_BYTES} FROM way)
+        SELECT {kept}, {added} FROM s"""
+
+
+def turn(con: duckdb.DuckDBPyConnection, policy: Policy) -> list[Note]:
+    """Turn the rows of `session` that no reader has turned: those without a `sid`. Linear; addresses are classified once each.
 
     Returns:
         One note with the TOML line to add where sessions run between public addresses only.
     """
+    row = con.execute("SELECT count(*), count(sid) FROM session").fetchone() or (0, 0)
+    if row[0] > row[1]:
+        _turn_rest(con, policy, replace=not row[1])
+    return _advice(con, policy)
+
+
+def _turn_rest(con: duckdb.DuckDBPyConnection, policy: Policy, replace: bool) -> None:
+    """Turn all rows without a `sid`. `replace`: no row has one, so that the result takes the place of the table, without a second copy."""
     _classify(con, policy)
-    computed = _computed(policy)
-    kept = ", ".join(f's."{name}"' for name in tables.READ)
-    added = ", ".join(f'CAST({sql} AS {tables.SESSION[name]}) AS "{name}"' for name, sql in computed.items())
-    con.execute(f"""
-        CREATE OR REPLACE TABLE turned AS
-        WITH placed AS (
-            SELECT s.*, coalesce(o.side, 0) AS o_side, coalesce(r.side, 0) AS r_side, {_WORDS}
-            FROM session s LEFT JOIN address_side o ON o.address = s.orig_h LEFT JOIN address_side r ON r.address = s.resp_h
-            WHERE s.sid IS NULL),
-        way AS (SELECT *, {_way(policy)} AS way FROM placed),
-        s AS (SELECT *, {_BYTES} FROM way)
-        SELECT {kept}, {added}, CAST(NULL AS BIGINT) AS cid FROM s""")
-    note = _advice(con)
-    before = con.execute("SELECT count(*) FROM session WHERE sid IS NOT NULL").fetchone()
-    if before and before[0]:
+    rows = """SELECT s.*, o.side AS orig_side, r.side AS resp_side FROM session s
+        LEFT JOIN address_side o ON o.address = s.orig_h LEFT JOIN address_side r ON r.address = s.resp_h WHERE s.sid IS NULL"""
+    con.execute(f"CREATE OR REPLACE TABLE turned AS SELECT *, CAST(NULL AS BIGINT) AS cid FROM ({turned(rows, policy)})")
+    if replace:
+        con.execute("DROP TABLE session")
+        con.execute("ALTER TABLE turned RENAME TO session")
+    else:
         con.execute("DELETE FROM session WHERE sid IS NULL")
         con.execute("INSERT INTO session BY NAME SELECT * FROM turned")
         con.execute("DROP TABLE turned")
-    else:  # all rows are new, the usual case: no second copy of them
-        con.execute("DROP TABLE session")
-        con.execute("ALTER TABLE turned RENAME TO session")
     con.execute("DROP TABLE address_side")
-    return note
 
 
 def sides(addresses: list[str], policy: Policy) -> NDArray[np.int8]:
@@ -97,20 +108,17 @@ def _has(column: str, word: str) -> str:
 
 # What the content says, from any log or parser.
 _WORDS = f"""
-    ({_has("s.service", "ssl")} OR {_has("s.service", "tls")} OR s.tls_version IS NOT NULL) AS is_tls,
-    ({_has("s.service", "ssh")} OR s.ssh_client IS NOT NULL OR s.ssh_server IS NOT NULL) AS is_ssh,
-    {_has("s.service", "quic")} AS is_quic,
-    ({_has("s.service", "ftp")} OR {_has("s.hints", "auth_tls")} OR {_has("s.hints", "prot_p")}) AS is_ftp,
-    {_has("s.hints", "ftp_data")} AS is_data"""
+    ({_has("service", "ssl")} OR {_has("service", "tls")} OR tls_version IS NOT NULL) AS is_tls,
+    ({_has("service", "ssh")} OR ssh_client IS NOT NULL OR ssh_server IS NOT NULL) AS is_ssh,
+    {_has("service", "quic")} AS is_quic,
+    ({_has("service", "ftp")} OR {_has("hints", "auth_tls")} OR {_has("hints", "prot_p")}) AS is_ftp,
+    {_has("hints", "ftp_data")} AS is_data"""
 
-
-def _way(policy: Policy) -> str:
-    """Which way a session runs: 1 from inside to public, 2 from public to inside, 3 between public addresses, 0 neither."""
-    return (
-        f"CASE WHEN o_side = {INSIDE} AND r_side = {PUBLIC} THEN 1 WHEN o_side = {PUBLIC} AND r_side = {INSIDE} THEN 2"
-        f" WHEN o_side = {PUBLIC} AND r_side = {PUBLIC} THEN 3 ELSE 0 END"
-    )
-
+# Which way a session runs: 1 from inside to public, 2 from public to inside, 3 between public addresses, 0 neither.
+_WAY = (
+    f"CASE WHEN orig_side = {INSIDE} AND resp_side = {PUBLIC} THEN 1 WHEN orig_side = {PUBLIC} AND resp_side = {INSIDE} THEN 2"
+    f" WHEN orig_side = {PUBLIC} AND resp_side = {PUBLIC} THEN 3 ELSE 0 END"
+)
 
 # The outward side's bounds, and the best word on what came in.
 _BYTES = """
@@ -162,19 +170,20 @@ _PROTOCOL = f"""CASE
         WHEN 990 THEN 'FTPS' WHEN 21 THEN 'FTPS' WHEN 465 THEN 'SMTPS' WHEN 587 THEN 'SMTPS' WHEN 993 THEN 'IMAPS' ELSE 'Unknown' END END"""
 
 
-def _advice(con: duckdb.DuckDBPyConnection) -> list[Note]:
+def _advice(con: duckdb.DuckDBPyConnection, policy: Policy) -> list[Note]:
     """One remark where both ends are public: which network looks like home."""
-    seen = con.execute(f"""SELECT orig_h, count(*), min(source) FROM turned WHERE outbound = 'true' AND inside_h = orig_h
-                           AND orig_h IN (SELECT address FROM address_side WHERE side = {PUBLIC})
-                           GROUP BY orig_h ORDER BY 2 DESC, 1 LIMIT 1000""").fetchall()
+    found = con.execute("SELECT inside_h, count(*) FROM session WHERE outbound = 'true' AND inside_h = orig_h GROUP BY inside_h").fetchall()
+    public = sides([row[0] for row in found], policy) == PUBLIC
+    seen = sorted((row for row, here in zip(found, public.tolist(), strict=True) if here), key=lambda row: (-row[1], row[0]))[:1000]
     if not seen:
         return []
+    source = con.execute("SELECT min(source) FROM session WHERE outbound = 'true' AND inside_h = ? AND orig_h = inside_h", [seen[0][0]]).fetchone()
     votes: dict[str, int] = {}
-    for address, count, _ in seen:
+    for address, count in seen:
         prefix = 48 if ":" in address else 16
         home = str(ipaddress.ip_network(f"{address}/{prefix}", strict=False))
         votes[home] = votes.get(home, 0) + count
     best = max(votes, key=lambda home: (votes[home], home))
     total = sum(votes.values())
     reason = f"{total} sessions run between public addresses; if {best} is yours, add to the policy: [networks] inside = [\"{best}\"]"
-    return [Note(seen[0][2] or "sessions", "networks", reason, count=total, loss=False)]
+    return [Note((source and source[0]) or "sessions", "networks", reason, count=total, loss=False)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,7 @@ class Result:
 
 def load(con: duckdb.DuckDBPyConnection, job: Job, progress: Progress | None = None) -> list[Note]:
     """STEP 1 and 2: files to sessions, turned towards outside. Fills `session` and `name`."""
-    notes = read.sessions(con, job.sources, job.options, job.policy, progress)
+    notes = read.sessions(con, job.sources, job.options, job.policy, progress, partial(outbound.turned, policy=job.policy))
     return notes + outbound.turn(con, job.policy)
 
 

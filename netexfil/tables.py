@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import duckdb
 
-# Columns of a session as a reader hands it over; the Rust core's stream has exactly these (a test holds it).
+# Columns of a session as a reader hands it over; the Rust core's stream has exactly these and SIDES (a test holds it).
 READ: dict[str, str] = {
     "ts": "DOUBLE", "uid": "VARCHAR", "orig_h": "VARCHAR", "orig_p": "INTEGER", "resp_h": "VARCHAR", "resp_p": "INTEGER",
     "proto": "VARCHAR", "service": "VARCHAR", "duration": "DOUBLE", "orig_bytes": "BIGINT", "resp_bytes": "BIGINT",
@@ -25,6 +25,9 @@ READ: dict[str, str] = {
     "resp_low": "BIGINT", "resp_high": "BIGINT", "resp_quality": "VARCHAR",
     "tunnel": "VARCHAR", "hints": "VARCHAR", "source": "VARCHAR",
 }
+
+# Where the ends of a session stand: 0 other, 1 inside, 2 public. Only in the core's streams, for `outbound.turned`.
+SIDES: dict[str, str] = {"orig_side": "TINYINT", "resp_side": "TINYINT"}
 
 # What `outbound.py` adds. `inside_h` and `remote_*` turn a session so that "out" is away from the inside host.
 # `cid` is the session's channel (null: none), set by `channels.py`.

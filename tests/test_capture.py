@@ -14,6 +14,7 @@ import pytest
 
 from netexfil import read, tables
 from netexfil.errors import Note
+from netexfil.policy import Policy
 
 pytest.importorskip("netexfil._core", reason="the core is not built")
 
@@ -24,7 +25,7 @@ def sessions(path: Path | list[Path], **options: Any) -> tuple[list[dict[str, An
     con = duckdb.connect()
     tables.create(con)
     paths = [str(one) for one in (path if isinstance(path, list) else [path])]
-    notes = capture.read(con, paths, read.Options(**options), None)
+    notes = capture.read(con, paths, read.Options(**options), Policy())
     cursor = con.execute(f"SELECT {', '.join(tables.READ)} FROM session ORDER BY ts, uid")
     return [dict(zip(tables.READ, row, strict=True)) for row in cursor.fetchall()], notes
 
@@ -346,7 +347,7 @@ def test_schema_is_the_tables(tmp_path: Path) -> None:
     (tmp_path / "one.pcap").write_bytes(p.pcap(p.talk(), link=101))
     con = duckdb.connect()
     con.register("s", _core.capture([str(tmp_path / "one.pcap")]))
-    assert {row[0]: row[1] for row in con.execute("DESCRIBE s").fetchall()} == dict(tables.READ)
+    assert {row[0]: row[1] for row in con.execute("DESCRIBE s").fetchall()} == dict(tables.READ | tables.SIDES)
 
 
 def test_progress_reaches_the_end(tmp_path: Path) -> None:
@@ -356,5 +357,5 @@ def test_progress_reaches_the_end(tmp_path: Path) -> None:
     tables.create(con)
     (tmp_path / "one.pcap").write_bytes(p.pcap(p.talk(), link=101))
     told: list[tuple[str, int, int]] = []
-    capture.read(con, [str(tmp_path / "one.pcap")], read.Options(), lambda *step: told.append(step))
+    capture.read(con, [str(tmp_path / "one.pcap")], read.Options(), Policy(), lambda *step: told.append(step))
     assert told[-1][1] == told[-1][2] == (tmp_path / "one.pcap").stat().st_size

@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from netexfil import read, tables
+from netexfil.policy import Policy
 
 ROOT = Path(__file__).parent.parent
 CORPUS = Path(os.environ.get("NETEXFIL_CORPUS", ROOT.parent / "shared" / "corpus"))
@@ -29,7 +30,7 @@ def rows(path, columns, where):
 
     con = duckdb.connect()
     tables.create(con)
-    capture.read(con, [str(path)], read.Options())
+    capture.read(con, [str(path)], read.Options(), Policy())
     return con.execute(f"SELECT DISTINCT {columns} FROM session WHERE {where} ORDER BY ALL").fetchall()
 
 

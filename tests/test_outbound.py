@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from made import INSIDE, MONDAY, SSH, add, fill, session
 
-from netexfil import outbound, policy
+from netexfil import outbound, pipeline, policy, read, tables
 
 HOST, OUT = "10.0.0.1", "198.51.100.7"
 
@@ -91,3 +92,47 @@ def test_public_to_public_is_kept_and_the_note_gives_the_line() -> None:
 
 def test_no_note_where_home_is_known() -> None:
     assert outbound.turn(fill([session(MONDAY, HOST, OUT, 5_000, 10)]), INSIDE) == []
+
+
+CORE = pytest.mark.skipif(not read.core_available(), reason="no core")
+WORDS = "ts uid id.orig_h id.orig_p id.resp_h id.resp_p proto service duration orig_bytes resp_bytes conn_state history orig_pkts orig_ip_bytes resp_pkts resp_ip_bytes"
+ROWS = (
+    "0.5 C1 10.1.2.3 40000 198.51.100.7 443 tcp ssl 1.5 90000 800 SF ShADadFf 90 94000 40 3000",
+    "1.5 C2 203.0.113.5 40001 10.1.2.3 22 tcp ssh 2 800 90000 SF ShADadFf 40 3000 90 94000",
+    "2.5 C3 2001:db8::1 40002 ::ffff:10.1.2.3 443 tcp - 2 800 90000 SF ShADadFf 40 3000 90 94000",
+    "3.5 C4 131.202.240.87 40003 198.51.100.7 8443 tcp - 2 800 900 SF ShADadFf 40 3000 90 4000",
+    "4.5 C5 10.1.2.3 40004 10.9.9.9 445 tcp - 2 800 9000000 SF ShADadFf 40 3000 9000 9400000",
+    "5.5 C1 10.1.2.3 40000 198.51.100.7 443 tcp ssl 2.5 190000 800 SF ShADadFf 190 194000 40 3000",
+)
+
+
+def both_ways(path: Path) -> tuple[list[object], list[object]]:
+    """The sessions of a source, turned while they are read, and turned afterwards."""
+    found = []
+    for at_once in (True, False):
+        con = tables.connect()
+        tables.create(con)
+        if at_once:
+            pipeline.load(con, pipeline.Job([str(path)], policy=INSIDE))
+        else:
+            read.sessions(con, [str(path)], read.Options(), INSIDE)
+            outbound.turn(con, INSIDE)
+        assert con.execute("SELECT count(*), count(DISTINCT sid) FROM session WHERE sid IS NULL").fetchone() == (0, 0)
+        found.append(con.execute("SELECT * EXCLUDE (sid, source) FROM session ORDER BY ALL").fetchall())
+    return found[0], found[1]
+
+
+@CORE
+def test_sessions_are_turned_alike_while_they_are_read_and_afterwards(tmp_path: Path) -> None:
+    header = "\n".join(("#separator \\x09", "#path\tconn", "#fields\t" + WORDS.replace(" ", "\t")))
+    (tmp_path / "conn.log").write_text(header + "\n" + "\n".join(row.replace(" ", "\t") for row in ROWS) + "\n")
+    first, second = both_ways(tmp_path / "conn.log")
+    assert first == second
+    assert len(first) == 5  # C1 was told twice
+
+
+@CORE
+def test_captures_are_turned_alike() -> None:
+    first, second = both_ways(Path(__file__).parent.parent / "pcaps")
+    assert first == second
+    assert len(first) > 10

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from netexfil.policy import Policy
 
 Progress = Callable[[str, int, int], None]  # what, done, all (bytes); called often, prints nothing itself
+# A query that gives READ columns, `orig_side` and `resp_side` -> one that gives all columns of `session`.
+Turn = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +65,12 @@ def engine(options: Options) -> str:
 
 
 def sessions(
-    con: duckdb.DuckDBPyConnection, sources: Sequence[str], options: Options, policy: Policy, progress: Progress | None = None
+    con: duckdb.DuckDBPyConnection, sources: Sequence[str], options: Options, policy: Policy, progress: Progress | None = None,
+    turn: Turn | None = None,
 ) -> list[Note]:
     """Read every source (file, directory, `-`) into the tables `session` and `name`.
+
+    With `turn` rows that the core reads are stored turned, in one pass; those that are not have no `sid`.
 
     Returns:
         What was refused or lost. `kind` `unreadable`: that file was refused entirely.
@@ -78,11 +83,11 @@ def sessions(
     with find.sources(sources, options.ranges) as found:
         notes = list(found.notes)
         if found.captures:
-            notes += _captures(con, found.captures, options, progress)
+            notes += _captures(con, found.captures, options, policy, progress, turn)
         if found.logs:
             from netexfil.read import logs
 
-            notes += logs.read(con, found.logs, options, policy, progress)
+            notes += logs.read(con, found.logs, options, policy, progress, turn)
         read = set(found.captures) | {log.path for log in found.logs}
         notes = found.rename(con, notes)
     _keep_times(con, options)
@@ -101,11 +106,13 @@ def merge(con: duckdb.DuckDBPyConnection) -> None:
     merging.merge(con)
 
 
-def _captures(con: duckdb.DuckDBPyConnection, paths: Sequence[str], options: Options, progress: Progress | None) -> list[Note]:
+def _captures(
+    con: duckdb.DuckDBPyConnection, paths: Sequence[str], options: Options, policy: Policy, progress: Progress | None, turn: Turn | None
+) -> list[Note]:
     if engine(options) == "core":
         from netexfil.read import capture
 
-        return capture.read(con, paths, options, progress)
+        return capture.read(con, paths, options, policy, progress, turn)
     from netexfil.read import portable
 
     return portable.read(con, paths, options, progress)

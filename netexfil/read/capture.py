@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import duckdb
 
     from netexfil._core import Stream
-    from netexfil.read import Options
+    from netexfil.policy import Policy
+    from netexfil.read import Options, Turn
 
 Progress = Callable[[str, int, int], None]
 
@@ -23,8 +24,11 @@ Progress = Callable[[str, int, int], None]
 TICK = 0.2
 
 
-def read(con: duckdb.DuckDBPyConnection, paths: Sequence[str], options: Options, progress: Progress | None = None) -> list[Note]:
-    """Append the sessions of `paths` to the table `session`.
+def read(
+    con: duckdb.DuckDBPyConnection, paths: Sequence[str], options: Options, policy: Policy, progress: Progress | None = None,
+    turn: Turn | None = None,
+) -> list[Note]:
+    """Append the sessions of `paths` to the table `session`, turned where `turn` is given.
 
     Returns:
         What was lost: `unreadable` (the whole file), `truncated`, `damaged`, `link_type`, `malformed`.
@@ -32,21 +36,22 @@ def read(con: duckdb.DuckDBPyConnection, paths: Sequence[str], options: Options,
     from netexfil import _core
 
     try:
-        stream = _core.capture([str(path) for path in paths], max_sessions=options.max_sessions)
+        networks = ([str(n) for n in policy.networks], [str(n) for n in policy.private])
+        stream = _core.capture([str(path) for path in paths], max_sessions=options.max_sessions, networks=networks)
     except OSError as error:
         return _refused(paths, error.strerror or str(error))
     except _core.CaptureError as error:
         return _refused(paths, str(error))
     with _told(stream, paths, progress):
-        _insert(con, stream)
+        _insert(con, stream, turn)
     return [_note(row) for row in stream.notes]
 
 
-def _insert(con: duckdb.DuckDBPyConnection, stream: Stream) -> None:
+def _insert(con: duckdb.DuckDBPyConnection, stream: Stream, turn: Turn | None) -> None:
     columns = ", ".join(f'"{name}"' for name in tables.READ)
     con.register("captured", stream)
     try:
-        con.execute(f"INSERT INTO session ({columns}) SELECT {columns} FROM captured")
+        con.execute(f"INSERT INTO session BY NAME {turn('FROM captured') if turn else f'SELECT {columns} FROM captured'}")
     finally:
         con.unregister("captured")
 

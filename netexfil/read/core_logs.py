@@ -64,10 +64,9 @@ def _reader(files: Sequence[Log], logs: Sequence[str], options: Options, policy:
         "aliases": dict(fields.ALIASES), "words": list(fields.LOGS), "signs": list(fields.SIGNS), "names": list(fields.NAMES),
         "wraps": list(fields.WRAPS),
     }  # fmt: skip
-    keep = None
-    if options.only_outbound:
-        keep = ([str(n) for n in policy.networks], [str(n) for n in policy.private], [int(port) for port in policy.watched])
-    return _core.Logs(told, specs, names, keep, options.threads)
+    networks = ([str(n) for n in policy.networks], [str(n) for n in policy.private])
+    watched = [int(port) for port in policy.watched] if options.only_outbound else None
+    return _core.Logs(told, specs, names, networks, watched, options.threads)
 
 
 def _tallies(reader: Any) -> list[Tally]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from netexfil.policy import Policy
-    from netexfil.read import Options, Progress
+    from netexfil.read import Options, Progress, Turn
     from netexfil.read.find import Log
 
 
@@ -39,7 +39,10 @@ class Tally:
     passed: frozenset[str] = field(default_factory=frozenset)
 
 
-def read(con: duckdb.DuckDBPyConnection, files: Sequence[Log], options: Options, policy: Policy, progress: Progress | None = None) -> list[Note]:
+def read(
+    con: duckdb.DuckDBPyConnection, files: Sequence[Log], options: Options, policy: Policy, progress: Progress | None = None,
+    turn: Turn | None = None,
+) -> list[Note]:
     """Read log files into `session` and `name` (and `fact`, where the options ask for it).
 
     The logs that speak of sessions come first, the conn logs last and as a stream: their rows are stored once, complete.
@@ -55,7 +58,7 @@ def read(con: duckdb.DuckDBPyConnection, files: Sequence[Log], options: Options,
     conn, eve = by_log.pop("conn", []), by_log.pop(_EVE, [])
     told = _eve(con, eve, options, policy, progress)
     told += _others(con, by_log, reader, options, policy, progress)
-    told += _sessions(con, conn, reader, options, policy, progress)
+    told += _sessions(con, conn, reader, options, policy, progress, turn)
     told += _met(con, told, files, reader, options, policy)
     con.execute("DROP TABLE fact_new")
     if eve:
@@ -158,9 +161,10 @@ def _store(con: duckdb.DuckDBPyConnection, log: str, rows: str) -> None:
 
 
 def _sessions(
-    con: duckdb.DuckDBPyConnection, files: Sequence[Log], reader: Any, options: Options, policy: Policy, progress: Progress | None
+    con: duckdb.DuckDBPyConnection, files: Sequence[Log], reader: Any, options: Options, policy: Policy, progress: Progress | None,
+    turn: Turn | None,
 ) -> list[Tally]:
-    """Conn rows, with what the facts say of them, to `session`."""
+    """Conn rows, with what the facts say of them, to `session`. Rows of the core's stream know their sides, so they are stored turned."""
     names.from_facts(con, "fact_new")
     _keep(con, options)
     merging.gather(con, "fact_new", "gathered")
@@ -168,7 +172,7 @@ def _sessions(
         merging.sessions(con, table, "gathered")
     told: list[Tally] = []
     if files:
-        told = reader.stream(con, files, "conn", options, policy, progress, lambda rows: merging.sessions(con, rows, "gathered"))
+        told = reader.stream(con, files, "conn", options, policy, progress, lambda rows: merging.sessions(con, rows, "gathered", turn))
     merging.forget(con, "gathered")
     merging.announce(con, "fact_new")
     return told

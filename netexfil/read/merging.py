@@ -1,6 +1,7 @@
 """Rows of logs to sessions: what other logs say joined by uid, reports of one session made one, two sensors counted once.
 
 Everything is SQL over tables, so that the one-shot run and the state use the same words. `raw_<log>` are the rows as they were read.
+A session that changes loses its `sid`: it is to be turned again.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from netexfil.read import truth
-from netexfil.tables import FACT, READ
+from netexfil.tables import FACT, READ, SIDES
 
 if TYPE_CHECKING:
     import duckdb
+
+    from netexfil.read import Turn
 
 # Columns of a session that facts can fill.
 FILLED = tuple(name for name in FACT if name in READ and name not in ("uid", "ts", "service", "hints", "source"))
@@ -105,8 +108,11 @@ def words(*parts: str) -> str:
     return f"CASE WHEN {none} THEN NULL ELSE nullif(array_to_string(list_sort(list_distinct({split})), ','), '') END"
 
 
-def sessions(con: duckdb.DuckDBPyConnection, rows: str, gathered: str) -> None:
-    """Rows of conn logs (a table or stream with the fields of `conn`, `logname` and `file`) to the table `session`."""
+def sessions(con: duckdb.DuckDBPyConnection, rows: str, gathered: str, turn: Turn | None = None) -> None:
+    """Rows of conn logs (a table or stream with the fields of `conn`, `logname` and `file`) to the table `session`.
+
+    With `turn` the rows have `orig_side` and `resp_side` too, and are stored turned.
+    """
     out, back = truth.side("orig", "resp"), truth.side("resp", "orig")
     given = ("ts", "orig_h", "orig_p", "resp_h", "resp_p", "proto", "duration", "orig_bytes", "resp_bytes", "conn_state", "local_orig",
              "local_resp", "missed_bytes", "history", "orig_pkts", "orig_ip_bytes", "resp_pkts", "resp_ip_bytes", "community_id")  # fmt: skip
@@ -128,9 +134,11 @@ def sessions(con: duckdb.DuckDBPyConnection, rows: str, gathered: str) -> None:
     } | {name: f"r.{name}" for name in given} | filled  # fmt: skip
     tunnel = f"""LEFT JOIN (SELECT uid, tunnel FROM {gathered} WHERE tunnel IS NOT NULL) t
         ON t.uid = string_split(coalesce(r.tunnel_parents, ''), '\x1f')[1]"""
-    con.execute(f"""INSERT INTO session ({", ".join(columns)}) SELECT {", ".join(f"{how} AS {name}" for name, how in columns.items())}
+    columns |= {name: f"r.{name}" for name in SIDES} if turn else {}
+    query = f"""SELECT {", ".join(f"{how} AS {name}" for name, how in columns.items())}
         FROM (SELECT *, {", ".join(f"{how} AS {name}" for name, how in hints.items())} FROM ({truth.prepared(rows)})) r
-        LEFT JOIN {gathered} f ON f.uid = r.uid {tunnel if tunnels else ""}""")
+        LEFT JOIN {gathered} f ON f.uid = r.uid {tunnel if tunnels else ""}"""
+    con.execute(f"INSERT INTO session BY NAME {turn(query) if turn else query}")
 
 
 def _services(column: str) -> str:
@@ -145,7 +153,7 @@ def merge_facts(con: duckdb.DuckDBPyConnection, facts_table: str = "fact", sessi
     gather(con, facts_table, "gathered_late")
     filled = ", ".join(f"{name} = coalesce(s.{name}, f.{name})" for name in FILLED)
     changed = " OR ".join(f"(s.{name} IS NULL AND f.{name} IS NOT NULL)" for name in FILLED)
-    con.execute(f"""UPDATE {sessions_table} AS s SET {filled}, hints = {words("s.hints", "f.hints")}
+    con.execute(f"""UPDATE {sessions_table} AS s SET {filled}, hints = {words("s.hints", "f.hints")}, sid = NULL
         FROM gathered_late f WHERE f.uid = s.uid AND ({changed} OR {words("s.hints", "f.hints")} IS DISTINCT FROM s.hints)""")
     forget(con, "gathered_late")
     announce(con, facts_table, sessions_table)
@@ -153,7 +161,7 @@ def merge_facts(con: duckdb.DuckDBPyConnection, facts_table: str = "fact", sessi
 
 def announce(con: duckdb.DuckDBPyConnection, facts_table: str = "fact", sessions_table: str = "session") -> None:
     """Mark the sessions that an FTP control session announced: those to the announced endpoint that begin within a minute of the word."""
-    con.execute(f"""UPDATE {sessions_table} AS s SET hints = {words("s.hints", "f.hints")} FROM
+    con.execute(f"""UPDATE {sessions_table} AS s SET hints = {words("s.hints", "f.hints")}, sid = NULL FROM
         (SELECT fuid, min(ts) AS begun, max(ts) AS ended, min(hints) AS hints FROM {facts_table} WHERE kind = 'ftp' GROUP BY fuid, uid) f
         WHERE s.resp_h || ' ' || s.resp_p = f.fuid AND s.ts BETWEEN f.begun - 60 AND f.ended + 60""")
 
@@ -178,7 +186,7 @@ def once(con: duckdb.DuckDBPyConnection, table: str = "session") -> int:
         coalesce(orig_bytes, 0) + coalesce(resp_bytes, 0) DESC, ts, source"""
     late = ("local_orig", "local_resp", "community_id", "history", "service", *FILLED)
     over = f"OVER (PARTITION BY {key} ORDER BY {best} ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)"
-    replaced = ", ".join(f"coalesce({name}, first_value({name} IGNORE NULLS) {over}) AS {name}" for name in late)
+    replaced = ", ".join(["NULL AS sid", *(f"coalesce({name}, first_value({name} IGNORE NULLS) {over}) AS {name}" for name in late)])
     before = con.execute("SELECT count(*) FROM several").fetchone()
     con.execute(f"""INSERT INTO {table} SELECT * REPLACE ({replaced}) FROM several
         QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {best}) = 1""")
@@ -209,7 +217,7 @@ def sensors(con: duckdb.DuckDBPyConnection, table: str = "session") -> int:
         con.execute(f"""UPDATE {table} AS s SET hints = {words("s.hints", "w.said")} FROM
             (SELECT stays, string_agg('sensor2=' || gone, ',') AS said FROM seen_twice GROUP BY stays) w WHERE s.uid = w.stays""")
         known = ", ".join(f"{name} = coalesce(s.{name}, o.{name})" for name in ("service", *FILLED))
-        con.execute(f"""UPDATE {table} AS s SET {known} FROM (SELECT stays, {", ".join(f"min({n}) AS {n}" for n in ("service", *FILLED))}
+        con.execute(f"""UPDATE {table} AS s SET {known}, sid = NULL FROM (SELECT stays, {", ".join(f"min({n}) AS {n}" for n in ("service", *FILLED))}
             FROM {table} JOIN seen_twice ON uid = gone GROUP BY stays) o WHERE s.uid = o.stays""")
         con.execute(f"DELETE FROM {table} WHERE uid IN (SELECT gone FROM seen_twice)")
     con.execute("DROP TABLE seen_twice")

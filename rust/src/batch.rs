@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int8Array, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 
 use crate::session::Session;
+use crate::side::Networks;
 
 /// One column: its name, its type, and how to read it from the sessions.
 type Column = (&'static str, DataType, fn(&[Session]) -> ArrayRef);
@@ -67,15 +68,25 @@ const COLUMNS: &[Column] = &[
     column!("source", Utf8, StringArray, |s| Some(s.source.as_str())),
 ];
 
-/// The schema of every session stream.
+/// The schema of every session stream: the columns, and where either end stands (`Side` as a number).
 pub fn schema() -> SchemaRef {
-    Arc::new(Schema::new(COLUMNS.iter().map(|(name, kind, _)| Field::new(*name, kind.clone(), true)).collect::<Vec<_>>()))
+    let sides = ["orig_side", "resp_side"].map(|name| Field::new(name, DataType::Int8, true));
+    Arc::new(Schema::new(COLUMNS.iter().map(|(name, kind, _)| Field::new(*name, kind.clone(), true)).chain(sides).collect::<Vec<_>>()))
 }
 
-/// One batch of finished sessions.
+fn sides<'a>(addresses: impl Iterator<Item = &'a str>, networks: Option<&Networks>) -> ArrayRef {
+    let side = |text: &str| Some(networks?.side(text.parse().ok()?) as i8);
+    Arc::new(addresses.map(side).collect::<Int8Array>())
+}
+
+/// One batch of finished sessions. Without networks their sides are null.
 ///
 /// # Errors
 /// Never for well-formed columns; Arrow's own complaint otherwise.
-pub fn batch(schema: &SchemaRef, sessions: &[Session]) -> Result<RecordBatch, ArrowError> {
-    RecordBatch::try_new(Arc::clone(schema), COLUMNS.iter().map(|(_, _, read)| read(sessions)).collect())
+pub fn batch(schema: &SchemaRef, sessions: &[Session], networks: Option<&Networks>) -> Result<RecordBatch, ArrowError> {
+    let ends = [
+        sides(sessions.iter().map(|session| session.orig_h.as_str()), networks),
+        sides(sessions.iter().map(|session| session.resp_h.as_str()), networks),
+    ];
+    RecordBatch::try_new(Arc::clone(schema), COLUMNS.iter().map(|(_, _, read)| read(sessions)).chain(ends).collect())
 }

@@ -19,5 +19,6 @@ mod python;
 mod python_logs;
 pub mod reader;
 pub mod session;
+pub mod side;
 mod stream;
 pub mod zeek;

@@ -13,6 +13,7 @@ use pyo3::types::{PyCapsule, PyDict};
 use crate::carve::Wanted;
 use crate::error::{Error, Note};
 use crate::flow::Limits;
+use crate::side::Networks;
 
 /// Something that hands out batches of one schema until it is drained.
 pub trait Source: Send {
@@ -140,11 +141,20 @@ impl Source for crate::reader::Reader {
 /// Sessions of captures, which follow on from each other or ran in parallel. One that cannot be read becomes a note of
 /// kind `unreadable`; where that is all of them, the first one's error is raised.
 #[pyfunction]
-#[pyo3(signature = (paths, *, max_sessions=None, hello_bytes=None))]
-fn capture(py: Python<'_>, paths: Vec<String>, max_sessions: Option<usize>, hello_bytes: Option<usize>) -> PyResult<Stream> {
+#[pyo3(signature = (paths, *, max_sessions=None, hello_bytes=None, networks=None))]
+fn capture(
+    py: Python<'_>,
+    paths: Vec<String>,
+    max_sessions: Option<usize>,
+    hello_bytes: Option<usize>,
+    networks: Option<(Vec<String>, Vec<String>)>,
+) -> PyResult<Stream> {
     let default = Limits::default();
     let limits = Limits { sessions: max_sessions.unwrap_or(default.sessions), hello: hello_bytes.unwrap_or(default.hello) };
-    let reader = py.detach(|| crate::reader::Reader::open(&paths, limits))?;
+    let mut reader = py.detach(|| crate::reader::Reader::open(&paths, limits))?;
+    if let Some((inside, private)) = networks {
+        reader.place(Networks::new(&inside, &private).ok_or_else(|| PyValueError::new_err("not a network"))?);
+    }
     Ok(Stream::new(Box::new(reader)))
 }
 

@@ -12,14 +12,15 @@ use pyo3::types::{PyBytes, PyDict};
 
 use crate::error::Note;
 use crate::python::{Source, Stream};
+use crate::side::{Networks, Side};
 use crate::zeek::{self, Field, File, Keep, Kind, Log, Plan, Reader, Tally};
 
 /// name, kind, names in logs, required, filled
 type FieldSpec = (String, String, Vec<String>, bool, bool);
 /// path, is JSON, what it is called, first byte, byte after the last
 type FileSpec = (String, bool, String, u64, Option<u64>);
-/// inside networks, networks that are not public, watched ports
-type KeepSpec = (Vec<String>, Vec<String>, Vec<u16>);
+/// inside networks, networks that are not public
+type NetworkSpec = (Vec<String>, Vec<String>);
 
 /// Reads log files; see `netexfil/read/logs.py`.
 #[pyclass(frozen, module = "netexfil._core")]
@@ -32,7 +33,7 @@ fn broken<T>(_: T) -> PyErr {
     pyo3::exceptions::PyRuntimeError::new_err("the reader stopped on an internal error")
 }
 
-fn plan(logs: Vec<(String, Vec<FieldSpec>)>, names: &Bound<'_, PyDict>, keep: Option<KeepSpec>) -> PyResult<Plan> {
+fn plan(logs: Vec<(String, Vec<FieldSpec>)>, names: &Bound<'_, PyDict>, (inside, private): NetworkSpec, watched: Option<Vec<u16>>) -> PyResult<Plan> {
     let mut made = Plan::default();
     for (name, fields) in logs {
         let fields = fields.into_iter().map(field).collect::<PyResult<Vec<_>>>()?;
@@ -51,9 +52,9 @@ fn plan(logs: Vec<(String, Vec<FieldSpec>)>, names: &Bound<'_, PyDict>, keep: Op
     made.signs = get("signs")?.extract()?;
     made.names = get("names")?.extract()?;
     made.wraps = get("wraps")?.extract()?;
-    made.keep = keep
-        .map(|(inside, private, watched)| Keep::new(&inside, &private, watched).ok_or_else(|| PyValueError::new_err("not a network")))
-        .transpose()?;
+    let no_network = || PyValueError::new_err("not a network");
+    made.keep = watched.map(|watched| Keep::new(&inside, &private, watched).ok_or_else(no_network)).transpose()?;
+    made.networks = Some(Networks::new(&inside, &private).ok_or_else(no_network)?);
     Ok(made)
 }
 
@@ -64,17 +65,18 @@ fn field((name, kind, names, required, filled): FieldSpec) -> PyResult<Field> {
 
 #[pymethods]
 impl Logs {
-    /// Begin to read `files` in `threads` threads. `keep` (None: every row) says which conn rows are wanted.
+    /// Begin to read `files` in `threads` threads. `watched` (None: every row is wanted) are the ports by which conn rows are chosen.
     #[new]
-    #[pyo3(signature = (files, logs, names, keep=None, threads=2))]
+    #[pyo3(signature = (files, logs, names, networks, watched=None, threads=2))]
     fn new(
         files: Vec<FileSpec>,
         logs: Vec<(String, Vec<FieldSpec>)>,
         names: &Bound<'_, PyDict>,
-        keep: Option<KeepSpec>,
+        networks: NetworkSpec,
+        watched: Option<Vec<u16>>,
         threads: usize,
     ) -> PyResult<Self> {
-        let plan = plan(logs, names, keep)?;
+        let plan = plan(logs, names, networks, watched)?;
         let files = files.into_iter().map(|(path, json, name, start, end)| File { path, json, name, start, end }).collect();
         let reader = Reader::new(plan, files, threads);
         let done = reader.done();
@@ -113,12 +115,12 @@ impl Logs {
     /// Whether a file's rows of conn are wanted; for the test that holds Rust and Python together.
     #[staticmethod]
     fn side(address: &str, inside: Vec<String>, private: Vec<String>) -> PyResult<&'static str> {
-        let keep = Keep::new(&inside, &private, Vec::new()).ok_or_else(|| PyValueError::new_err("not a network"))?;
+        let networks = Networks::new(&inside, &private).ok_or_else(|| PyValueError::new_err("not a network"))?;
         let Ok(address) = address.parse() else { return Ok("other") };
-        Ok(match keep.side(address) {
-            zeek::Side::Inside => "inside",
-            zeek::Side::Public => "public",
-            zeek::Side::Other => "other",
+        Ok(match networks.side(address) {
+            Side::Inside => "inside",
+            Side::Public => "public",
+            Side::Other => "other",
         })
     }
 }

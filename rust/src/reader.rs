@@ -12,6 +12,7 @@ use crate::decode::Decoder;
 use crate::error::{Error, Note};
 use crate::flow::{Flows, Limits};
 use crate::session::Session;
+use crate::side::Networks;
 
 /// Sessions in a batch.
 const BATCH: usize = 8192;
@@ -22,6 +23,7 @@ pub struct Reader {
     decoder: Decoder,
     flows: Flows,
     schema: SchemaRef,
+    networks: Option<Networks>,
     state: State,
 }
 
@@ -39,7 +41,12 @@ impl Reader {
     /// # Errors
     /// Where not one of them can be read.
     pub fn open(paths: &[String], limits: Limits) -> Result<Self, Error> {
-        Ok(Self { set: Set::open(paths)?, decoder: Decoder::default(), flows: Flows::new(limits), schema: batch::schema(), state: State::New })
+        Ok(Self { set: Set::open(paths)?, decoder: Decoder::default(), flows: Flows::new(limits), schema: batch::schema(), networks: None, state: State::New })
+    }
+
+    /// Say of each session where its ends stand.
+    pub fn place(&mut self, networks: Networks) {
+        self.networks = Some(networks);
     }
 
     /// Bytes read so far.
@@ -97,6 +104,6 @@ impl Reader {
 
     /// The next batch.
     pub fn batch(&mut self) -> Option<Result<RecordBatch, ArrowError>> {
-        self.sessions().map(|sessions| batch::batch(&self.schema, &sessions))
+        self.sessions().map(|sessions| batch::batch(&self.schema, &sessions, self.networks.as_ref()))
     }
 }

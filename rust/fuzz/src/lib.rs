@@ -198,6 +198,7 @@ fn plan() -> &'static Plan {
             names: vec!["_path".into()],
             wraps: vec!["message".into()],
             keep: None,
+            networks: None,
         }
     })
 }

@@ -5,13 +5,14 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use arrow_array::builder::{BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, StringBuilder};
+use arrow_array::builder::{BooleanBuilder, Float64Builder, Int8Builder, Int32Builder, Int64Builder, StringBuilder};
 use arrow_array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray};
 use arrow_schema::{ArrowError, DataType, Field as ArrowField, Schema, SchemaRef};
 
 use super::plan::{Field, Kind, Log};
 use super::sink::ROWS;
 use super::value;
+use crate::side::Networks;
 
 /// One cell as a log had it.
 pub enum Cell<'a> {
@@ -143,8 +144,41 @@ pub struct Columns {
     lognames: Vec<String>,
     logname: Vec<i32>,
     file: String,
+    sides: Option<Sides>,
     scratch: String,
     pub rows: usize,
+}
+
+/// Where the ends of a conn row stand.
+struct Sides {
+    networks: Option<Networks>,
+    /// The fields `orig_h` and `resp_h`.
+    at: [usize; 2],
+    found: [Int8Builder; 2],
+}
+
+impl Sides {
+    /// `None` for a log whose rows are no sessions.
+    fn new(log: &Log, networks: Option<&Networks>) -> Option<Self> {
+        Some(Self { networks: networks.cloned(), at: ends(log)?, found: Default::default() })
+    }
+
+    fn push(&mut self, cells: &[Ready<'_>]) {
+        for (at, found) in self.at.iter().zip(&mut self.found) {
+            let address = match cells.get(*at) {
+                Some(Ready::Addr(address)) => Some(*address),
+                Some(Ready::V4(text)) => value::address(text).ok(),
+                _ => None,
+            };
+            found.append_option(self.networks.as_ref().zip(address).map(|(networks, address)| networks.side(address) as i8));
+        }
+    }
+}
+
+/// The fields of a conn log that the columns `orig_side` and `resp_side` speak of.
+fn ends(log: &Log) -> Option<[usize; 2]> {
+    let at = |name: &str| log.fields.iter().position(|field| field.name == name);
+    if log.name == "conn" { Some([at("orig_h")?, at("resp_h")?]) } else { None }
 }
 
 /// The schema of a log's rows.
@@ -159,11 +193,14 @@ pub fn schema(log: &Log) -> SchemaRef {
     };
     let mut fields: Vec<_> = log.fields.iter().map(|field| ArrowField::new(&field.name, kind(field), true)).collect();
     fields.extend(["logname", "file"].map(|name| ArrowField::new(name, word.clone(), true)));
+    if ends(log).is_some() {
+        fields.extend(["orig_side", "resp_side"].map(|name| ArrowField::new(name, DataType::Int8, true)));
+    }
     Arc::new(Schema::new(fields))
 }
 
 impl Columns {
-    pub fn new(log: &Log, file: &str) -> Self {
+    pub fn new(log: &Log, file: &str, networks: Option<&Networks>) -> Self {
         Self {
             schema: schema(log),
             fields: Vec::new(),
@@ -171,6 +208,7 @@ impl Columns {
             lognames: Vec::new(),
             logname: Vec::new(),
             file: file.to_owned(),
+            sides: Sides::new(log, networks),
             scratch: String::new(),
             rows: 0,
         }
@@ -183,6 +221,9 @@ impl Columns {
         }
         for (column, cell) in self.fields.iter_mut().zip(cells) {
             put(column, cell, &mut self.scratch);
+        }
+        if let Some(sides) = &mut self.sides {
+            sides.push(cells);
         }
         let known = self.lognames.iter().position(|name| name == logname).unwrap_or_else(|| {
             self.lognames.push(logname.to_owned());
@@ -204,6 +245,9 @@ impl Columns {
         arrays.push(Arc::new(DictionaryArray::try_new(keys, names)?));
         let file = Arc::new(StringArray::from_iter_values([&self.file]));
         arrays.push(Arc::new(DictionaryArray::try_new(Int32Array::from(vec![0; self.rows]), file)?));
+        if let Some(sides) = &mut self.sides {
+            arrays.extend(sides.found.iter_mut().map(|found| Arc::new(found.finish()) as ArrayRef));
+        }
         self.rows = 0;
         RecordBatch::try_new(Arc::clone(&self.schema), arrays)
     }

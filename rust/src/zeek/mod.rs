@@ -13,7 +13,7 @@ mod tsv;
 mod value;
 
 pub use columns::schema;
-pub use keep::{Keep, Side};
+pub use keep::Keep;
 pub use lines::head;
 pub use plan::{Field, File, Kind, Log, Plan};
 pub use reader::{Reader, text};

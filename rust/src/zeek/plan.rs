@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::keep::Keep;
+use crate::side::Networks;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -63,6 +64,8 @@ pub struct Plan {
     pub wraps: Vec<String>,
     /// Which rows of `conn` are wanted; `None`: all.
     pub keep: Option<Keep>,
+    /// For the columns `orig_side` and `resp_side` of `conn`; `None`: they are null.
+    pub networks: Option<Networks>,
 }
 
 impl Plan {

@@ -88,7 +88,7 @@ pub struct Sink<'a> {
 
 impl<'a> Sink<'a> {
     pub fn new(plan: &Plan, file: &str, send: &'a mut dyn FnMut(usize, RecordBatch) -> bool) -> Self {
-        Self { columns: plan.logs.iter().map(|log| Columns::new(log, file)).collect(), send, open: true }
+        Self { columns: plan.logs.iter().map(|log| Columns::new(log, file, plan.networks.as_ref())).collect(), send, open: true }
     }
 
     pub fn push(&mut self, place: usize, cells: &[Ready<'_>], logname: &str) {
