@@ -1,6 +1,6 @@
 """The Rust core: bytes to one Arrow stream of sessions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 __version__: str
@@ -37,15 +37,20 @@ def capture(
         CaptureError: not one of them is a capture.
     """
 
-def carve(
-    paths: Sequence[str], sessions: Sequence[tuple[int, tuple[str, int], tuple[str, int], tuple[float, float], str]], comment: str, out: str
+def carve_tuples(
+    paths: Sequence[str],
+    sessions: Sequence[tuple[int, tuple[str, int], tuple[str, int], tuple[float, float], str]],
+    comment: str,
+    out: str,
+    progress: Callable[[int], object] | None = None,
 ) -> dict[str, Any]:
-    """Cut the frames of sessions out of captures into the new pcapng file `out`; nothing found, nothing written.
+    """Cut the frames of sessions, known by tuple and time, out of captures into the new pcapng file `out`; nothing found, nothing written.
 
     Args:
         paths: captures, as for `capture`.
         sessions: protocol number, both ends, first and last time (seconds since 1970), comment at the first frame.
         comment: of the whole file.
+        progress: is told the bytes read so far.
 
     Returns:
         `frames` and `bytes` written, `found` (frames by session), `notes`.
@@ -54,6 +59,25 @@ def carve(
         OSError: not one of the captures could be opened, or `out` cannot be written.
         CaptureError: not one of them is a capture.
         ValueError: an address that is none.
+    """
+
+def carve_uids(
+    paths: Sequence[str],
+    sessions: Sequence[tuple[str, str]],
+    comment: str,
+    out: str,
+    hosts: Sequence[str] = (),
+    until: float | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> dict[str, Any]:
+    """The same in one pass for sessions of which only the uid is known, each with what its comment is to say.
+
+    Args:
+        hosts: only sessions of these hosts are looked at; all where there are none.
+        until: the last second at which one of them can have a packet.
+
+    Returns:
+        As `carve_tuples`, and `ends`: (protocol, originator, responder) of each session, None where it was not found.
     """
 
 class Logs:

@@ -1,16 +1,17 @@
-"""Packets of findings or sessions out of captures: which sessions are meant, then one pass of the core that cuts them out.
+"""Packets of findings or sessions out of captures, in one pass: the core counts the sessions along and keeps the frames of the wanted ones.
 
-A finding names its sessions by uid, siblings included. Where the captures (or Zeek logs among the sources) know those uids,
-exactly these are cut. Where they do not (the finding came from another sensor's logs), the sessions of its channel
-are: same host, destination, port and transport, overlapping its time, with the FTP data channels that they announced.
+A finding names its sessions by uid, siblings included. Where the captures know those uids, exactly these are cut. Where Zeek logs among the
+sources do, they say by tuple and time which packets are meant. Where neither does (the finding came from another sensor's logs), the sessions
+of its channel are cut: same host, destination, port and transport, overlapping its time, with the FTP data channels that they announced.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netexfil import tables
 from netexfil.errors import NetexfilError, Note, Unreadable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 NUMBERS = {"tcp": 6, "udp": 17, "icmp": 1, "icmp6": 58}
 SLACK = 1.0  # seconds around a finding's time in which a session of another sensor may begin or end
 COMMENT = 2_000  # characters
+Progress = Callable[[str, int, int], None]
 
 
 class Session(NamedTuple):
@@ -35,8 +37,8 @@ class Session(NamedTuple):
     orig_p: int
     resp_h: str
     resp_p: int
-    since: float
-    until: float
+    since: float = 0.0
+    until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,33 @@ class Cut:
     notes: Sequence[Note]
 
 
-def carve(sources: Sequence[str], out: str, findings: Sequence[Finding] = (), uids: Sequence[str] = ()) -> Cut:
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is wanted, out of which captures, into which file."""
+
+    captures: Sequence[str]
+    out: str
+    findings: Sequence[Finding]
+    uids: Sequence[str]
+    progress: Progress | None
+
+    def wanted(self) -> list[str]:
+        """Uids, each once; the findings' first."""
+        return list(dict.fromkeys([*(uid for finding in self.findings for uid in finding.session_uids), *self.uids]))
+
+    def about(self, uid: str) -> str:
+        """The beginning of a session's comment."""
+        owner = next((finding for finding in self.findings if uid in finding.session_uids), self.findings[0] if len(self.findings) == 1 else None)
+        return f"{f'netexfil finding {owner.id}: ' if owner else 'netexfil '}session {uid}"
+
+    def tell(self) -> Callable[[int], None] | None:
+        progress, total = self.progress, sum(_size(path) for path in self.captures)
+        return progress and (lambda done: progress("captures", done, total))
+
+
+def carve(
+    sources: Sequence[str], out: str, findings: Sequence[Finding] = (), uids: Sequence[str] = (), progress: Progress | None = None
+) -> Cut:
     """Cut the packets of findings and sessions out of the captures among `sources` into the pcapng file `out` (`-`: standard output).
 
     Raises:
@@ -58,25 +86,31 @@ def carve(sources: Sequence[str], out: str, findings: Sequence[Finding] = (), ui
     """
     if not core_available():
         raise NetexfilError("carve needs the core, which is not installed here")
-    from netexfil import _core
-
-    with find.sources(sources) as found:
-        if not found.captures:
+    streamed = "-" in sources and not _seekable()  # a pipe is not kept, it goes by once
+    with find.sources([name for name in sources if not (streamed and name == "-")]) as found:
+        captures = [*found.captures, "-"] if streamed else found.captures
+        if not captures:
             raise Unreadable("; ".join(f"{note.file}: {note.reason}" for note in found.notes) or "no capture in the sources")
-        _not_over_a_source(out, found.captures)
-        sessions, notes = _resolve(found, findings, uids)
-        if not sessions:
-            raise Unreadable("none of the wanted sessions is in these captures")
-        rows = [_row(session, findings) for session in sessions]
-        try:
-            done = _core.carve(found.captures, rows, _file_comment(findings, uids), out)
-        except OSError as error:
-            raise NetexfilError(f"{error.filename or out}: {error.strerror or error}") from error
-    if not done["frames"]:
-        raise Unreadable("the wanted sessions are known from logs, but none of their packets is in these captures")
-    counts = list(zip(sessions, done["found"], strict=True))
-    lost = [Note("", "carve", f"session {session.uid}: none of its packets is in the captures") for session, count in counts if not count]
-    return Cut(done["frames"], done["bytes"], counts, [*found.notes, *notes, *lost])
+        _not_over_a_source(out, captures)
+        job = Job(captures, out, findings, uids, progress)
+        cut = _cut(job, [log.path for log in found.logs], streamed)
+    lost = [Note("", "carve", f"session {session.uid}: none of its packets is in the captures") for session, count in cut.sessions if not count]
+    return Cut(cut.frames, cut.bytes, cut.sessions, [*found.notes, *cut.notes, *lost])
+
+
+def _seekable() -> bool:
+    try:
+        os.pread(0, 1, 0)
+    except OSError:
+        return False
+    return True
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def _not_over_a_source(out: str, captures: Iterable[str]) -> None:
@@ -85,16 +119,71 @@ def _not_over_a_source(out: str, captures: Iterable[str]) -> None:
             raise NetexfilError(f"{out}: is one of the sources; give another name to write to")
 
 
-def _resolve(found: find.Found, findings: Sequence[Finding], uids: Sequence[str]) -> tuple[list[Session], list[Note]]:
-    """The wanted sessions: from the logs where they know every uid, else from the captures."""
-    wanted = set(uids).union(*(finding.session_uids for finding in findings))
+def _cut(job: Job, logs: Sequence[str], streamed: bool) -> Cut:
+    """By the logs where they know every uid, else by uid, else by the findings' channels."""
     con = tables.connect()
     notes: list[Note] = []
-    if found.logs:
-        sessions, notes = _from_logs(con, [log.path for log in found.logs], wanted)
-        if wanted <= {session.uid for session in sessions}:
-            return sessions, notes
-    return _from_captures(con, found.captures, findings, wanted), notes
+    if logs:
+        sessions, notes = _from_logs(con, logs, set(job.wanted()))
+        if {session.uid for session in sessions} >= set(job.wanted()):
+            return _by_tuple(job, sessions, notes)
+    cut = _by_uid(job, notes)
+    if cut.frames:
+        return cut
+    if job.findings and not streamed:
+        sessions = _from_captures(con, job.captures, job.findings)
+        if sessions:
+            return _by_tuple(job, sessions, notes)
+    hint = "; a finding of another sensor is not found in a stream: name its logs too, or the capture as a file" if job.findings and streamed else ""
+    raise Unreadable(f"none of the wanted sessions is in these captures{hint}")
+
+
+def _by_uid(job: Job, notes: Sequence[Note]) -> Cut:
+    from netexfil import _core
+
+    wanted = job.wanted()
+    # A finding's host has a part in all of its sessions, whoever the FTP server sends it to; a session named by itself may be anyone's.
+    bound = not job.uids and all(finding.host.get("ip") for finding in job.findings)
+    hosts = sorted({str(finding.host["ip"]) for finding in job.findings}) if bound else []
+    over = not job.uids and not any(finding.in_progress for finding in job.findings)
+    until = max((finding.last_ts + IDLE for finding in job.findings), default=0.0) if over else None
+    rows = [(uid, words.visible(job.about(uid))) for uid in wanted]
+    done = _run(job.out, lambda: _core.carve_uids(job.captures, rows, _file_comment(job.findings, job.uids), job.out, hosts, until, job.tell()))
+    sessions = []
+    for uid, ends in zip(wanted, done["ends"], strict=True):
+        proto, (orig_h, orig_p), (resp_h, resp_p) = ends or ("", ("", 0), ("", 0))
+        sessions.append(Session(uid, proto, orig_h, orig_p, resp_h, resp_p))
+    return _told(sessions, done, notes)
+
+
+def _by_tuple(job: Job, sessions: Sequence[Session], notes: Sequence[Note]) -> Cut:
+    from netexfil import _core
+
+    rows = [_row(session, job.about(session.uid)) for session in sessions]
+    done = _run(job.out, lambda: _core.carve_tuples(job.captures, rows, _file_comment(job.findings, job.uids), job.out, job.tell()))
+    if not done["frames"]:
+        raise Unreadable("the wanted sessions are known from logs, but none of their packets is in these captures")
+    return _told(sessions, done, notes)
+
+
+def _run(out: str, cut: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    from netexfil import _core
+
+    try:
+        return cut()
+    except OSError as error:
+        raise NetexfilError(f"{error.filename or out}: {error.strerror or error}") from error
+    except _core.CaptureError as error:
+        raise Unreadable(str(error)) from error
+
+
+def _told(sessions: Sequence[Session], done: dict[str, Any], notes: Sequence[Note]) -> Cut:
+    return Cut(done["frames"], done["bytes"], list(zip(sessions, done["found"], strict=True)), [*notes, *(_note(row) for row in done["notes"])])
+
+
+def _note(row: dict[str, Any]) -> Note:
+    # A packet whose lengths contradict each other reached nobody: nothing is lost with it.
+    return Note(row["file"], row["kind"], row["reason"], row["place"], row["count"], loss=row["kind"] != "malformed")
 
 
 # Packets of a tuple belong to the session that began last, also those that come after its end by Zeek's count (the last
@@ -125,21 +214,18 @@ def _spans(con: duckdb.DuckDBPyConnection, wanted: Iterable[str]) -> list[Sessio
     return [Session(*row) for row in con.execute(_SPANS).fetchall()]
 
 
-def _from_captures(con: duckdb.DuckDBPyConnection, captures: Sequence[str], findings: Sequence[Finding], wanted: set[str]) -> list[Session]:
-    """One pass over the captures; what is unreadable in them is told by the second."""
+def _from_captures(con: duckdb.DuckDBPyConnection, captures: Sequence[str], findings: Sequence[Finding]) -> list[Session]:
+    """The sessions of the findings' channels as these captures know them, in a pass of its own; what is unreadable is told by the other."""
     from netexfil import _core
 
-    try:
-        stream = _core.capture(list(captures), hello_bytes=4096)
-    except (OSError, _core.CaptureError) as error:
-        raise Unreadable(str(error)) from error
+    stream = _core.capture(list(captures), hello_bytes=4096)
     con.register("captured", stream)
     con.execute(
         "CREATE OR REPLACE TEMP TABLE known AS SELECT uid, proto, orig_h, orig_p, resp_h, resp_p, ts, duration, "
         "regexp_extract(hints, 'control=([^,]+)', 1) AS control FROM captured"
     )
     con.unregister("captured")
-    return _spans(con, wanted) or _spans(con, _of_channels(con, findings))
+    return _spans(con, _of_channels(con, findings))
 
 
 def _of_channels(con: duckdb.DuckDBPyConnection, findings: Sequence[Finding]) -> set[str]:
@@ -166,10 +252,8 @@ def _channels(finding: Finding) -> list[tuple[object, ...]]:
 Row = tuple[int, tuple[str, int], tuple[str, int], tuple[float, float], str]
 
 
-def _row(session: Session, findings: Sequence[Finding]) -> Row:
-    owner = next((finding for finding in findings if session.uid in finding.session_uids), findings[0] if len(findings) == 1 else None)
-    about = f"netexfil finding {owner.id}: " if owner else "netexfil "
-    text = words.visible(f"{about}session {session.uid}, {session.orig_h}:{session.orig_p} to {session.resp_h}:{session.resp_p}/{session.proto}")
+def _row(session: Session, about: str) -> Row:
+    text = words.visible(f"{about}, {session.orig_h}:{session.orig_p} to {session.resp_h}:{session.resp_p}/{session.proto}")
     ends = (session.orig_h, session.orig_p), (session.resp_h, session.resp_p)
     return NUMBERS.get(session.proto, 0), *ends, (session.since, session.until), text
 

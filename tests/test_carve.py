@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
+import packets as p
 import pytest
 from click.testing import CliRunner
 from report_cases import finding
@@ -79,7 +81,8 @@ def test_a_finding_with_its_siblings_out_of_a_ring_buffer(tmp_path):
     split(capture, tmp_path / "ring", 5)
     rows = [row for row in read_sessions([capture]) if row["id.resp_h"] == "203.0.113.21"]
     assert len(rows) == 4
-    wanted = finding(7, session_uids=tuple(row["uid"] for row in rows), host={"ip": "10.20.30.41", "name": None})
+    times = {"first_ts": rows[0]["ts"], "last_ts": rows[-1]["ts"] + 5}
+    wanted = finding(7, session_uids=tuple(row["uid"] for row in rows), host={"ip": "10.20.30.41", "name": None}, **times)
     out = tmp_path / "out.pcapng"
     cut = carve.carve([str(tmp_path / "ring")], str(out), [wanted])
     assert {session.uid for session, count in cut.sessions if count} == {row["uid"] for row in rows}
@@ -128,9 +131,11 @@ def test_command_takes_the_worst_finding(tmp_path):
     from netexfil.commands.carve import command
 
     capture = simulate(["test2-pscp"], tmp_path, Options(size=5_000))[0]
-    uid = max(read_sessions([capture]), key=lambda row: row["orig_pkts"])["uid"]
+    row = max(read_sessions([capture]), key=lambda row: row["orig_pkts"])
+    uid, host, times = row["uid"], {"ip": row["id.orig_h"], "name": None}, {"first_ts": row["ts"], "last_ts": row["ts"] + 9}
     lines = tmp_path / "f.jsonl"
-    lines.write_text("".join(json.dumps(f.record()) + "\n" for f in (finding(1, score=20.0, severity="low"), finding(2, session_uids=(uid,)))))
+    worst = finding(2, session_uids=(uid,), host=host, **times)
+    lines.write_text("".join(json.dumps(f.record()) + "\n" for f in (finding(1, score=20.0, severity="low"), worst)))
     done = CliRunner().invoke(
         command, [str(capture), "--findings", str(lines), "--finding", "worst", "-o", str(tmp_path / "o.pcapng")], standalone_mode=False
     )
@@ -138,3 +143,34 @@ def test_command_takes_the_worst_finding(tmp_path):
     assert uid in done.stdout
     assert b"finding 0000000000000002" in (tmp_path / "o.pcapng").read_bytes()
     assert CliRunner().invoke(command, [str(capture), "--findings", str(lines), "--finding", "00000", "-o", str(tmp_path / "o")]).exception
+
+
+def test_inner_sessions_of_two_virtual_networks_are_told_apart(tmp_path):
+    def vxlan(network, payload):
+        inner = p.ethernet(p.ip4("10.1.0.1", "10.1.0.2", 6, payload))
+        return p.ethernet(p.ip4("192.0.2.1", "192.0.2.2", 17, p.udp(50000, 4789, b"\x08\0\0\0" + network.to_bytes(3) + b"\0" + inner)))
+
+    frames = [(0.1 * step, vxlan(network, segment)) for step in range(9) for network in (7, 8) for segment in [p.tcp(4000, 22, step, 1, p.ACK, b"a")]]
+    frames = [(at + 0.01 * (number % 2), data) for number, (at, data) in enumerate(frames)]
+    (tmp_path / "two.pcap").write_bytes(p.pcap(frames))
+    rows = [row for row in read_sessions([tmp_path / "two.pcap"]) if row["id.orig_p"] == 4000 or row["id.resp_p"] == 4000]
+    assert len(rows) == 2, "the same tuple in two networks"
+    for row in rows:
+        cut = carve.carve([str(tmp_path / "two.pcap")], str(tmp_path / "out.pcapng"), uids=[row["uid"]])
+        assert cut.frames == 9
+    assert carve.carve([str(tmp_path / "two.pcap")], str(tmp_path / "out.pcapng"), uids=[row["uid"] for row in rows]).frames == 18
+
+
+def test_a_pipe_goes_by_once_and_progress_is_told(tmp_path):
+    capture = simulate(["test2-pscp"], tmp_path, Options(size=20_000_000))[0]
+    uid = max(read_sessions([capture]), key=lambda row: row["orig_pkts"])["uid"]
+    words = [sys.executable, "-m", "netexfil", "carve", "-", "--session", uid, "-o", "-"]
+    with subprocess.Popen(["gzip", "-1c", str(capture)], stdout=subprocess.PIPE) as gzip_:
+        piped = subprocess.run(words, stdin=gzip_.stdout, capture_output=True, check=True).stdout
+    told = []
+    carve.carve([str(capture)], str(tmp_path / "file.pcapng"), uids=[uid], progress=lambda *words: told.append(words))
+    assert piped == (tmp_path / "file.pcapng").read_bytes()
+    assert [what for what, _, _ in told] == ["captures"] * len(told) != []
+    assert all(0 < done <= total == capture.stat().st_size for _, done, total in told)
+    with pytest.raises(ZeroDivisionError):
+        carve.carve([str(capture)], str(tmp_path / "other.pcapng"), uids=[uid], progress=lambda *_: 1 / 0)

@@ -38,9 +38,10 @@ def command(sources: tuple[str, ...], ids: tuple[str, ...], saved: Path | None, 
     if not ids and not uids:
         raise click.UsageError("name what to cut out: --finding ID or --session UID")
     findings, notes = _chosen(saved, ids) if saved and ids else ([], [])
-    cut = carve.carve(sources, output, findings, uids)
+    with common.Progress() as progress:
+        cut = carve.carve(sources, output, findings, uids, progress)
     if output != "-":
-        for session, frames in cut.sessions:
+        for session, frames in ((session, frames) for session, frames in cut.sessions if frames):
             ends = f"{session.orig_h}:{session.orig_p} > {session.resp_h}:{session.resp_p}/{session.proto}"
             click.echo(f"{session.uid}\t{frames:,} packets\t{words.visible(ends)}")
         click.echo(f"{cut.frames:,} packets, {words.units(cut.bytes)} in {output}")

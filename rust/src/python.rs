@@ -10,10 +10,11 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict};
 
-use crate::carve::Wanted;
+use crate::carve::{ByTuple, ByUid, Carved, Choose, Wanted, carve, name};
 use crate::error::{Error, Note};
 use crate::flow::Limits;
 use crate::side::Networks;
+use crate::flow::key::{self, End};
 
 /// Something that hands out batches of one schema until it is drained.
 pub trait Source: Send {
@@ -161,18 +162,58 @@ fn capture(
 /// A session to cut out: protocol number, both ends, first and last second, comment.
 type Session = (u8, (String, u16), (String, u16), (f64, f64), String);
 
-/// Cut the frames of sessions out of captures into a new pcapng file. Returns frames and bytes written, frames by session, notes.
-#[pyfunction]
-fn carve<'py>(py: Python<'py>, paths: Vec<String>, sessions: Vec<Session>, comment: String, out: String) -> PyResult<Bound<'py, PyDict>> {
-    let wanted: Option<Vec<_>> = sessions.into_iter().map(|(proto, one, other, times, text)| Wanted::new(proto, (&one.0, one.1), (&other.0, other.1), times, text)).collect();
-    let wanted = wanted.ok_or_else(|| PyValueError::new_err("an address that is none"))?;
-    let carved = py.detach(|| crate::carve::carve(&paths, wanted, &comment, &out))?;
+/// Say how far the reading is; an exception, and the signal behind a Ctrl-C, end it.
+fn teller<'a>(progress: Option<&'a Py<PyAny>>, raised: &'a mut Option<PyErr>) -> impl FnMut(u64) -> bool + 'a {
+    move |bytes| {
+        let told = Python::attach(|py| py.check_signals().and_then(|()| progress.map_or(Ok(()), |tell| tell.call1(py, (bytes,)).map(drop))));
+        *raised = told.err();
+        raised.is_none()
+    }
+}
+
+fn cut<C: Choose + Send>(
+    py: Python<'_>, paths: &[String], choose: &mut C, comment: &str, out: &str, progress: Option<&Py<PyAny>>,
+) -> PyResult<Carved> {
+    let mut raised = None;
+    let carved = py.detach(|| carve(paths, choose, comment, out, teller(progress, &mut raised)))?;
+    raised.map_or(Ok(carved), Err)
+}
+
+fn written<'py>(py: Python<'py>, carved: &Carved) -> PyResult<Bound<'py, PyDict>> {
     let row = PyDict::new(py);
     row.set_item("frames", carved.frames)?;
     row.set_item("bytes", carved.bytes)?;
-    row.set_item("found", carved.found)?;
+    row.set_item("found", &carved.found)?;
     let notes = carved.notes.iter().map(|note| describe(py, note)).collect::<PyResult<Vec<_>>>()?;
     row.set_item("notes", notes)?;
+    Ok(row)
+}
+
+/// Cut the frames of sessions, known by tuple and time, out of captures into a new pcapng file. Returns frames and bytes written, frames by
+/// session, notes.
+#[pyfunction]
+#[pyo3(signature = (paths, sessions, comment, out, progress=None))]
+fn carve_tuples<'py>(
+    py: Python<'py>, paths: Vec<String>, sessions: Vec<Session>, comment: String, out: String, progress: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let wanted: Option<Vec<_>> = sessions.into_iter().map(|(proto, one, other, times, text)| Wanted::new(proto, (&one.0, one.1), (&other.0, other.1), times, text)).collect();
+    let mut choose = ByTuple::new(wanted.ok_or_else(|| PyValueError::new_err("an address that is none"))?);
+    written(py, &cut(py, &paths, &mut choose, &comment, &out, progress.as_ref())?)
+}
+
+/// The same for sessions of which only the uid is known. Also returns `ends`: protocol, originator and responder of each, None where it was not found.
+#[pyfunction]
+#[pyo3(signature = (paths, sessions, comment, out, hosts=Vec::new(), until=None, progress=None))]
+#[allow(clippy::too_many_arguments)] // keywords in Python
+fn carve_uids<'py>(
+    py: Python<'py>, paths: Vec<String>, sessions: Vec<(String, String)>, comment: String, out: String, hosts: Vec<String>, until: Option<f64>, progress: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let hosts: Option<Vec<_>> = hosts.iter().map(|host| crate::carve::address(host)).collect();
+    let mut choose = ByUid::new(sessions, hosts.ok_or_else(|| PyValueError::new_err("an address that is none"))?, until);
+    let row = written(py, &cut(py, &paths, &mut choose, &comment, &out, progress.as_ref())?)?;
+    let end = |(address, port): End| (key::text(&address), port);
+    let ends: Vec<_> = choose.found().iter().map(|found| found.map(|(proto, orig, resp)| (name(proto), end(orig), end(resp)))).collect();
+    row.set_item("ends", ends)?;
     Ok(row)
 }
 
@@ -183,7 +224,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(crate::python_logs::head, module)?)?;
     module.add("CaptureError", module.py().get_type::<CaptureError>())?;
     module.add_function(wrap_pyfunction!(capture, module)?)?;
-    module.add_function(wrap_pyfunction!(carve, module)?)?;
+    module.add_function(wrap_pyfunction!(carve_tuples, module)?)?;
+    module.add_function(wrap_pyfunction!(carve_uids, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     Ok(())
 }

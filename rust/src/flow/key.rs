@@ -4,6 +4,9 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::decode::{Address, Packet};
 
+/// Address and port.
+pub type End = (Address, u16);
+
 /// The tuple in a fixed order, so that both directions have the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Key {

@@ -221,6 +221,23 @@ impl Flows {
         self.live -= 1;
     }
 
+    /// Place and start of the open session that a packet was counted in.
+    #[must_use]
+    pub fn whose(&self, packet: &Packet<'_>) -> Option<(u32, i64)> {
+        let (key, _) = Key::of(packet);
+        let place = self.find(&key, key.hash(self.seeds))?;
+        self.conn(place).map(|conn| (place, conn.start))
+    }
+
+    /// Uid of the session at a place, with protocol, originator and responder.
+    #[must_use]
+    pub fn who(&self, place: u32) -> Option<(String, (u8, key::End, key::End))> {
+        let conn = self.conn(place)?;
+        let (a, b) = ((conn.key.a, conn.key.a_port), (conn.key.b, conn.key.b_port));
+        let (orig, resp) = if conn.orig_is_a { (a, b) } else { (b, a) };
+        Some((key::uid(&conn.key, conn.start), (conn.key.proto, orig, resp)))
+    }
+
     fn find(&self, key: &Key, hash: u64) -> Option<u32> {
         self.table.find(hash, |place| self.conn(place).is_some_and(|conn| conn.key == *key))
     }
