@@ -54,7 +54,7 @@ fn plan(logs: Vec<(String, Vec<FieldSpec>)>, names: &Bound<'_, PyDict>, (inside,
     made.wraps = get("wraps")?.extract()?;
     let no_network = || PyValueError::new_err("not a network");
     made.keep = watched.map(|watched| Keep::new(&inside, &private, watched).ok_or_else(no_network)).transpose()?;
-    made.networks = Some(Networks::new(&inside, &private).ok_or_else(no_network)?);
+    made.networks = Some(Arc::new(Networks::new(&inside, &private).ok_or_else(no_network)?));
     Ok(made)
 }
 
@@ -116,7 +116,9 @@ impl Logs {
     #[staticmethod]
     fn side(address: &str, inside: Vec<String>, private: Vec<String>) -> PyResult<&'static str> {
         let networks = Networks::new(&inside, &private).ok_or_else(|| PyValueError::new_err("not a network"))?;
-        let Ok(address) = address.parse() else { return Ok("other") };
+        let Ok(address) = address.parse() else {
+            return Ok("other");
+        };
         Ok(match networks.side(address) {
             Side::Inside => "inside",
             Side::Public => "public",

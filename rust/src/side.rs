@@ -42,6 +42,8 @@ impl Network {
 pub struct Networks {
     inside: Vec<Network>,
     private: Vec<Network>,
+    /// By the first byte of an IPv4 address: the side of all that begin so; `None` where the networks must be asked.
+    first: Vec<Option<Side>>,
 }
 
 impl Networks {
@@ -49,15 +51,19 @@ impl Networks {
     #[must_use]
     pub fn new(inside: &[String], private: &[String]) -> Option<Self> {
         let parse = |texts: &[String]| texts.iter().map(|text| Network::parse(text)).collect::<Option<Vec<_>>>();
-        Some(Self { inside: parse(inside)?, private: parse(private)? })
+        let mut made = Self { inside: parse(inside)?, private: parse(private)?, first: Vec::new() };
+        made.first = (0..=255).map(|byte| made.all_of(byte)).collect();
+        Some(made)
     }
 
-    #[must_use]
-    pub fn side(&self, address: IpAddr) -> Side {
-        let (v6, bits) = match address {
-            IpAddr::V4(v4) => (false, u128::from(u32::from(v4))),
-            IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or((true, u128::from(v6)), |v4| (false, u128::from(u32::from(v4)))),
-        };
+    /// The side of all IPv4 addresses with this first byte, where no network ends among them.
+    fn all_of(&self, byte: u32) -> Option<Side> {
+        let apart = |network: &Network| network.v6 || network.mask <= 0xff00_0000 || network.bits >> 24 != u128::from(byte);
+        let whole = self.inside.iter().chain(&self.private).all(apart);
+        whole.then(|| self.among(false, u128::from(byte << 24)))
+    }
+
+    fn among(&self, v6: bool, bits: u128) -> Side {
         let within = |networks: &[Network]| networks.iter().any(|network| network.holds(v6, bits));
         if within(&self.inside) {
             Side::Inside
@@ -65,6 +71,24 @@ impl Networks {
             Side::Other
         } else {
             Side::Public
+        }
+    }
+
+    /// The side of an IPv4 address.
+    #[inline]
+    #[must_use]
+    pub fn side_v4(&self, address: u32) -> Side {
+        match self.first.get((address >> 24) as usize) {
+            Some(Some(side)) => *side,
+            _ => self.among(false, u128::from(address)),
+        }
+    }
+
+    #[must_use]
+    pub fn side(&self, address: IpAddr) -> Side {
+        match address {
+            IpAddr::V4(v4) => self.side_v4(v4.into()),
+            IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or_else(|| self.among(true, v6.into()), |v4| self.side_v4(v4.into())),
         }
     }
 }

@@ -1,138 +1,17 @@
-//! Cells to Arrow columns: one builder a field, and the name and file that every row carries.
+//! The rows of a log that become a batch; a row that is refused half-way is taken back.
 
-use std::borrow::Cow;
-use std::fmt::Write;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use arrow_array::builder::{BooleanBuilder, Float64Builder, Int8Builder, Int32Builder, Int64Builder, StringBuilder};
-use arrow_array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray};
+use arrow_array::types::Int32Type;
+use arrow_array::{DictionaryArray, Int32Array, RecordBatch, StringArray};
 use arrow_schema::{ArrowError, DataType, Field as ArrowField, Schema, SchemaRef};
 
+pub use super::column::Cell;
+use super::column::Column;
 use super::plan::{Field, Kind, Log};
 use super::sink::ROWS;
 use super::value;
 use crate::side::Networks;
-
-/// One cell as a log had it.
-pub enum Cell<'a> {
-    Missing,
-    /// Text, escapes undone, perhaps no UTF-8.
-    Text(Cow<'a, [u8]>),
-    /// A JSON number or literal, as written.
-    Bare(&'a [u8]),
-    /// A list: its elements joined with `value::BETWEEN`, and joined with commas.
-    List(String, String),
-}
-
-enum Column {
-    Float(Float64Builder),
-    Whole(Int64Builder),
-    Port(Int32Builder),
-    Flag(BooleanBuilder),
-    Text(StringBuilder),
-    Word(StringBuilder),
-}
-
-impl Column {
-    /// A builder with room for `rows` values.
-    fn new(kind: Kind, rows: usize) -> Self {
-        match kind {
-            Kind::Time | Kind::Float => Self::Float(Float64Builder::with_capacity(rows)),
-            Kind::Int => Self::Whole(Int64Builder::with_capacity(rows)),
-            Kind::Port => Self::Port(Int32Builder::with_capacity(rows)),
-            Kind::Bool => Self::Flag(BooleanBuilder::with_capacity(rows)),
-            Kind::Proto => Self::Word(StringBuilder::with_capacity(rows, rows * 4)),
-            Kind::Addr | Kind::Str | Kind::List => Self::Text(StringBuilder::with_capacity(rows, rows * 12)),
-        }
-    }
-
-    fn finish(&mut self) -> ArrayRef {
-        match self {
-            Self::Float(b) => Arc::new(b.finish()),
-            Self::Whole(b) => Arc::new(b.finish()),
-            Self::Port(b) => Arc::new(b.finish()),
-            Self::Flag(b) => Arc::new(b.finish()),
-            Self::Text(b) => Arc::new(b.finish()),
-            Self::Word(b) => Arc::new(b.finish()),
-        }
-    }
-}
-
-/// A value that passed, waiting until its whole row has.
-pub enum Ready<'a> {
-    Null,
-    Float(f64),
-    Whole(i64),
-    Port(i32),
-    Flag(bool),
-    Addr(IpAddr),
-    /// An IPv4 address that stands there in its canonical form already.
-    V4(Cow<'a, [u8]>),
-    Text(Cow<'a, [u8]>),
-    Str(String),
-    Lower(Cow<'a, [u8]>),
-}
-
-/// Text without escapes, by its column's kind: what `ready` does, for the many cells that are plain.
-///
-/// # Errors
-/// What was expected.
-#[inline]
-pub fn plain(kind: Kind, text: &[u8]) -> Result<Ready<'_>, value::Bad> {
-    Ok(match kind {
-        Kind::Time => Ready::Float(value::time(text)?),
-        Kind::Float => Ready::Float(value::number(text).ok_or("not a number")?),
-        Kind::Int => Ready::Whole(value::whole(text)?),
-        Kind::Port => Ready::Port(value::port(text)?),
-        Kind::Bool => Ready::Flag(value::flag(text)?),
-        Kind::Addr => match value::address(text)? {
-            IpAddr::V4(_) if !text.contains(&b':') => Ready::V4(Cow::Borrowed(text)),
-            address => Ready::Addr(address),
-        },
-        Kind::Proto => Ready::Lower(Cow::Borrowed(text)),
-        Kind::Str | Kind::List => Ready::Text(Cow::Borrowed(text)),
-    })
-}
-
-/// A cell by its column's kind.
-///
-/// # Errors
-/// What was expected.
-pub fn ready<'a>(kind: Kind, cell: Cell<'a>) -> Result<Ready<'a>, value::Bad> {
-    let text = match (cell, kind) {
-        (Cell::Missing, _) => return Ok(Ready::Null),
-        (Cell::Text(text), Kind::Str | Kind::List) => return Ok(Ready::Text(text)),
-        (Cell::Text(text), Kind::Proto) => return Ok(Ready::Lower(text)),
-        (Cell::Bare(text), Kind::Str | Kind::List | Kind::Proto) => {
-            return Ok(Ready::Text(Cow::Borrowed(match (text, kind) {
-                (b"true", Kind::Proto) => b"t",
-                (b"false", Kind::Proto) => b"f",
-                (b"true", _) => b"T",
-                (b"false", _) => b"F",
-                (text, _) => text,
-            })));
-        }
-        (Cell::List(parts, _), Kind::List) => return Ok(Ready::Str(parts)),
-        (Cell::List(_, commas), Kind::Str) => return Ok(Ready::Str(commas)),
-        (Cell::List(_, commas), Kind::Proto) => return Ok(Ready::Lower(Cow::Owned(commas.into_bytes()))),
-        (Cell::Text(text), _) => text,
-        (Cell::Bare(text), Kind::Time | Kind::Float | Kind::Int | Kind::Port | Kind::Bool) => Cow::Borrowed(text),
-        (Cell::Bare(_) | Cell::List(..), _) => Cow::Borrowed(&b"?"[..]),
-    };
-    Ok(match kind {
-        Kind::Time => Ready::Float(value::time(&text)?),
-        Kind::Float => Ready::Float(value::number(&text).ok_or("not a number")?),
-        Kind::Int => Ready::Whole(value::whole(&text)?),
-        Kind::Port => Ready::Port(value::port(&text)?),
-        Kind::Bool => Ready::Flag(value::flag(&text)?),
-        Kind::Addr => match value::address(&text)? {
-            IpAddr::V4(_) if !text.contains(&b':') => Ready::V4(text),
-            address => Ready::Addr(address),
-        },
-        Kind::Proto | Kind::Str | Kind::List => Ready::Null,
-    })
-}
 
 /// The rows of one log that wait to become a batch.
 pub struct Columns {
@@ -140,45 +19,25 @@ pub struct Columns {
     /// Made when the first row of a batch comes.
     fields: Vec<Column>,
     kinds: Vec<Kind>,
+    /// The fields that are ends of sessions, whose sides have columns of their own.
+    ends: Option<[usize; 2]>,
+    networks: Option<Arc<Networks>>,
     /// Names that rows were written under: the few there are, and for each row which.
     lognames: Vec<String>,
     logname: Vec<i32>,
     file: String,
-    sides: Option<Sides>,
-    scratch: String,
     pub rows: usize,
-}
-
-/// Where the ends of a conn row stand.
-struct Sides {
-    networks: Option<Networks>,
-    /// The fields `orig_h` and `resp_h`.
-    at: [usize; 2],
-    found: [Int8Builder; 2],
-}
-
-impl Sides {
-    /// `None` for a log whose rows are no sessions.
-    fn new(log: &Log, networks: Option<&Networks>) -> Option<Self> {
-        Some(Self { networks: networks.cloned(), at: ends(log)?, found: Default::default() })
-    }
-
-    fn push(&mut self, cells: &[Ready<'_>]) {
-        for (at, found) in self.at.iter().zip(&mut self.found) {
-            let address = match cells.get(*at) {
-                Some(Ready::Addr(address)) => Some(*address),
-                Some(Ready::V4(text)) => value::address(text).ok(),
-                _ => None,
-            };
-            found.append_option(self.networks.as_ref().zip(address).map(|(networks, address)| networks.side(address) as i8));
-        }
-    }
 }
 
 /// The fields of a conn log that the columns `orig_side` and `resp_side` speak of.
 fn ends(log: &Log) -> Option<[usize; 2]> {
     let at = |name: &str| log.fields.iter().position(|field| field.name == name);
-    if log.name == "conn" { Some([at("orig_h")?, at("resp_h")?]) } else { None }
+    let found = if log.name == "conn" {
+        [at("orig_h")?, at("resp_h")?]
+    } else {
+        return None;
+    };
+    found.is_sorted().then_some(found)
 }
 
 /// The schema of a log's rows.
@@ -199,32 +58,64 @@ pub fn schema(log: &Log) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+/// The columns of a row that is being put together, in the order of the log's fields.
+pub struct Row<'a>(std::slice::IterMut<'a, Column>);
+
+impl Row<'_> {
+    pub fn null(&mut self) {
+        if let Some(column) = self.0.next() {
+            column.null();
+        }
+    }
+
+    /// Text without escapes.
+    ///
+    /// # Errors
+    /// What was expected.
+    #[inline]
+    pub fn text(&mut self, text: &[u8]) -> Result<(), value::Bad> {
+        self.0.next().map_or(Ok(()), |column| column.put(text))
+    }
+
+    /// A cell by its column's kind.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn cell(&mut self, cell: &Cell<'_>) -> Result<(), value::Bad> {
+        self.0.next().map_or(Ok(()), |column| column.cell(cell))
+    }
+}
+
 impl Columns {
-    pub fn new(log: &Log, file: &str, networks: Option<&Networks>) -> Self {
+    pub fn new(log: &Log, file: &str, networks: Option<&Arc<Networks>>) -> Self {
         Self {
             schema: schema(log),
             fields: Vec::new(),
             kinds: log.fields.iter().map(|field| field.kind).collect(),
+            ends: ends(log),
+            networks: networks.cloned(),
             lognames: Vec::new(),
             logname: Vec::new(),
             file: file.to_owned(),
-            sides: Sides::new(log, networks),
-            scratch: String::new(),
             rows: 0,
         }
     }
 
-    /// Append a row whose cells all passed.
-    pub fn push(&mut self, cells: &[Ready<'_>], logname: &str) {
+    /// Begin a row: `done` or `undo` ends it.
+    pub fn row(&mut self) -> Row<'_> {
         if self.fields.is_empty() {
             self.fields = self.kinds.iter().map(|kind| Column::new(*kind, ROWS)).collect();
+            for end in self.ends.iter().flatten() {
+                if let Some(column) = self.fields.get_mut(*end) {
+                    column.place(self.networks.clone(), ROWS);
+                }
+            }
         }
-        for (column, cell) in self.fields.iter_mut().zip(cells) {
-            put(column, cell, &mut self.scratch);
-        }
-        if let Some(sides) = &mut self.sides {
-            sides.push(cells);
-        }
+        Row(self.fields.iter_mut())
+    }
+
+    /// Every cell of the row passed.
+    pub fn done(&mut self, logname: &str) {
         let known = self.lognames.iter().position(|name| name == logname).unwrap_or_else(|| {
             self.lognames.push(logname.to_owned());
             self.lognames.len() - 1
@@ -233,57 +124,27 @@ impl Columns {
         self.rows += 1;
     }
 
+    /// A cell did not pass: forget those before it.
+    pub fn undo(&mut self) {
+        for column in &mut self.fields {
+            column.cut(self.rows);
+        }
+    }
+
     /// What was appended since the last time.
     ///
     /// # Errors
     /// Never for columns of one length.
     pub fn take(&mut self) -> Result<RecordBatch, ArrowError> {
-        let mut arrays: Vec<ArrayRef> = self.fields.iter_mut().map(Column::finish).collect();
-        self.fields.clear();
+        let mut sides = Vec::new();
+        let mut arrays = self.fields.drain(..).map(|column| column.finish(&mut sides)).collect::<Result<Vec<_>, _>>()?;
         let names = Arc::new(StringArray::from_iter_values(self.lognames.drain(..)));
         let keys = Int32Array::from(std::mem::take(&mut self.logname));
         arrays.push(Arc::new(DictionaryArray::try_new(keys, names)?));
         let file = Arc::new(StringArray::from_iter_values([&self.file]));
-        arrays.push(Arc::new(DictionaryArray::try_new(Int32Array::from(vec![0; self.rows]), file)?));
-        if let Some(sides) = &mut self.sides {
-            arrays.extend(sides.found.iter_mut().map(|found| Arc::new(found.finish()) as ArrayRef));
-        }
+        arrays.push(Arc::new(DictionaryArray::<Int32Type>::try_new(Int32Array::from(vec![0; self.rows]), file)?));
+        arrays.extend(sides);
         self.rows = 0;
         RecordBatch::try_new(Arc::clone(&self.schema), arrays)
-    }
-}
-
-fn text(builder: &mut StringBuilder, value: &[u8]) {
-    match std::str::from_utf8(value) {
-        Ok(value) => builder.append_value(value),
-        Err(_) => builder.append_value(String::from_utf8_lossy(value)),
-    }
-}
-
-fn put(column: &mut Column, cell: &Ready<'_>, scratch: &mut String) {
-    match (column, cell) {
-        (Column::Float(b), Ready::Float(v)) => b.append_value(*v),
-        (Column::Float(b), _) => b.append_null(),
-        (Column::Whole(b), Ready::Whole(v)) => b.append_value(*v),
-        (Column::Whole(b), _) => b.append_null(),
-        (Column::Port(b), Ready::Port(v)) => b.append_value(*v),
-        (Column::Port(b), _) => b.append_null(),
-        (Column::Flag(b), Ready::Flag(v)) => b.append_value(*v),
-        (Column::Flag(b), _) => b.append_null(),
-        (Column::Text(b), Ready::Addr(v)) => {
-            // Writing to a string builder never fails.
-            let _ = write!(b, "{v}");
-            b.append_value("");
-        }
-        (Column::Text(b), Ready::V4(v) | Ready::Text(v)) => text(b, v),
-        (Column::Text(b), Ready::Str(v)) => b.append_value(v),
-        (Column::Text(b), _) => b.append_null(),
-        (Column::Word(b), Ready::Lower(v) | Ready::Text(v)) => {
-            scratch.clear();
-            scratch.push_str(&String::from_utf8_lossy(v));
-            scratch.make_ascii_lowercase();
-            b.append_value(&*scratch);
-        }
-        (Column::Word(b), _) => b.append_null(),
     }
 }

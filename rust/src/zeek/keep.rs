@@ -1,14 +1,14 @@
 //! Which conn rows can be part of a finding: tested on ports and addresses before anything else is parsed.
 
-use std::net::IpAddr;
-
+use super::value;
 use crate::side::{Networks, Side};
 
 /// The rules of `docs/logs.md`, "What an analysis leaves out".
 #[derive(Debug, Clone)]
 pub struct Keep {
     networks: Networks,
-    watched: Vec<u16>,
+    /// One bit a port.
+    watched: Vec<u64>,
 }
 
 /// Bytes in one direction that make an exchange between inside hosts worth keeping (collected before it is sent).
@@ -17,15 +17,24 @@ pub const INTERNAL: i64 = 1_000_000;
 impl Keep {
     /// From the policy's networks (CIDR) and ports.
     pub fn new(inside: &[String], private: &[String], watched: Vec<u16>) -> Option<Self> {
-        Some(Self { networks: Networks::new(inside, private)?, watched })
+        let mut bits = vec![0; 1024];
+        for port in watched {
+            if let Some(word) = bits.get_mut(usize::from(port >> 6)) {
+                *word |= 1 << (port & 63);
+            }
+        }
+        Some(Self { networks: Networks::new(inside, private)?, watched: bits })
     }
 
-    pub fn side(&self, address: IpAddr) -> Side {
-        self.networks.side(address)
+    /// The side of an address as a log writes it; `None`: it is none.
+    #[inline]
+    pub fn side(&self, text: &[u8]) -> Option<Side> {
+        value::side(&self.networks, text)
     }
 
+    #[inline]
     pub fn watched(&self, port: u16) -> bool {
-        self.watched.contains(&port)
+        self.watched.get(usize::from(port >> 6)).is_some_and(|word| word >> (port & 63) & 1 == 1)
     }
 
     /// `None`: the ends alone do not say, the rest of the row must.
@@ -40,7 +49,7 @@ impl Keep {
     }
 
     /// The answer for rows that `by_ends` left open.
-    pub fn by_content(&self, orig: Side, resp: Side, service: &str, orig_bytes: i64, resp_bytes: i64) -> bool {
+    pub fn by_content(&self, orig: Side, resp: Side, service: &[u8], orig_bytes: i64, resp_bytes: i64) -> bool {
         match (orig, resp) {
             (Side::Public, Side::Inside) => resp_bytes > orig_bytes || encrypted(service),
             (Side::Public, Side::Public) => encrypted(service),
@@ -49,8 +58,8 @@ impl Keep {
     }
 }
 
-fn encrypted(service: &str) -> bool {
-    service.split(',').any(|word| matches!(word, "ssl" | "ssh" | "quic" | "tls" | "ftp" | "ftp-data"))
+fn encrypted(service: &[u8]) -> bool {
+    service.split(|byte| *byte == b',').any(|word| matches!(word, b"ssl" | b"ssh" | b"quic" | b"tls" | b"ftp" | b"ftp-data"))
 }
 
 #[cfg(test)]
@@ -60,8 +69,9 @@ mod tests {
     #[test]
     fn sides() -> Result<(), String> {
         let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let keep = Keep::new(&texts(&["10.0.0.0/8", "fc00::/7"]), &texts(&["10.0.0.0/8", "192.168.0.0/16", "fe80::/10"]), vec![443]).ok_or("networks")?;
-        let side = |text: &str| text.parse().map(|a| keep.side(a)).map_err(|e| format!("{e}"));
+        let keep =
+            Keep::new(&texts(&["10.0.0.0/8", "fc00::/7"]), &texts(&["10.0.0.0/8", "192.168.0.0/16", "fe80::/10"]), vec![443]).ok_or("networks")?;
+        let side = |text: &str| keep.side(text.as_bytes()).ok_or("an address");
         assert_eq!(side("10.1.2.3")?, Side::Inside);
         assert_eq!(side("::ffff:10.1.2.3")?, Side::Inside);
         assert_eq!(side("192.168.1.1")?, Side::Other);

@@ -2,15 +2,19 @@
 //!
 //! Files, and parts of large plain files, are read by several threads; batches come out in the order of the files.
 
+mod column;
 mod columns;
 mod json;
 mod keep;
 mod lines;
 mod plan;
+mod quick;
 mod reader;
+mod scan;
 mod sink;
 mod tsv;
 mod value;
+mod wrapped;
 
 pub use columns::schema;
 pub use keep::Keep;

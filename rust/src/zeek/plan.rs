@@ -1,6 +1,7 @@
 //! What is to be read: logs, their fields, how lines name their log, and which conn rows are wanted.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::keep::Keep;
 use crate::side::Networks;
@@ -65,7 +66,7 @@ pub struct Plan {
     /// Which rows of `conn` are wanted; `None`: all.
     pub keep: Option<Keep>,
     /// For the columns `orig_side` and `resp_side` of `conn`; `None`: they are null.
-    pub networks: Option<Networks>,
+    pub networks: Option<Arc<Networks>>,
 }
 
 impl Plan {

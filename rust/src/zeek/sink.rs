@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use arrow_array::RecordBatch;
 
-use super::columns::{Columns, Ready};
+use super::columns::Columns;
 use super::plan::Plan;
 
 /// Rows in a batch.
 pub const ROWS: usize = 16_384;
+/// Bytes of lines after which all batches are closed: rows of many megabytes do not pile up.
+const HEAVY: usize = 32 << 20;
 
 /// What became of a line.
 pub enum Row {
@@ -81,6 +83,7 @@ impl Tally {
 /// The columns of every log of one part of a file, and what takes their batches.
 pub struct Sink<'a> {
     columns: Vec<Columns>,
+    weight: usize,
     send: &'a mut dyn FnMut(usize, RecordBatch) -> bool,
     /// False once nobody takes batches any more.
     pub open: bool,
@@ -88,25 +91,39 @@ pub struct Sink<'a> {
 
 impl<'a> Sink<'a> {
     pub fn new(plan: &Plan, file: &str, send: &'a mut dyn FnMut(usize, RecordBatch) -> bool) -> Self {
-        Self { columns: plan.logs.iter().map(|log| Columns::new(log, file, plan.networks.as_ref())).collect(), send, open: true }
+        Self { columns: plan.logs.iter().map(|log| Columns::new(log, file, plan.networks.as_ref())).collect(), weight: 0, send, open: true }
     }
 
-    pub fn push(&mut self, place: usize, cells: &[Ready<'_>], logname: &str) {
-        let Some(columns) = self.columns.get_mut(place) else { return };
-        columns.push(cells, logname);
+    pub fn columns(&mut self, place: usize) -> Option<&mut Columns> {
+        self.columns.get_mut(place)
+    }
+
+    /// A row of `weight` bytes is complete.
+    pub fn done(&mut self, place: usize, logname: &str, weight: usize) {
+        let Some(columns) = self.columns.get_mut(place) else {
+            return;
+        };
+        columns.done(logname);
+        self.weight += weight;
         if columns.rows >= ROWS {
             self.flush(place);
+        }
+        if self.weight >= HEAVY {
+            self.finish();
         }
     }
 
     fn flush(&mut self, place: usize) {
-        let Some(columns) = self.columns.get_mut(place).filter(|columns| columns.rows > 0) else { return };
+        let Some(columns) = self.columns.get_mut(place).filter(|columns| columns.rows > 0) else {
+            return;
+        };
         if let Ok(batch) = columns.take() {
             self.open &= (self.send)(place, batch);
         }
     }
 
     pub fn finish(&mut self) {
+        self.weight = 0;
         for place in 0..self.columns.len() {
             self.flush(place);
         }

@@ -2,12 +2,11 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr_iter;
-
-use super::columns::{Cell, Ready, plain, ready};
+use super::columns::{self, Cell};
+use super::keep::Keep;
 use super::plan::{Field, Kind, Plan};
 use super::sink::{Row, Sink};
-use super::{keep, value};
+use super::value;
 
 /// What the `#` lines of a file say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,9 +20,50 @@ pub struct Header {
     place: Option<usize>,
     /// For each field of the log its column.
     at: Vec<Option<usize>>,
-    /// Columns of orig_h, resp_h, resp_p, service, orig_bytes, resp_bytes of a conn log, for the early test.
-    ends: Option<[usize; 6]>,
+    ends: Option<Ends>,
     usable: bool,
+}
+
+/// Columns of a conn log, for the early test; `usize::MAX` where there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Ends {
+    orig: usize,
+    resp: usize,
+    port: usize,
+    service: usize,
+    orig_bytes: usize,
+    resp_bytes: usize,
+    /// The last of the first three that are there, and of all.
+    near: usize,
+    far: usize,
+}
+
+impl Ends {
+    fn new(names: &[String]) -> Option<Self> {
+        let find = |name: &str| names.iter().position(|known| known == name);
+        let (orig, resp, port) = (find("id_orig_h")?, find("id_resp_h")?, find("id_resp_p")?);
+        let content = ["service", "orig_bytes", "resp_bytes"].map(find);
+        let near = orig.max(resp).max(port);
+        let far = content.into_iter().flatten().fold(near, usize::max);
+        let [service, orig_bytes, resp_bytes] = content.map(|column| column.unwrap_or(usize::MAX));
+        Some(Self { orig, resp, port, service, orig_bytes, resp_bytes, near, far })
+    }
+
+    /// Whether a row is wanted. One whose ends are not what they should be is: it is looked at whole, and refused.
+    fn wanted(&self, header: &Header, keep: &Keep, line: &[u8], cells: &mut Cells) -> bool {
+        cells.reach(line, header.separator, self.near);
+        let port = cells.get(line, self.port).and_then(|text| value::port(text).ok()).and_then(|port| u16::try_from(port).ok());
+        let side = |cells: &Cells, column| cells.get(line, column).and_then(|text| keep.side(text));
+        let (Some(port), Some(orig), Some(resp)) = (port, side(cells, self.orig), side(cells, self.resp)) else {
+            return true;
+        };
+        keep.by_ends(orig, resp, port).unwrap_or_else(|| {
+            cells.reach(line, header.separator, self.far);
+            let text = |column| cells.get(line, column).filter(|text| *text != header.unset).unwrap_or_default();
+            let count = |column| value::whole(text(column)).unwrap_or(0);
+            keep.by_content(orig, resp, text(self.service), count(self.orig_bytes), count(self.resp_bytes))
+        })
+    }
 }
 
 impl Header {
@@ -67,7 +107,9 @@ impl Header {
         self.usable = true;
         self.at.clear();
         self.ends = None;
-        let Some(log) = self.place.and_then(|place| plan.log(place)) else { return Ok(()) };
+        let Some(log) = self.place.and_then(|place| plan.log(place)) else {
+            return Ok(());
+        };
         for field in &log.fields {
             let column = field.names.iter().find_map(|name| names.iter().position(|known| known == name));
             if column.is_none() && field.required {
@@ -79,13 +121,17 @@ impl Header {
             self.at.push(column);
         }
         if log.name == "conn" && plan.keep.is_some() {
-            let find = |name: &str| names.iter().position(|known| known == name);
-            let some = |name: &str| find(name).unwrap_or(usize::MAX);
-            if let (Some(orig), Some(resp), Some(port)) = (find("id_orig_h"), find("id_resp_h"), find("id_resp_p")) {
-                self.ends = Some([orig, resp, port, some("service"), some("orig_bytes"), some("resp_bytes")]);
-            }
+            self.ends = Ends::new(&names);
         }
         Ok(())
+    }
+
+    #[inline]
+    fn is_unset(&self, raw: &[u8]) -> bool {
+        match (raw, self.unset.as_slice()) {
+            ([byte], [unset]) => byte == unset,
+            (raw, unset) => raw.len() == unset.len() && raw == unset,
+        }
     }
 
     pub fn usable(&self) -> bool {
@@ -101,114 +147,98 @@ fn normal(name: &[u8]) -> String {
     first.to_lowercase().replace('.', "_")
 }
 
-/// Where the cells of one line are: the offsets of its separators.
+/// Where the cells of one line are: the offsets of its separators, found as far as they were asked for.
 #[derive(Default)]
 pub struct Cells {
     tabs: Vec<usize>,
+    looked: usize,
 }
 
 impl Cells {
+    fn clear(&mut self) {
+        self.tabs.clear();
+        self.looked = 0;
+    }
+
+    #[inline]
     fn get<'a>(&self, line: &'a [u8], column: usize) -> Option<&'a [u8]> {
         let start = if column == 0 { 0 } else { self.tabs.get(column - 1)? + 1 };
         let end = self.tabs.get(column).copied().unwrap_or(line.len());
         line.get(start..end)
     }
+
+    /// Find the separators up to that behind `column`, eight bytes at a time: a byte of `x` is 0 where the line has the separator, and
+    /// the sum marks exactly those bytes in their top bits.
+    #[inline]
+    fn reach(&mut self, line: &[u8], separator: u8, column: usize) {
+        const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+        let pattern = u64::from_le_bytes([separator; 8]);
+        let (words, rest) = line.get(self.looked..).unwrap_or_default().as_chunks::<8>();
+        for word in words {
+            if self.tabs.len() > column {
+                return;
+            }
+            let x = u64::from_le_bytes(*word) ^ pattern;
+            let mut marks = !(((x & LOW) + LOW) | x | LOW);
+            while marks != 0 {
+                self.tabs.push(self.looked + marks.trailing_zeros() as usize / 8);
+                marks &= marks - 1;
+            }
+            self.looked += 8;
+        }
+        let at = self.looked;
+        self.tabs.extend(rest.iter().enumerate().filter(|(_, byte)| **byte == separator).map(|(index, _)| at + index));
+        self.looked = line.len();
+    }
 }
 
 /// One data row.
 pub fn row(header: &Header, line: &[u8], plan: &Plan, cells: &mut Cells, sink: &mut Sink<'_>) -> Row {
-    let Some(place) = header.place else { return Row::Other };
-    cells.tabs.clear();
-    let mut wanted = Some(true);
-    if let (Some(ends), Some(keep)) = (header.ends, &plan.keep) {
-        let [orig, resp, port, ..] = ends;
-        let mut first = memchr_iter(header.separator, line);
-        cells.tabs.extend(first.by_ref().take(orig.max(resp).max(port) + 1));
-        wanted = wanted_by_ends(&ends, keep, line, cells);
-        if wanted == Some(false) {
-            return Row::Dropped;
-        }
-    }
-    let from = cells.tabs.last().map_or(0, |at| at + 1);
-    separators(line, from, header.separator, &mut cells.tabs);
-    if cells.tabs.len() + 1 != header.columns {
-        return Row::Refused(format!("{} columns where the header has {}", cells.tabs.len() + 1, header.columns));
-    }
-    if let (None, Some(ends), Some(keep)) = (wanted, header.ends, &plan.keep)
-        && !wanted_by_content(&ends, keep, line, cells, header)
+    let Some(place) = header.place else {
+        return Row::Other;
+    };
+    cells.clear();
+    if let (Some(ends), Some(keep)) = (&header.ends, &plan.keep)
+        && !ends.wanted(header, keep, line, cells)
     {
         return Row::Dropped;
     }
-    let Some(log) = plan.log(place) else { return Row::Other };
-    let mut out: Vec<Ready<'_>> = Vec::with_capacity(log.fields.len());
+    cells.reach(line, header.separator, usize::MAX);
+    if cells.tabs.len() + 1 != header.columns {
+        return Row::Refused(format!("{} columns where the header has {}", cells.tabs.len() + 1, header.columns));
+    }
+    let (Some(log), Some(columns)) = (plan.log(place), sink.columns(place)) else {
+        return Row::Other;
+    };
     let escaped = memchr::memchr(b'\\', line).is_some();
+    let mut out = columns.row();
     for (field, column) in log.fields.iter().zip(&header.at) {
         let raw = column.and_then(|column| cells.get(line, column)).unwrap_or_default();
-        match take(header, field, raw, escaped) {
-            Ok(value) => out.push(value),
-            Err(reason) => return Row::Refused(format!("{}: {reason}", field.name)),
+        if let Err(reason) = take(header, field, raw, escaped, &mut out) {
+            columns.undo();
+            return Row::Refused(format!("{}: {reason}", field.name));
         }
     }
-    sink.push(place, &out, &header.name);
+    sink.done(place, &header.name, line.len());
     Row::Taken
 }
 
-/// Add the offsets of every separator from `from` on, eight bytes at a time: a byte of `x` is 0 where the line has the separator,
-/// and the sum marks exactly those bytes in their top bits.
-fn separators(line: &[u8], from: usize, separator: u8, found: &mut Vec<usize>) {
-    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-    let pattern = u64::from_le_bytes([separator; 8]);
-    let (words, rest) = line.get(from..).unwrap_or_default().as_chunks::<8>();
-    let mut at = from;
-    for word in words {
-        let x = u64::from_le_bytes(*word) ^ pattern;
-        let mut marks = !(((x & LOW) + LOW) | x | LOW);
-        while marks != 0 {
-            found.push(at + marks.trailing_zeros() as usize / 8);
-            marks &= marks - 1;
-        }
-        at += 8;
-    }
-    found.extend(rest.iter().enumerate().filter(|(_, byte)| **byte == separator).map(|(index, _)| at + index));
-}
-
-/// The early test; `None` where it does not say, or where a cell is not what it should be (then the row is looked at whole).
-fn wanted_by_ends(ends: &[usize; 6], keep: &keep::Keep, line: &[u8], cells: &Cells) -> Option<bool> {
-    let [orig, resp, port, ..] = *ends;
-    let port = value::port(cells.get(line, port)?).ok().and_then(|port| u16::try_from(port).ok())?;
-    let orig = keep.side(value::address(cells.get(line, orig)?).ok()?);
-    let resp = keep.side(value::address(cells.get(line, resp)?).ok()?);
-    keep.by_ends(orig, resp, port)
-}
-
-fn wanted_by_content(ends: &[usize; 6], keep: &keep::Keep, line: &[u8], cells: &Cells, header: &Header) -> bool {
-    let [orig, resp, _, service, orig_bytes, resp_bytes] = *ends;
-    let side = |column| cells.get(line, column).and_then(|text| value::address(text).ok()).map(|address| keep.side(address));
-    let (Some(orig), Some(resp)) = (side(orig), side(resp)) else { return true };
-    let text = |column| cells.get(line, column).filter(|text| *text != header.unset).unwrap_or_default();
-    let count = |column| value::whole(text(column)).unwrap_or(0);
-    keep.by_content(orig, resp, &String::from_utf8_lossy(text(service)), count(orig_bytes), count(resp_bytes))
-}
-
 /// One cell. Escapes are undone after a list is taken apart, so that an escaped comma stays in its element.
-fn take<'a>(header: &Header, field: &Field, raw: &'a [u8], escaped: bool) -> Result<Ready<'a>, value::Bad> {
-    if raw.is_empty() || raw == header.unset {
-        return if field.filled { Err("empty") } else { Ok(Ready::Null) };
+#[inline]
+fn take(header: &Header, field: &Field, raw: &[u8], escaped: bool, out: &mut columns::Row<'_>) -> Result<(), value::Bad> {
+    if raw.is_empty() || header.is_unset(raw) {
+        return if field.filled { Err("empty") } else { Ok(out.null()) };
     }
     if raw == header.empty {
-        return Ok(if field.kind == Kind::List { Ready::Text(Cow::Borrowed(b"")) } else { Ready::Null });
+        return if field.kind == Kind::List { out.text(b"") } else { Ok(out.null()) };
     }
-    if !escaped && field.kind != Kind::List {
-        return plain(field.kind, raw);
+    if field.kind == Kind::List && memchr::memmem::find(raw, &header.set_separator).is_some() {
+        return out.cell(&Cell::Text(Cow::Owned(pieces(raw, &header.set_separator))));
     }
-    let text = if field.kind == Kind::List && memchr::memmem::find(raw, &header.set_separator).is_some() {
-        Cow::Owned(pieces(raw, &header.set_separator))
-    } else if escaped && memchr::memchr(b'\\', raw).is_some() {
-        Cow::Owned(value::unescape(raw))
-    } else {
-        Cow::Borrowed(raw)
-    };
-    ready(field.kind, Cell::Text(text))
+    if escaped && memchr::memchr(b'\\', raw).is_some() {
+        return out.cell(&Cell::Text(Cow::Owned(value::unescape(raw))));
+    }
+    out.text(raw)
 }
 
 fn pieces(raw: &[u8], separator: &[u8]) -> Vec<u8> {

@@ -1,6 +1,9 @@
 //! One cell of a log to one value: the same rules as `netexfil/read/values.py` (a test holds the two together).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::quick;
+use crate::side::{Networks, Side};
 
 /// Why a cell was refused.
 pub type Bad = &'static str;
@@ -8,10 +11,12 @@ pub type Bad = &'static str;
 pub const BETWEEN: char = '\u{1f}';
 
 /// A decimal number, zero or above: digits, perhaps a fraction, perhaps an exponent.
+#[inline]
 pub fn number(text: &[u8]) -> Option<f64> {
-    if let Some(quick) = plain_decimal(text) {
-        return Some(quick);
-    }
+    quick::six(text).or_else(|| plain_decimal(text)).or_else(|| any_number(text))
+}
+
+fn any_number(text: &[u8]) -> Option<f64> {
     let mut rest = digits(text)?;
     if let Some(after) = rest.strip_prefix(b".") {
         rest = after.iter().position(|b| !b.is_ascii_digit()).map_or(&[][..], |at| after.get(at..).unwrap_or_default());
@@ -63,8 +68,18 @@ fn plain_decimal(text: &[u8]) -> Option<f64> {
 }
 
 /// Seconds since 1970: a number (milli- and microseconds are told by their size) or ISO 8601.
+#[inline]
 pub fn time(text: &[u8]) -> Result<f64, Bad> {
-    let Some(value) = number(text) else { return iso(text).ok_or("not a time") };
+    match quick::six(text) {
+        Some(value) if value < 1e11 => Ok(value),
+        _ => any_time(text),
+    }
+}
+
+fn any_time(text: &[u8]) -> Result<f64, Bad> {
+    let Some(value) = number(text) else {
+        return iso(text).ok_or("not a time");
+    };
     for (limit, unit) in [(1e17, 1e9), (1e14, 1e6), (1e11, 1e3)] {
         if value >= limit {
             return Ok(value / unit);
@@ -142,7 +157,15 @@ fn days(year: i64, month: i64, day: i64) -> Option<i64> {
 }
 
 /// A count; `12.0` counts as 12; beyond 2^63-1 it stays there.
+#[inline]
 pub fn whole(text: &[u8]) -> Result<i64, Bad> {
+    match quick::digits16(text).map(i64::try_from) {
+        Some(Ok(value)) => Ok(value),
+        _ => any_whole(text),
+    }
+}
+
+fn any_whole(text: &[u8]) -> Result<i64, Bad> {
     if !text.is_empty() && text.len() <= 18 && text.iter().all(u8::is_ascii_digit) {
         return Ok(text.iter().fold(0, |sum, b| sum * 10 + i64::from(b - b'0')));
     }
@@ -158,7 +181,12 @@ pub fn whole(text: &[u8]) -> Result<i64, Bad> {
 }
 
 /// 0 to 65535; `443/tcp` is 443.
+#[inline]
 pub fn port(text: &[u8]) -> Result<i32, Bad> {
+    quick::port(text).map_or_else(|| any_port(text), |port| Ok(i32::from(port)))
+}
+
+fn any_port(text: &[u8]) -> Result<i32, Bad> {
     let text = memchr::memchr(b'/', text).map_or(text, |at| text.get(..at).unwrap_or_default());
     match whole(text) {
         Ok(value @ 0..=65535) => i32::try_from(value).map_err(|_| "not a port"),
@@ -168,30 +196,21 @@ pub fn port(text: &[u8]) -> Result<i32, Bad> {
 
 /// An address; IPv4-mapped IPv6 is IPv4.
 pub fn address(text: &[u8]) -> Result<IpAddr, Bad> {
-    if let Some(v4) = ipv4(text) {
-        return Ok(IpAddr::V4(v4));
+    if let Some(v4) = quick::ipv4(text) {
+        return Ok(IpAddr::V4(v4.into()));
     }
     let text = std::str::from_utf8(text).map_err(|_| "not an address")?;
     let v6: Ipv6Addr = text.trim_matches(['[', ']']).parse().map_err(|_| "not an address")?;
     Ok(v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4))
 }
 
-fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
-    let (mut value, mut part, mut length, mut dots) = (0_u32, 0_u32, 0_u32, 0);
-    for &byte in text {
-        match byte {
-            b'0'..=b'9' if length == 0 || (length < 3 && part > 0) => {
-                part = part * 10 + u32::from(byte - b'0');
-                length += 1;
-            }
-            b'.' if length > 0 && part < 256 && dots < 3 => {
-                value = value << 8 | part;
-                (part, length, dots) = (0, 0, dots + 1);
-            }
-            _ => return None,
-        }
+/// Where an address stands; `None`: it is none.
+#[inline]
+pub fn side(networks: &Networks, text: &[u8]) -> Option<Side> {
+    match quick::ipv4(text) {
+        Some(address) => Some(networks.side_v4(address)),
+        None => address(text).ok().map(|address| networks.side(address)),
     }
-    (dots == 3 && length > 0 && part < 256).then(|| Ipv4Addr::from(value << 8 | part))
 }
 
 /// T/F, true/false, 1/0 in any case.

@@ -1,0 +1,168 @@
+//! The cells that nearly all rows have, eight and sixteen bytes at a time. `None`: not that plain, `value` decides.
+
+/// The last bytes of a text of 1 to 8 bytes at the top of a word; what is below is unspecified only where `count` masks it away.
+#[inline]
+fn top(text: &[u8]) -> Option<u64> {
+    let length = text.len();
+    if length > 8 {
+        return None;
+    }
+    if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        let first = u64::from(u32::from_le_bytes(*first)) << (8 * (8 - length));
+        return Some(first | u64::from(u32::from_le_bytes(*last)) << 32);
+    }
+    let (first, last) = (u64::from(*text.first()?), u64::from(*text.last()?));
+    let middle = u64::from(*text.get(length / 2)?);
+    Some(first << (8 * (8 - length)) | middle << (8 * (8 - length + length / 2)) | last << 56)
+}
+
+/// One to eight digits.
+#[inline]
+pub fn digits8(text: &[u8]) -> Option<u64> {
+    let word = top(text)?;
+    let x = (word ^ 0x3030_3030_3030_3030) & (u64::MAX << (8 * (8 - text.len())));
+    if (x.wrapping_add(0x7676_7676_7676_7676) | x) & 0x8080_8080_8080_8080 != 0 {
+        return None;
+    }
+    let pairs = x.wrapping_mul(2561) >> 8 & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul(6_553_601) >> 16 & 0x0000_ffff_0000_ffff;
+    Some(fours.wrapping_mul(42_949_672_960_001) >> 32)
+}
+
+/// One to sixteen digits.
+#[inline]
+pub fn digits16(text: &[u8]) -> Option<u64> {
+    if text.len() <= 8 {
+        return digits8(text);
+    }
+    if text.len() > 16 {
+        return None;
+    }
+    let (high, low) = text.split_at_checked(text.len() - 8)?;
+    Some(digits8(high)? * 100_000_000 + digits8(low)?)
+}
+
+/// A number with six decimals, as Zeek writes times and intervals. Exact: mantissa and power are, so one division rounds correctly.
+#[inline]
+pub fn six(text: &[u8]) -> Option<f64> {
+    let (whole, rest) = text.split_at_checked(text.len().checked_sub(7)?)?;
+    let [b'.', fraction @ ..] = rest else {
+        return None;
+    };
+    let mantissa = digits16(whole)?.checked_mul(1_000_000)?.checked_add(digits8(fraction)?)?;
+    #[allow(clippy::cast_precision_loss)] // below 2^53
+    (mantissa < 1 << 53).then(|| mantissa as f64 / 1e6)
+}
+
+/// A port without its protocol.
+#[inline]
+pub fn port(text: &[u8]) -> Option<u16> {
+    u16::try_from(digits8(text)?).ok()
+}
+
+/// One bit for each byte that is a dot.
+#[inline]
+fn dots(word: u64) -> u64 {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    let x = word ^ 0x2e2e_2e2e_2e2e_2e2e;
+    let marks = !(((x & LOW) + LOW) | x | LOW) >> 7;
+    marks.wrapping_mul(0x0102_0408_1020_4080) >> 56
+}
+
+/// Dotted decimal without leading zeros: the address' canonical form.
+#[inline]
+pub fn ipv4(text: &[u8]) -> Option<u32> {
+    let length = text.len();
+    let bytes = match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        (Some(first), Some(last)) if length <= 15 => {
+            u128::from(u64::from_le_bytes(*first)) | u128::from(u64::from_le_bytes(*last)) << (8 * (length - 8))
+        }
+        (None, _) if length == 7 => {
+            let (first, last) = (text.first_chunk::<4>()?, text.last_chunk::<4>()?);
+            u128::from(u32::from_le_bytes(*first)) | u128::from(u32::from_le_bytes(*last)) << 24
+        }
+        _ => return None,
+    };
+    #[allow(clippy::cast_possible_truncation)] // the two halves
+    let mut marks = dots(bytes as u64) | dots((bytes >> 64) as u64) << 8;
+    if marks.count_ones() != 3 {
+        return None;
+    }
+    marks |= 1 << length;
+    let (mut address, mut bad, mut start) = (0_u32, false, 0);
+    for _ in 0..4 {
+        let end = marks.trailing_zeros();
+        marks &= marks - 1;
+        let (from, count) = (start, end - start);
+        start = end + 1;
+        if !(1..=3).contains(&count) {
+            return None;
+        }
+        let room = 8 * (4 - count);
+        #[allow(clippy::cast_possible_truncation)] // the next four bytes
+        let x = ((bytes >> (8 * from)) as u32) << room ^ (0x3030_3030 & (u32::MAX << room));
+        let part = (x >> 24) + 10 * (x >> 16 & 0xff) + 100 * (x >> 8 & 0xff);
+        bad |= (x.wrapping_add(0x7676_7676) | x) & 0x8080_8080 != 0;
+        bad |= part > 255 || (count > 1 && x >> room & 0xff == 0);
+        address = address << 8 | part & 0xff;
+    }
+    (!bad).then_some(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits() {
+        for text in ["0", "7", "42", "123", "1234", "00012", "999999", "1234567", "12345678"] {
+            assert_eq!(digits8(text.as_bytes()), text.parse().ok(), "{text}");
+        }
+        for text in ["123456789", "9999999999999999", "1000000000000"] {
+            assert_eq!(digits16(text.as_bytes()), text.parse().ok(), "{text}");
+        }
+        for text in ["", "-", "1.5", "12a", "a", "/1", ":1", "\u{0}1", "12345678901234567", "\u{ff}1"] {
+            assert_eq!(digits16(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        for text in [
+            "0.0.0.0",
+            "8.8.8.8",
+            "10.1.2.3",
+            "255.255.255.255",
+            "192.168.100.1",
+            "1.22.333.4",
+            "01.2.3.4",
+            "1.2.3",
+            "1.2.3.4.5",
+            "1..2.3.4",
+            "1.2.3.4.",
+            ".1.2.3.4",
+            "1.2.3.",
+            "256.1.1.1",
+            "a.b.c.d",
+            "::1",
+            "1.2.3.4x",
+            "1111.2.3.4",
+            "1.2.3.0000",
+            "12345678",
+            "",
+        ] {
+            let expected = text.parse().ok().map(|address: std::net::Ipv4Addr| u32::from(address));
+            assert_eq!(ipv4(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn decimals() {
+        for text in ["1713484800.012754", "0.000001", "1.334793", "123456789.000000", "4503599627.370496"] {
+            assert_eq!(six(text.as_bytes()).map(f64::to_bits), text.parse::<f64>().ok().map(f64::to_bits), "{text}");
+        }
+        for text in ["1.5", ".000001", "1,000000", "-1.000000", "99999999999.000000", "1.00000a"] {
+            assert_eq!(six(text.as_bytes()), None, "{text}");
+        }
+    }
+}
