@@ -303,9 +303,56 @@ def test_damage_is_told_and_the_rest_counts(tmp_path: Path) -> None:
     damaged = data[:24] + struct.pack("<IIII", 1, 1, 0xFFFFFF00, 0xFFFFFF00) + data[40:]
     (tmp_path / "bad.pcap").write_bytes(damaged)
     rows, notes = sessions(tmp_path / "bad.pcap")
-    assert (rows, notes[0].kind, notes[0].place) == ([], "damaged", 24)
+    assert (rows[0]["history"], notes[0].kind, notes[0].place) == ("^hADdFf", "damaged", 24)
     (tmp_path / "half.pcap.gz").write_bytes(gzip.compress(data)[:-20])
     assert sessions(tmp_path / "half.pcap.gz")[1][0].kind in {"damaged", "truncated"}
+
+
+def bursts(count: int = 60) -> list[tuple[float, bytes]]:
+    """Datagrams of one session, of several sizes; each is a packet of its own in the counts."""
+    return [(0.01 * n, p.ip4("10.0.0.1", "192.0.2.1", 17, p.udp(5000, 6000, bytes([n]) * (40 + n)), ident=n)) for n in range(count)]
+
+
+HOLES = {
+    "a length beyond reason": lambda record: record[:4] + b"\xff\xff\xff\xf0" * 2 + record[12:],
+    "zeros": lambda record: bytes(len(record)),
+    "noise": lambda record: bytes((7 * n * n + 131) % 251 + 4 for n in range(len(record))),
+    "lost bytes": lambda record: record[:5] + record[30:],
+    "more bytes": lambda record: b"\xfe" * 5001 + record,
+}
+
+
+@pytest.mark.parametrize("hole", HOLES)
+@pytest.mark.parametrize("form", ["pcap", "big endian", "pcapng"])
+def test_reading_goes_on_behind_a_damaged_record(tmp_path: Path, form: str, hole: str) -> None:
+    """The frame in the hole is lost and told, the others count; nothing is counted that was not there."""
+    frames, order = bursts(), ">" if form == "big endian" else "<"
+    if form == "pcapng":
+        interface = p.block(1, struct.pack("<HHI", 101, 0, 0))
+        records = [
+            p.block(6, struct.pack("<IIIII", 0, *divmod(int((p.START + at) * 1e6), 2**32), len(data), len(data)) + data) for at, data in frames
+        ]
+        head = p.section() + interface
+    else:
+        parts = [p.pcap([frame], link=101, order=order) for frame in frames]
+        head, records = parts[0][:24], [part[24:] for part in parts]
+    spoilt = HOLES[hole](records[30])
+    (tmp_path / "hole").write_bytes(head + b"".join([*records[:30], spoilt, *records[31:]]))
+    rows, notes = sessions(tmp_path / "hole")
+    place = len(head) + sum(map(len, records[:30]))
+    assert [(note.kind, note.place, note.loss) for note in notes] == [("damaged", place, True)]
+    skipped = len(spoilt) - len(records[30]) if hole == "more bytes" else len(spoilt)
+    assert f"{skipped} bytes were skipped" in notes[0].reason
+    kept = [data for n, (_, data) in enumerate(frames) if n != 30 or hole == "more bytes"]
+    assert [(row["orig_pkts"], row["orig_ip_bytes"]) for row in rows] == [(len(kept), sum(map(len, kept)))]
+
+
+def test_a_hole_without_an_end_ends_the_file(tmp_path: Path) -> None:
+    frames = bursts(20)
+    (tmp_path / "hole").write_bytes(p.pcap(frames, link=101) + bytes(100_000))
+    rows, notes = sessions(tmp_path / "hole")
+    assert rows[0]["orig_pkts"] == 20
+    assert [note.reason for note in notes] == ["a record header of zeros; the rest of the file is not read"]
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,12 @@ pub fn capture(data: &[u8]) {
     let input = Input::new(Box::new(std::io::Cursor::new(data.to_vec())));
     let Ok(mut capture) = Capture::over(input, "fuzz") else { return };
     let (mut flows, mut decoder, mut frames) = (Flows::new(LIMITS), Decoder::default(), 0);
-    while let Ok(true) = capture.advance() {
+    loop {
+        match capture.advance() {
+            Ok(true) => {}
+            Err(damage) if damage.goes_on => continue,
+            _ => break,
+        }
         let frame = capture.frame();
         assert!(frame.data.len() <= frame.length && frame.data.len() <= data.len());
         flows.tick(frame.time, 0);

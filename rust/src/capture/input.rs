@@ -9,7 +9,7 @@ use crate::bytes;
 use crate::error::Error;
 
 /// Large enough to make calls rare, small enough to stay in the cache.
-const BUFFER: usize = 256 * 1024;
+const BUFFER: usize = if cfg!(fuzzing) { 4096 } else { 256 * 1024 };
 /// No record that a sane writer makes is longer; what claims to be is damage.
 pub const LONGEST: usize = 16 * 1024 * 1024;
 

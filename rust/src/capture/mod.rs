@@ -3,6 +3,7 @@
 mod input;
 mod pcap;
 mod pcapng;
+mod resume;
 mod set;
 
 use std::sync::Arc;
@@ -33,11 +34,13 @@ pub struct Damage {
     pub place: u64,
     pub kind: &'static str,
     pub reason: String,
+    /// What follows can be read again: `advance` goes on there.
+    pub goes_on: bool,
 }
 
 impl Damage {
     fn new(place: u64, kind: &'static str, reason: impl Into<String>) -> Self {
-        Self { place, kind, reason: reason.into() }
+        Self { place, kind, reason: reason.into(), goes_on: false }
     }
 
     /// The stream ended inside something.
@@ -109,7 +112,7 @@ impl Capture {
     /// Go to the next frame; false at the end.
     ///
     /// # Errors
-    /// Where the rest of the file cannot be understood.
+    /// Where something cannot be understood: the rest of the file, or, where the damage `goes_on`, what lay up to the next record that fits.
     #[inline]
     pub fn advance(&mut self) -> Result<bool, Damage> {
         self.input.consume(self.here.whole);

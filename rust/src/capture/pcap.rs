@@ -1,7 +1,7 @@
 //! Classic pcap: both byte orders, micro- and nanoseconds, and the modified header of Alexey Kuznetzov's patch.
 
 use super::input::{Input, LONGEST};
-use super::{Damage, Here};
+use super::{Damage, Here, resume};
 
 /// Magic (as stored big endian), nanoseconds?, length of a record header.
 const MAGICS: &[(u32, bool, usize)] = &[
@@ -14,6 +14,10 @@ const MAGICS: &[(u32, bool, usize)] = &[
 /// The largest snapshot length that libpcap accepts.
 const SNAPLEN: usize = 262_144;
 
+/// Behind damage, this many records must stand one behind the other, each within a day of the last, before they are believed.
+const CHAIN: usize = 3;
+const DAY: u32 = 86_400;
+
 pub struct Pcap {
     big: bool,
     nanos: bool,
@@ -21,6 +25,10 @@ pub struct Pcap {
     link: u16,
     trailer: u8,
     longest: usize,
+    /// As the file says, where it says something.
+    snaplen: usize,
+    /// Second of the last packet.
+    last: Option<u32>,
     /// Old versions store the two lengths the other way round.
     swapped: Option<bool>,
 }
@@ -46,6 +54,8 @@ impl Pcap {
             link: u16::try_from(link & 0xffff).unwrap_or(0),
             trailer,
             longest: snaplen.clamp(SNAPLEN, LONGEST - 64),
+            snaplen: if snaplen == 0 { SNAPLEN } else { snaplen.min(SNAPLEN) },
+            last: None,
             swapped: match minor {
                 0..3 => Some(true),
                 3 => None,
@@ -69,24 +79,76 @@ impl Pcap {
             }
             return Err(Damage::cut(input, place, "a record header"));
         }
-        let head: [u8; 16] = input.view(0, 16).first_chunk().copied().unwrap_or_default();
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = head;
+        let record = self.record(input.view(0, 16));
+        if record.stored > self.longest || record == Record::default() {
+            return Err(self.damaged(input, place, &record));
+        }
+        if !input.ensure(self.header + record.stored) {
+            // The last packet of a cut file has a header like any other; a spoilt length may reach beyond the end as well.
+            return Err(if self.sane(&record, self.last) { Damage::cut(input, place, "a packet") } else { self.damaged(input, place, &record) });
+        }
+        let Record { stored, length, .. } = record;
+        let time = i64::from(record.seconds) * 1_000_000_000 + i64::from(record.fraction) * self.unit();
+        self.last = Some(record.seconds);
+        Ok(Some(Here { time, link: self.link, trailer: self.trailer, skip: self.header, stored, length: length.max(stored), whole: self.header + stored }))
+    }
+
+    fn unit(&self) -> i64 {
+        if self.nanos { 1 } else { 1_000 }
+    }
+
+    #[inline]
+    fn record(&self, head: &[u8]) -> Record {
+        let Some(&[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]) = head.first_chunk::<16>() else { return Record::default() };
         let word = |bytes: [u8; 4]| if self.big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
-        let (seconds, fraction) = (word([a, b, c, d]), word([e, f, g, h]));
         let (mut stored, mut length) = (word([i, j, k, l]) as usize, word([m, n, o, p]) as usize);
         if self.swapped.unwrap_or(stored > length) {
             std::mem::swap(&mut stored, &mut length);
         }
-        if stored > self.longest {
-            return Err(Damage::new(place, "damaged", format!("a record claims {stored} bytes; the rest of the file is not read")));
-        }
-        if !input.ensure(self.header + stored) {
-            return Err(Damage::cut(input, place, "a packet"));
-        }
-        let unit = if self.nanos { 1 } else { 1_000 };
-        let time = i64::from(seconds) * 1_000_000_000 + i64::from(fraction) * unit;
-        Ok(Some(Here { time, link: self.link, trailer: self.trailer, skip: self.header, stored, length: length.max(stored), whole: self.header + stored }))
+        Record { seconds: word([a, b, c, d]), fraction: word([e, f, g, h]), stored, length }
     }
+
+    /// A record that cannot be; read on at the next one that can, if there is one.
+    #[cold]
+    fn damaged(&mut self, input: &mut Input, place: u64, record: &Record) -> Damage {
+        let skipped = resume::seek(input, |input, at| self.follow(input, at));
+        let what = if record.stored == 0 { "a record header of zeros".to_owned() } else { format!("a record claims {} bytes", record.stored) };
+        resume::damage(place, &what, skipped)
+    }
+
+    /// Do records stand at this place, one behind the other, or one that ends with the file?
+    fn follow(&self, input: &mut Input, mut at: usize) -> bool {
+        let mut before = self.last;
+        for number in 0..CHAIN {
+            if !input.ensure(at + self.header) {
+                return number > 0 && input.available() == at;
+            }
+            let record = self.record(input.view(at, 16));
+            if !self.sane(&record, before) {
+                return false;
+            }
+            before = Some(record.seconds);
+            at += self.header + record.stored;
+        }
+        true
+    }
+
+    /// Could a writer have written that behind a packet of this second?
+    fn sane(&self, record: &Record, before: Option<u32>) -> bool {
+        (1..=self.snaplen).contains(&record.stored)
+            && (record.stored..=SNAPLEN.max(self.snaplen)).contains(&record.length)
+            && i64::from(record.fraction) * self.unit() < 1_000_000_000
+            && before.is_none_or(|before| before.abs_diff(record.seconds) <= DAY)
+    }
+}
+
+/// What a record header says.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Record {
+    seconds: u32,
+    fraction: u32,
+    stored: usize,
+    length: usize,
 }
 
 /// A number of up to four bytes in the file's byte order.

@@ -2,7 +2,7 @@
 
 use super::input::{Input, LONGEST};
 use super::pcap::number;
-use super::{Damage, Here};
+use super::{Damage, Here, resume};
 
 /// Type of a section header block, the same in both byte orders.
 pub const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
@@ -10,6 +10,14 @@ const INTERFACE: u32 = 1;
 const OLD_PACKET: u32 = 2;
 const SIMPLE: u32 = 3;
 const ENHANCED: u32 = 6;
+/// Blocks up to here are checked before they are believed: both their lengths must agree.
+const CHECKED: usize = 1024 * 1024;
+/// Behind damage, this many blocks must stand one behind the other before they are believed.
+const CHAIN: usize = 3;
+/// Room for the options of a packet that a cut file ends in.
+const OPTIONS: usize = 64 * 1024;
+/// The highest code of an ordinary block (the decryption secrets); others are rare enough not to be looked for.
+const KNOWN: u32 = 10;
 /// More interfaces than that in one section are damage or an attack.
 const INTERFACES: usize = 65_536;
 
@@ -58,7 +66,10 @@ impl Pcapng {
             }
             let length = number(input.view(4, 4), self.big) as usize;
             if length < 12 || !length.is_multiple_of(4) {
-                return Err(Damage::new(place, "damaged", format!("a block claims {length} bytes; the rest of the file is not read")));
+                return Err(self.damaged(input, place, &format!("a block claims {length} bytes")));
+            }
+            if length <= CHECKED && input.ensure(length) && number(input.view(length - 4, 4), self.big) as usize != length {
+                return Err(self.damaged(input, place, &format!("a block of {length} bytes whose end says otherwise")));
             }
             match number(&kind, self.big) {
                 INTERFACE => self.interface(input, length, place)?,
@@ -67,28 +78,70 @@ impl Pcapng {
                         return Ok(Some(here));
                     }
                 }
-                _ => skip(input, length, place)?,
+                _ if length <= CHECKED => skip(input, length, place)?,
+                _ => {
+                    skip(input, length - 4, place)?;
+                    if input.ensure(4) && number(input.view(0, 4), self.big) as usize != length {
+                        return Err(self.damaged(input, place, &format!("a block of {length} bytes whose end says otherwise")));
+                    }
+                    skip(input, 4, place)?;
+                }
             }
         }
+    }
+
+    /// A block that cannot be; read on at the next one that can, if there is one.
+    #[cold]
+    fn damaged(&self, input: &mut Input, place: u64, what: &str) -> Damage {
+        let gone = input.offset().saturating_sub(place);
+        let skipped = resume::seek(input, |input, at| self.follow(input, at));
+        resume::damage(place, what, skipped.map(|bytes| bytes + gone))
+    }
+
+    /// Do blocks that packets come in stand at this place, one behind the other, or one that ends with the file?
+    fn follow(&self, input: &mut Input, mut at: usize) -> bool {
+        for number in 0..CHAIN {
+            if !input.ensure(at + 12) {
+                return number > 0 && input.available() == at;
+            }
+            let Some(length) = self.block(input, at) else { return false };
+            at += length;
+        }
+        true
+    }
+
+    /// Length of the block at this place, where its kind is known and both its lengths are the same.
+    fn block(&self, input: &mut Input, at: usize) -> Option<usize> {
+        let kind = input.view(at, 4);
+        let section = kind == SECTION;
+        let code = number(kind, self.big);
+        if !section && !(1..=KNOWN).contains(&code) {
+            return None;
+        }
+        let big = if section { input.view(at + 8, 4) == [0x1a, 0x2b, 0x3c, 0x4d] } else { self.big };
+        let length = number(input.view(at + 4, 4), big) as usize;
+        let fits = (12..=CHECKED).contains(&length) && length.is_multiple_of(4) && input.ensure(at + length);
+        let interface = code != ENHANCED || (number(input.view(at + 8, 4), big) as usize) < self.interfaces.len();
+        (fits && interface && number(input.view(at + length - 4, 4), big) as usize == length).then_some(length)
     }
 
     fn section(&mut self, input: &mut Input, place: u64) -> Result<(), Damage> {
         self.big = match input.view(8, 4) {
             [0x1a, 0x2b, 0x3c, 0x4d] => true,
             [0x4d, 0x3c, 0x2b, 0x1a] => false,
-            _ => return Err(Damage::new(place, "damaged", "a section header of no known byte order; the rest of the file is not read")),
+            _ => return Err(self.damaged(input, place, "a section header of no known byte order")),
         };
         self.interfaces.clear();
         let length = number(input.view(4, 4), self.big) as usize;
         if length < 28 || !length.is_multiple_of(4) {
-            return Err(Damage::new(place, "damaged", format!("a section header claims {length} bytes; the rest of the file is not read")));
+            return Err(self.damaged(input, place, &format!("a section header claims {length} bytes")));
         }
         skip(input, length, place)
     }
 
     fn interface(&mut self, input: &mut Input, length: usize, place: u64) -> Result<(), Damage> {
         if !(20..=LONGEST).contains(&length) || self.interfaces.len() >= INTERFACES {
-            return Err(Damage::new(place, "damaged", "an interface description that cannot be; the rest of the file is not read"));
+            return Err(self.damaged(input, place, "an interface description that cannot be"));
         }
         if !input.ensure(length) {
             return Err(Damage::cut(input, place, "an interface description"));
@@ -132,10 +185,13 @@ impl Pcapng {
     fn packet(&mut self, input: &mut Input, code: u32, length: usize, place: u64) -> Result<Option<Here>, Damage> {
         let fixed = if code == SIMPLE { 12 } else { 28 };
         if length > LONGEST || length < fixed + 4 {
-            return Err(Damage::new(place, "damaged", format!("a packet block claims {length} bytes; the rest of the file is not read")));
+            return Err(self.damaged(input, place, &format!("a packet block claims {length} bytes")));
         }
         if !input.ensure(length) {
-            return Err(Damage::cut(input, place, "a packet"));
+            // The last packet of a cut file has a head like any other; a spoilt length may reach beyond the end as well.
+            let whole = (number(input.view(20, 4), self.big) as usize).saturating_add(fixed + 4);
+            let sane = code == SIMPLE || input.available() < fixed || (whole..whole.saturating_add(OPTIONS)).contains(&length);
+            return Err(if sane { Damage::cut(input, place, "a packet") } else { self.damaged(input, place, &format!("a packet block claims {length} bytes")) });
         }
         let word = |at: usize| number(input.view(at, 4), self.big);
         let index = match code {
@@ -156,7 +212,7 @@ impl Pcapng {
             (stamp(interface, (u64::from(word(12)) << 32) | u64::from(word(16))), word(20) as usize, word(24) as usize)
         };
         if stored > room && code != SIMPLE {
-            return Err(Damage::new(place, "damaged", format!("a packet of {stored} bytes in a block of {length}; the rest of the file is not read")));
+            return Err(self.damaged(input, place, &format!("a packet of {stored} bytes in a block of {length}")));
         }
         let stored = stored.min(room);
         let here = Here { time, link: interface.link, trailer: interface.trailer, skip: fixed, stored, length: wire.max(stored), whole: length };

@@ -68,9 +68,12 @@ impl Set {
             self.step(last);
             return Ok(());
         }
-        let time = match capture.advance() {
-            Ok(true) => capture.frame().time,
-            _ => i64::MIN,
+        let time = loop {
+            match capture.advance() {
+                Ok(true) => break capture.frame().time,
+                Err(damage) if damage.goes_on => {}
+                _ => break i64::MIN,
+            }
         };
         self.waiting.push((time, file));
         Ok(())
@@ -136,16 +139,22 @@ impl Set {
     /// Move one open file on; a file that is done or damaged is closed.
     #[inline]
     fn step(&mut self, index: usize) {
-        let Some(open) = self.open.get_mut(index) else { return };
-        let file = open.file;
-        match open.capture.advance() {
-            Ok(true) => {}
-            Ok(false) => {
+        while let Some(open) = self.open.get_mut(index) {
+            let file = open.file;
+            let damage = match open.capture.advance() {
+                Ok(true) => return,
+                Ok(false) => {
+                    self.open.remove(index);
+                    return;
+                }
+                Err(damage) => damage,
+            };
+            if !damage.goes_on {
                 self.open.remove(index);
             }
-            Err(damage) => {
-                self.open.remove(index);
-                self.note(file, Some(damage.place), damage.kind, damage.reason);
+            self.note(file, Some(damage.place), damage.kind, damage.reason);
+            if !damage.goes_on {
+                return;
             }
         }
     }
