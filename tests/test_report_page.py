@@ -114,6 +114,21 @@ def test_other_filters_and_the_zoom(tmp_path):
 
 
 @needs_browser
+def test_findings_stand_before_the_map_and_what_is_empty_says_so(tmp_path):
+    path = page(tmp_path)
+    dom = browse(path, "host=10.0.0.9&to=nobody")
+    assert rows(dom) == 0
+    assert "No finding passes these filters." in dom
+    assert "10.0.0.9 to nobody ✕" in dom, "the chosen pair is told, and can be let go"
+    assert dom.index('id="table"') < dom.index('id="map"')
+    (tmp_path / "none").mkdir()
+    dom = browse(page(tmp_path / "none", [], []))
+    assert "No findings. What could not be read stands under data quality." in dom
+    assert re.search(r'<section aria-labelledby="h-time"[^>]* hidden', dom)
+    assert 'class="tile strong"' not in dom, "no alerts are no alarm"
+
+
+@needs_browser
 def test_hostile_text_stays_text(tmp_path):
     path = page(tmp_path, [hostile(n) for n in range(1, 4)])
     dom = browse(path, "open=0000000000000001,0000000000000002")

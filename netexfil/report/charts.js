@@ -68,7 +68,10 @@ function timeline(rows) {
     const y = TOP + high * (1 - share);
     svg.append(draw_('line', {x1: LEFT, x2: WIDTH - 8, y1: y, y2: y, class: 'grid'}), draw_('text', {x: LEFT - 6, y: y + 4, 'text-anchor': 'end'}, bytes(most * share)));
   }
-  for (const [at, text] of ticks(from, to)) svg.append(draw_('text', {x: LEFT + (at - from) / (to - from) * (WIDTH - LEFT - 8), y: HEIGHT - 6, 'text-anchor': 'middle'}, text));
+  for (const [at, text] of ticks(from, to)) {
+    const x = LEFT + (at - from) / (to - from) * (WIDTH - LEFT - 8), half = text.length * 3.5; // an end's text stays inside
+    svg.append(draw_('text', {x, y: HEIGHT - 6, 'text-anchor': x + half > WIDTH ? 'end' : 'middle'}, text));
+  }
   const names = [...ranked.keys(), 'other hosts'];
   for (let bin = 0; most > 0 && bin < BINS; bin += 1) {
     let y = TOP + high;
@@ -127,13 +130,14 @@ function map(rows) {
     if (!sum) return el('td', {class: 'cell'});
     const chosen = state.host === host && state.to === to, value = ratio(sum), wide = 10 + 26 * Math.sqrt(sum.out / most);
     const button = el('button', {type: 'button', class: shade(value), 'aria-pressed': String(chosen), 'aria-label': `${host} to ${to}: ${bytes(sum.out)} out, PCR ${signed(value)}, ${sum.findings} findings`,
-      onclick: () => change(chosen ? {host: '', to: ''} : {host, to})});
+      title: `${host} to ${to}`, onclick: () => { change(chosen ? {host: '', to: ''} : {host, to}); if (!chosen) $('findings').scrollIntoView(); }});
     button.style.width = button.style.height = wide + 'px';
-    return el('td', {class: 'cell'}, button, el('div', {class: 'soft'}, bytes(sum.out)));
+    return el('td', {class: 'cell'}, el('div', {}, button, el('span', {class: 'soft'}, bytes(sum.out))));
   };
   const more = [[hosts.size - down.length, 'hosts'], [places.size - across.length, 'destinations']].filter(entry => entry[0] > 0).map(([count, what]) => `${count} more ${what}`);
+  if (!pairs.size) { $('map').replaceChildren(el('p', {}, 'Nothing to show.')); return; }
   const key = [['p3', 'almost only out'], ['p2', 'mostly out'], ['p1', 'both ways'], ['p0', 'mostly in']];
-  $('map').replaceChildren(el('table', {class: 'map'}, el('thead', {}, el('tr', {}, el('th', {scope: 'col'}, 'Host'), across.map(to => el('th', {scope: 'col'}, to)))),
-    el('tbody', {}, down.map(host => el('tr', {}, el('th', {scope: 'row'}, host), across.map(to => cell(host, to)))))),
+  $('map').replaceChildren(el('table', {class: 'map'}, el('thead', {}, el('tr', {}, el('th', {scope: 'col'}, 'Host'), across.map(to => el('th', {scope: 'col', title: to}, el('div', {}, soft(to.replace(/^(.+) \(.+\)(:\d+)?$/, '$1$2'))))))),
+    el('tbody', {}, down.map(host => el('tr', {}, el('th', {scope: 'row'}, soft(host)), across.map(to => cell(host, to)))))),
   el('ul', {class: 'legend'}, key.map(([kind, text]) => el('li', {}, el('span', {class: 'swatch ' + kind}), text)), more.length ? el('li', {class: 'soft'}, `not shown: ${more.join(', ')}`) : null));
 }

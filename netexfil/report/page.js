@@ -54,6 +54,9 @@ function haystack(f) {
   return hay.get(f);
 }
 
+// A name that may break after its dots, colons and dashes rather than anywhere.
+const soft = text => text.split(/(?<=[.:/@_-])(?=[^.:/@_-])/).flatMap((part, number) => number ? [document.createElement('wbr'), part] : [part]);
+
 function zoomed() {
   const ends = state.t.split(',').map(Number);
   return ends.length === 2 && ends.every(Number.isFinite) && ends[0] < ends[1] ? ends : null;
@@ -72,8 +75,8 @@ function passing(but) {
 const columns = [
   ['score', 'Score', f => f.score, f => [el('b', {}, String(Math.round(f.score))), ' ', badge(f)], 'score'],
   ['first', 'Time (UTC)', f => f.first, f => time(f.first), ''],
-  ['host', 'Host', f => f.host, f => f.host, 'who'],
-  ['to', 'Destination', f => f.to, f => f.to, 'who'],
+  ['host', 'Host', f => f.host, f => soft(f.host), 'who'],
+  ['to', 'Destination', f => f.to, f => soft(f.to), 'who'],
   ['protocol', 'Protocol', f => f.protocol, f => f.protocol, 'name'],
   ['tool', 'Tool', f => f.tool, f => f.tool, 'name'],
   ['bytes', 'Bytes out', f => f.low ?? -1, f => el('span', {title: f.exact}, f.size), 'num'],
@@ -124,6 +127,9 @@ function draw() {
   $('rows').replaceChildren(...shown.flatMap(rowOf));
   const sum = rows.reduce((total, f) => total + (f.allowed ? 0 : f.low || 0), 0);
   $('count').textContent = `${rows.length.toLocaleString('en')} of ${all.length.toLocaleString('en')} findings, ${bytes(sum)} out`;
+  const pair = [state.host, state.to].filter(Boolean).join(' to ');
+  $('pair').replaceChildren(...pair ? [el('button', {type: 'button', class: 'chip', onclick: () => change({host: '', to: ''}), 'aria-label': `Show more than ${pair}`}, `${pair} ✕`)] : []);
+  if (!shown.length) $('rows').append(el('tr', {}, el('td', {colspan: columns.length + 1, class: 'none'}, all.length ? 'No finding passes these filters.' : 'No findings. What could not be read stands under data quality.')));
   pager(page, pages);
   for (const [id, key] of [['q', 'q'], ['sev', 'sev'], ['proto', 'proto']]) if ($(id).value !== state[key]) $(id).value = state[key];
   $('allowed').checked = state.allowed === '1';
