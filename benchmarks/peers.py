@@ -72,6 +72,7 @@ PACKETS = (
     Peer("dpkt", "python:dpkt", loop("dpkt"), slow=True, target=70),
     Peer("scapy (raw reader)", "python:scapy", loop("scapy"), slow=True),
 )
+EXPORTERS, P2_TARGET = ("softflowd", "nfpcapd", "argus"), 8  # on small packets the table of flows decides, and the same peers are asked more of
 CHANNELS = Peer("netexfil, outbound by channel", "python:netexfil", query("netexfil"))
 LOGS = (
     Peer("DuckDB", "python:duckdb", query("duckdb"), target=4),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,8 +26,7 @@ def build(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
     tables.create(con)
     assign(con)
     con.execute("DELETE FROM channel WHERE day IN (SELECT DISTINCT CAST(floor(ts / 86400) AS INTEGER) FROM session)")
-    con.execute(f"CREATE OR REPLACE TEMP TABLE grouped AS {GROUPED}")
-    name(con)
+    _name(con, _channels(con))
     fleet(con, policy)
 
 
@@ -48,21 +48,25 @@ def _resolve(con: duckdb.DuckDBPyConnection) -> None:
 def fleet(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
     """Table `fleet` from table `channel`: a partition's rows add up with those of the others."""
     con.execute("DELETE FROM fleet")
-    used = "SELECT entity, inside_h, day, sum(bytes_low) AS low FROM channel WHERE direction = 'out' GROUP BY ALL"
-    seen = "SELECT '' AS entity, inside_h, day, sum(bytes_low) AS low FROM channel WHERE direction = 'out' GROUP BY ALL"
-    for column, where in (("users", ""), ("senders", f"WHERE low >= {policy.threshold('sender')}")):
-        con.execute(f"""
-            INSERT INTO fleet (entity, day, {column})
-            WITH held AS (SELECT * FROM ({used} UNION ALL {seen}) {where}),
-            spans AS (SELECT entity, day, least(coalesce(lead(day) OVER (PARTITION BY entity, inside_h ORDER BY day), day + {MEMORY}),
-                                                day + {MEMORY}) AS until FROM held),
-            steps AS (SELECT entity, day, 1 AS step FROM spans UNION ALL SELECT entity, until, -1 FROM spans)
-            SELECT entity, day, sum(step) FROM steps GROUP BY entity, day""")
-    con.execute("""CREATE OR REPLACE TEMP TABLE summed AS SELECT entity, day, CAST(sum(coalesce(users, 0)) AS BIGINT) AS users,
-                   CAST(sum(coalesce(senders, 0)) AS BIGINT) AS senders FROM fleet GROUP BY entity, day""")
-    con.execute("DELETE FROM fleet")
-    con.execute("INSERT INTO fleet SELECT entity, day, users, senders FROM summed ORDER BY entity, day")
-    con.execute("DROP TABLE summed")
+    con.execute("""CREATE OR REPLACE TEMP TABLE used AS SELECT entity, inside_h, day, CAST(sum(bytes_low) AS HUGEINT) AS low FROM channel
+                   WHERE direction = 'out' GROUP BY entity, inside_h, day""")
+    con.execute("INSERT INTO used SELECT '', inside_h, day, sum(low) FROM used GROUP BY inside_h, day")
+    days = con.execute("SELECT count(DISTINCT day) FROM used").fetchone()
+    until = f"day + {MEMORY}"
+    big = f"low >= {policy.threshold('sender')}"
+    ends = {"until": until, "until_big": until}
+    if days and days[0] > 1:
+        windows = {"until": "entity, inside_h", "until_big": f"entity, inside_h, {big}"}
+        ends = {name: f"least(coalesce(lead(day) OVER (PARTITION BY {by} ORDER BY day), {until}), {until})" for name, by in windows.items()}
+    con.execute(f"""
+        INSERT INTO fleet
+        WITH spans AS (SELECT entity, day, {big} AS big, {", ".join(f"{how} AS {name}" for name, how in ends.items())} FROM used),
+        steps AS (
+            SELECT entity, day, count(*) AS users, count(*) FILTER (big) AS senders FROM spans GROUP BY entity, day
+            UNION ALL SELECT entity, until, -count(*), 0 FROM spans GROUP BY entity, until
+            UNION ALL SELECT entity, until_big, 0, -count(*) FROM spans WHERE big GROUP BY entity, until_big)
+        SELECT entity, day, CAST(sum(users) AS BIGINT), CAST(sum(senders) AS BIGINT) FROM steps GROUP BY entity, day""")
+    con.execute("DROP TABLE used")
 
 
 _KEY = "concat_ws('|', inside_h, remote_h, remote_p, proto, CAST(floor(ts / 86400) AS INTEGER), outbound)"
@@ -90,24 +94,23 @@ def _add_clear_legs(con: duckdb.DuckDBPyConnection) -> None:
 
     Some services take the order over TLS and the data over plain HTTP (MEGA's API); the data would be missed by its port.
     """
+    names = f"""LEFT JOIN resolved d ON d.address = s.remote_h AND d.first_ts < (floor(s.ts / {DAY}) + 1) * {DAY}
+        LEFT JOIN entity_of n ON n.name = d.name"""
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE leg AS
-        WITH watched AS (
-            SELECT DISTINCT s.inside_h, s.remote_h, coalesce(e.entity, n.entity, s.remote_h) AS entity, CAST(floor(s.ts / {DAY}) AS INTEGER) AS day
-            FROM session s LEFT JOIN entity_of e ON e.name = s.server_name
-                 LEFT JOIN resolved d ON d.address = s.remote_h AND d.first_ts < (floor(s.ts / {DAY}) + 1) * {DAY}
-                 LEFT JOIN entity_of n ON n.name = d.name
-            WHERE s.outbound = 'true'),
-        clear AS (
-            SELECT s.sid, s.inside_h, s.remote_h, coalesce(n.entity, s.remote_h) AS entity, CAST(floor(s.ts / {DAY}) AS INTEGER) AS day
-            FROM session s LEFT JOIN resolved d ON d.address = s.remote_h AND d.first_ts < (floor(s.ts / {DAY}) + 1) * {DAY}
-                LEFT JOIN entity_of n ON n.name = d.name
-            WHERE s.outbound IS NULL AND s.inside_h = s.orig_h AND s.remote_h IS NOT NULL AND s.proto = 'tcp'
-                  AND (s.service IS NULL OR s.service LIKE '%http%' OR s.service LIKE '%ftp%')
-                  AND s.bytes_out_low >= 65536 AND coalesce(s.bytes_in, 0) * 3 <= s.bytes_out_low)
-        SELECT DISTINCT c.sid FROM clear c JOIN watched w ON w.inside_h = c.inside_h AND w.day = c.day
-            AND (w.remote_h = c.remote_h OR w.entity = c.entity)""")
-    con.execute("UPDATE session SET outbound = 'true' WHERE sid IN (SELECT sid FROM leg)")
+        SELECT s.sid, s.inside_h, s.remote_h, coalesce(n.entity, s.remote_h) AS entity, CAST(floor(s.ts / {DAY}) AS INTEGER) AS day
+        FROM (SELECT sid, inside_h, remote_h, ts FROM session WHERE outbound IS NULL AND inside_h = orig_h AND remote_h IS NOT NULL
+              AND proto = 'tcp' AND (service IS NULL OR service LIKE '%http%' OR service LIKE '%ftp%')
+              AND bytes_out_low >= 65536 AND coalesce(bytes_in, 0) * 3 <= bytes_out_low) s {names}""")
+    con.execute(f"""
+        UPDATE session SET outbound = 'true' WHERE sid IN (
+            WITH watched AS (
+                SELECT DISTINCT s.inside_h, s.remote_h, coalesce(e.entity, n.entity, s.remote_h) AS entity,
+                    CAST(floor(s.ts / {DAY}) AS INTEGER) AS day
+                FROM (SELECT * FROM session WHERE outbound = 'true' AND inside_h IN (SELECT inside_h FROM leg)) s
+                LEFT JOIN entity_of e ON e.name = s.server_name {names})
+            SELECT c.sid FROM leg c JOIN watched w ON w.inside_h = c.inside_h AND w.day = c.day
+                AND (w.remote_h = c.remote_h OR w.entity = c.entity))""")
 
 
 def _add_siblings(con: duckdb.DuckDBPyConnection) -> None:
@@ -147,13 +150,20 @@ def _entities(con: duckdb.DuckDBPyConnection, names: str) -> None:
         con.unregister("incoming_entity")
 
 
-_PUSH = "(bytes_in IS NOT NULL AND bytes_out_low >= 3 * bytes_in AND bytes_out_low >= 16384)"
-_SSH = "(coalesce(service, '') LIKE '%ssh%' OR ssh_client IS NOT NULL OR ssh_server IS NOT NULL)"
-_TLS = "(coalesce(service, '') LIKE '%ssl%' OR tls_version IS NOT NULL OR coalesce(service, '') LIKE '%quic%')"
+def _has(column: str, word: str) -> str:
+    """Whether a comma separated list holds a word; no word that is asked for is part of another."""
+    return f"coalesce(contains({column}, '{word}'), false)"
+
+
+# What is asked of a session more than once.
+_FLAGS: Mapping[str, str] = {
+    "push": "bytes_in IS NOT NULL AND bytes_out_low >= 3 * bytes_in AND bytes_out_low >= 16384",
+    "ssh": f"{_has('service', 'ssh')} OR ssh_client IS NOT NULL OR ssh_server IS NOT NULL",
+    "tls": f"{_has('service', 'ssl')} OR tls_version IS NOT NULL OR {_has('service', 'quic')}",
+}
 # Content that does not belong on its port, said by the bytes themselves.
-_ODD = f"""(({_SSH} AND remote_p <> 22) OR ({_TLS} AND remote_p IN (22, 80, 53, 21)
-            AND NOT (remote_p = 21 AND coalesce(service, '') LIKE '%ftp%')) OR coalesce(hints, '') LIKE '%no_tls%'
-            OR coalesce(hints, '') LIKE '%clear%')"""
+_ODD = f"""(is_ssh AND remote_p <> 22 OR is_tls AND remote_p IN (22, 80, 53, 21) AND NOT (remote_p = 21 AND {_has('service', 'ftp')})
+    OR {_has('hints', 'no_tls')} OR {_has('hints', 'clear')})"""
 
 
 def _key(column: str) -> str:
@@ -161,44 +171,83 @@ def _key(column: str) -> str:
     return f"(CAST(bytes_out_low AS HUGEINT) << 62) + CAST(hash({column}) >> 3 AS HUGEINT)"
 
 
-def _tie(column: str) -> str:
-    return f"arg_max({column}, {_key(column)}) AS {column}, max({_key(column)}) FILTER ({column} IS NOT NULL) AS {column}_key"
+def _flag(condition: str) -> str:
+    return f"CASE WHEN {condition} THEN 1 ELSE 0 END"
 
 
 TIED = ("server_name", "protocol", "ssh_client")
 # Seconds of all sessions, summed as whole microseconds: exact, in whatever order and in whatever parts.
 BUSY = "CAST(sum(CAST(round({0} * 1e6) AS BIGINT)) AS DOUBLE) / 1e6"
 
+# What one session gives to its channel, and how the sessions of a channel are put together. `own`: not a sibling.
+_MEASURES: Mapping[str, tuple[str, str]] = {
+    "day": (f"CAST(floor(ts / {DAY}) AS INTEGER)", "own"), "inside_h": ("inside_h", "own"), "remote_h": ("remote_h", "own"),
+    "remote_p": ("remote_p", "own"), "proto": ("proto", "own"),
+    "direction": ("CASE outbound WHEN 'pull' THEN 'pull' ELSE 'out' END", "own"), **{name: (name, "tied") for name in TIED},
+    "first_ts": ("ts", "min"), "last_ts": ("ts + coalesce(duration, 0)", "max"), "sessions": ("1", "sum"), "siblings": (_flag("NOT own"), "sum"),
+    "unfinished": (_flag("contains(hints, 'open') OR contains(hints, 'partial')"), "sum"), "bytes_low": ("bytes_out_low", "sum"),
+    "bytes_high": ("bytes_out_high", "all"), "bytes_in": ("bytes_in", "sum"), "in_unknown": (_flag("bytes_in IS NULL"), "sum"),
+    "quality": ("CASE byte_quality WHEN 'exact' THEN 0 WHEN 'bounded' THEN 1 ELSE 2 END", "max"),
+    "push_low": ("CASE WHEN is_push THEN bytes_out_low ELSE 0 END", "sum"), "push_in": ("CASE WHEN is_push THEN bytes_in ELSE 0 END", "sum"),
+    "push_sessions": (_flag("is_push"), "sum"), "max_low": ("bytes_out_low", "max"),
+    "busy": ("CAST(round(coalesce(duration, 0) * 1e6) AS BIGINT)", "busy"),
+    "ssh_sessions": (_flag("is_ssh"), "sum"), "tls_sessions": (_flag("is_tls"), "sum"), "odd_sessions": (_flag(f"{_ODD} AND own"), "sum"),
+    "clear_leg": ("own AND NOT is_tls AND NOT is_ssh AND protocol IN ('HTTP', 'Unknown', 'FTP')", "bool_and"),
+}
+_TOGETHER: Mapping[str, str] = {
+    "own": "any_value({0}) FILTER (own)", "tied": "arg_max({0}, {0}_key)", "all": "CASE WHEN count({0}) = count(*) THEN sum({0}) END",
+    "busy": "CAST(sum({0}) AS DOUBLE) / 1e6",
+}
+
+
+def _members(where: str, siblings: bool, keys: bool = True) -> str:
+    """What each session gives, a row a session; with `keys` what decides the words."""
+    given = [f"{how} AS {name}" for name, (how, _) in _MEASURES.items()] + [f"{_key(name)} AS {name}_key" for name in TIED if keys]
+    flags = ", ".join(f"{how} AS is_{name}" for name, how in _FLAGS.items())
+    rows = "b.sid IS NULL AS own FROM session s LEFT JOIN sibling b ON b.sid = s.sid" if siblings else "true AS own FROM session s"
+    return f"SELECT cid, own, {', '.join(given)} FROM (SELECT s.*, {flags}, {rows} WHERE s.cid IS NOT NULL{where})"
+
+
+def _grouped(where: str = "", siblings: bool = True, keys: bool = True) -> str:
+    how = {name: _TOGETHER.get(kind, f"{kind}({{0}})").format(name) for name, (_, kind) in _MEASURES.items()}
+    if keys:
+        how |= {f"{name}_key": f"max({name}_key) FILTER ({name} IS NOT NULL)" for name in TIED}
+    return f"""SELECT cid, {", ".join(f"{sql} AS {name}" for name, sql in how.items())} FROM ({_members(where, siblings)})
+        GROUP BY cid HAVING count(*) FILTER (own) > 0"""
+
+
 # The channels of all sessions that have a `cid`, not named yet; `<column>_key` tell how far a channel's word is surpassed by another part of it.
-GROUPED = f"""
-    WITH member AS (SELECT s.*, b.sid IS NULL AS own FROM session s LEFT JOIN sibling b ON b.sid = s.sid WHERE s.cid IS NOT NULL)
-    SELECT cid, CAST(floor(min(ts) FILTER (own) / {DAY}) AS INTEGER) AS day, min(inside_h) FILTER (own) AS inside_h,
-        min(remote_h) FILTER (own) AS remote_h, min(remote_p) FILTER (own) AS remote_p, min(proto) FILTER (own) AS proto,
-        CASE min(outbound) FILTER (own) WHEN 'pull' THEN 'pull' ELSE 'out' END AS direction,
-        {", ".join(_tie(column) for column in TIED)},
-        min(ts) AS first_ts, max(ts + coalesce(duration, 0)) AS last_ts, count(*) AS sessions, count(*) FILTER (NOT own) AS siblings,
-        count(*) FILTER (coalesce(hints, '') LIKE '%open%' OR coalesce(hints, '') LIKE '%partial%') AS unfinished,
-        sum(bytes_out_low) AS bytes_low, CASE WHEN count(bytes_out_high) = count(*) THEN sum(bytes_out_high) END AS bytes_high,
-        sum(bytes_in) AS bytes_in, count(*) FILTER (bytes_in IS NULL) AS in_unknown,
-        max(CASE byte_quality WHEN 'exact' THEN 0 WHEN 'bounded' THEN 1 ELSE 2 END) AS quality,
-        coalesce(sum(bytes_out_low) FILTER ({_PUSH}), 0) AS push_low, coalesce(sum(bytes_in) FILTER ({_PUSH}), 0) AS push_in,
-        count(*) FILTER ({_PUSH}) AS push_sessions, max(bytes_out_low) AS max_low, {BUSY.format("coalesce(duration, 0)")} AS busy,
-        count(*) FILTER ({_SSH}) AS ssh_sessions, count(*) FILTER ({_TLS}) AS tls_sessions,
-        count(*) FILTER ({_ODD} AND own) AS odd_sessions,
-        bool_and(own AND NOT {_TLS} AND NOT {_SSH} AND protocol IN ('HTTP', 'Unknown', 'FTP')) AS clear_leg
-    FROM member GROUP BY cid HAVING count(*) FILTER (own) > 0"""
+GROUPED = _grouped()
+
+
+def _channels(con: duckdb.DuckDBPyConnection) -> str:
+    """The query for all channels, without keys. A channel of one session, as most are, is its session: nothing is to be grouped."""
+    con.execute("CREATE OR REPLACE TEMP TABLE several AS SELECT cid FROM session WHERE cid IS NOT NULL GROUP BY cid HAVING count(*) > 1")
+    siblings = con.execute("SELECT 1 FROM sibling LIMIT 1").fetchone() is not None
+    one = ", ".join(f"{name} / 1e6 AS {name}" if kind == "busy" else name for name, (_, kind) in _MEASURES.items())
+    alone = _members(" AND s.cid NOT IN (FROM several)", siblings, keys=False)
+    return f"SELECT cid, {one} FROM ({alone}) WHERE own UNION ALL {_grouped(' AND s.cid IN (FROM several)', siblings, keys=False)}"
 
 
 def name(con: duckdb.DuckDBPyConnection) -> None:
-    """Append to `channel` those in `grouped`, with their entity: by the name asked for, else the first that DNS gave the address by the window's end."""
+    """Append to `channel` those in `grouped`, with their entity."""
+    _name(con, "FROM grouped")
+
+
+def _name(con: duckdb.DuckDBPyConnection, found: str) -> None:
+    """Append channels with their entity: by the name asked for, else the first that DNS gave the address by the window's end."""
     columns = ", ".join(
         {"entity": "coalesce(e.entity, r.entity, g.remote_h)", "server_name": "coalesce(g.server_name, d.name)"}.get(column, f"g.{column}")
         for column in tables.CHANNEL
     )
+    # the channels are many and wide, the names are the side to build: DuckDB takes them for the smaller side, and needs half as much again
+    con.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
     con.execute(f"""
-        INSERT INTO channel SELECT {columns} FROM grouped g
+        INSERT INTO channel SELECT {columns} FROM ({found}) g
         LEFT JOIN entity_of e ON e.name = g.server_name
-        LEFT JOIN resolved d ON d.address = g.remote_h AND g.direction = 'out' AND coalesce(d.first_ts, 0) < (g.day + 1) * {DAY}
+        LEFT JOIN resolved d ON d.address = CASE WHEN e.entity IS NULL AND g.direction = 'out' THEN g.remote_h END
+            AND coalesce(d.first_ts, 0) < (g.day + 1) * {DAY}
         LEFT JOIN entity_of r ON r.name = d.name""")
-    for table in ("resolved", "entity_of", "leg", "sibling"):
+    con.execute("RESET disabled_optimizers")
+    for table in ("resolved", "entity_of", "leg", "sibling", "several"):
         con.execute(f"DROP TABLE IF EXISTS {table}")

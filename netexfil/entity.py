@@ -19,7 +19,8 @@ SHARED = (
     "service-now.com", "zendesk.com", "atlassian.net", "myshopify.com", "duckdns.org", "ddns.net", "no-ip.org", "dyndns.org", "hopto.org",
     "your-storagebox.de", "ovh.net", "contaboserver.net", "clients.your-server.de", "hstgr.cloud", "googleusercontent.com",
 )
-_SHARED = {suffix: suffix.count(".") + 1 for suffix in SHARED}
+_SHARED = frozenset(SHARED)
+_ENDS = frozenset(tuple(suffix.split(".")[-2:]) for suffix in SHARED)
 
 
 def entity(name: str | None) -> str | None:
@@ -34,17 +35,21 @@ def entity(name: str | None) -> str | None:
     labels = text.split(".")
     if len(labels) <= 2:
         return text
-    for take in range(4, 1, -1):
-        if take < len(labels) and _SHARED.get(".".join(labels[-take:])):
-            return text if take == 2 and labels[-2] == "amazonaws" else ".".join(labels[-take - 1:])
+    if (labels[-2], labels[-1]) in _ENDS:
+        for take in range(4, 1, -1):
+            if take < len(labels) and ".".join(labels[-take:]) in _SHARED:
+                return text if take == 2 and labels[-2] == "amazonaws" else ".".join(labels[-take - 1:])
     take = 3 if len(labels[-1]) == 2 and labels[-2] in SECOND_LEVEL else 2
     return ".".join(labels[-take:])
 
 
 def is_address(text: str) -> bool:
     """Whether a name is an IP address in letters."""
+    bare = text.strip("[]")
+    if ":" not in bare and not bare[-1:].isdigit():
+        return False  # nearly all names, without the price of an exception
     try:
-        ipaddress.ip_address(text.strip("[]"))
+        ipaddress.ip_address(bare)
     except ValueError:
         return False
     return True

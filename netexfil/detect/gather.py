@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import duckdb
 
 # An SSH banner that is not OpenSSH's is worth a look at any size.
-_BANNER = "(ssh_client IS NOT NULL AND NOT regexp_matches(ssh_client, '^SSH-2.0-OpenSSH'))"
+_BANNER = "(c.ssh_client IS NOT NULL AND NOT regexp_matches(c.ssh_client, '^SSH-2.0-OpenSSH'))"
 
 
 def candidates(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] | None = None, only: str | None = None) -> Candidates:
@@ -36,8 +36,40 @@ def candidates(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[in
 def select(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] | None = None, only: str | None = None) -> None:
     """Temporary table `cand`: channels that any question could speak of. Needs `channel` alone, and `session` for what is linked."""
     wanted = "TRUE" if days is None else f"c.day IN ({', '.join(str(int(day)) for day in days) or 'NULL'})"
+    if only is not None:
+        wanted += f" AND c.cid IN (SELECT cid FROM {only})"
+    _near(con, policy, wanted)
     _ledger(con)
-    _select(con, policy, wanted if only is None else f"{wanted} AND c.cid IN (SELECT cid FROM {only})")
+    _select(con, policy, wanted)
+
+
+def _alone(policy: Policy) -> str:
+    """What makes a channel a candidate by itself; `k` is the channel's row in `tied`."""
+    line, small, least = (int(policy.threshold(name)) for name in ("outbound_volume", "small_volume", "asymmetry_small"))
+    return f"""(c.bytes_low >= {small} OR (c.quality > 0 AND coalesce(c.bytes_high, {line}) >= {line})
+        OR (c.bytes_low >= {least} AND (c.odd_sessions > 0 OR c.clear_leg OR {_BANNER} OR k.cid IS NOT NULL)))"""
+
+
+def _near(con: duckdb.DuckDBPyConnection, policy: Policy, wanted: str) -> None:
+    """Temporary tables `tied` (channels with a link) and `near`: what goes out of those hosts to those entities that may hold a candidate.
+
+    Most hosts never send an entity a noticeable amount, so that only few channels need ledgers. Hosts and entities are told apart by a
+    hash here; two that share one only make a few rows more.
+    """
+    lowest = min(int(policy.threshold(name)) for name in ("outbound_volume", "ledger_7d", "ledger_30d", "ledger_steady"))
+    con.execute("CREATE OR REPLACE TEMP TABLE tied AS SELECT DISTINCT s.cid FROM link l JOIN session s USING (sid) WHERE s.cid IS NOT NULL")
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE near AS
+        WITH pair AS (
+            SELECT hash(inside_h, entity) AS pair FROM channel WHERE direction = 'out' GROUP BY pair HAVING sum(bytes_low) >= {lowest}
+            UNION
+            SELECT hash(c.inside_h, c.entity) FROM channel c LEFT JOIN tied k ON k.cid = c.cid WHERE {_alone(policy)} AND {wanted})
+        SELECT inside_h, entity, day, bytes_low, bytes_in, sessions, push_low, {_RANK} AS rank
+        FROM channel WHERE direction = 'out' AND hash(inside_h, entity) IN (FROM pair)""")
+
+
+# The channel that leads its host's day with an entity has the highest: it sent most; among equals the lower number.
+_RANK = "(CAST(bytes_low AS HUGEINT) << 63) - cid"
 
 
 def _ledger(con: duckdb.DuckDBPyConnection) -> None:
@@ -46,8 +78,8 @@ def _ledger(con: duckdb.DuckDBPyConnection) -> None:
         CREATE OR REPLACE TEMP TABLE ledger AS
         WITH daily AS (
             SELECT inside_h, entity, day, sum(bytes_low) AS d1, sum(bytes_in) AS in1, sum(sessions) AS n1, sum(push_low) AS push1,
-                   count(*) AS channels, max(bytes_low) AS top
-            FROM channel WHERE direction = 'out' GROUP BY ALL)
+                   count(*) AS channels, max(rank) AS leader
+            FROM near GROUP BY inside_h, entity, day)
         SELECT *, sum(d1) OVER week AS d7, sum(in1) OVER week AS in7, sum(n1) OVER week AS n7, count(*) OVER week AS days7,
             avg(d1) OVER week AS mean7, stddev_pop(d1) OVER week AS dev7, max(d1) OVER week AS max7,
             sum(d1) OVER month AS d30, max(d1) OVER month AS max30, min(day) OVER month AS first_day,
@@ -59,22 +91,16 @@ def _ledger(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _select(con: duckdb.DuckDBPyConnection, policy: Policy, wanted: str) -> None:
-    line, small, least = (int(policy.threshold(name)) for name in ("outbound_volume", "small_volume", "asymmetry_small"))
-    week, month, steady = (int(policy.threshold(name)) for name in ("ledger_7d", "ledger_30d", "ledger_steady"))
+    line, week, month, steady = (int(policy.threshold(name)) for name in ("outbound_volume", "ledger_7d", "ledger_30d", "ledger_steady"))
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE cand AS
-        WITH linked AS (SELECT DISTINCT s.cid FROM link l JOIN session s USING (sid) WHERE s.cid IS NOT NULL),
-        led AS (
-            SELECT c.*, l.d1, l.in1, l.n1, l.push1, l.channels, l.d7, l.in7, l.n7, l.days7, l.mean7, l.dev7, l.max7, l.d30, l.max30, l.first_day,
-                l.max_before, l.days_before,
-                c.direction = 'out' AND row_number() OVER (
-                    PARTITION BY c.inside_h, c.entity, c.day, c.direction ORDER BY c.bytes_low DESC, c.cid) = 1 AS leads
-            FROM channel c LEFT JOIN ledger l ON c.direction = 'out' AND l.inside_h = c.inside_h AND l.entity = c.entity AND l.day = c.day
-            WHERE {wanted})
-        SELECT c.*, k.cid IS NOT NULL AS linked FROM led c LEFT JOIN linked k ON k.cid = c.cid
-        WHERE bytes_low >= {small} OR (quality > 0 AND coalesce(bytes_high, {line}) >= {line})
-           OR (bytes_low >= {least} AND (odd_sessions > 0 OR clear_leg OR {_BANNER} OR k.cid IS NOT NULL))
-           OR (leads AND (d1 >= {line} OR d7 >= least({week}, {steady}) OR d30 >= {month}))""")
+        WITH hot AS (SELECT leader FROM ledger WHERE d1 >= {line} OR d7 >= least({week}, {steady}) OR d30 >= {month}),
+        chosen AS (
+            SELECT c.*, k.cid IS NOT NULL AS linked, {_RANK.replace("cid", "c.cid")} AS rank FROM channel c LEFT JOIN tied k ON k.cid = c.cid
+            WHERE {wanted} AND ({_alone(policy)} OR (c.direction = 'out' AND {_RANK.replace("cid", "c.cid")} IN (FROM hot))))
+        SELECT c.* EXCLUDE (rank), l.d1, l.in1, l.n1, l.push1, l.channels, l.d7, l.in7, l.n7, l.days7, l.mean7, l.dev7, l.max7, l.d30, l.max30,
+            l.first_day, l.max_before, l.days_before, coalesce(c.direction = 'out' AND c.rank = l.leader, false) AS leads
+        FROM chosen c LEFT JOIN ledger l ON c.direction = 'out' AND l.inside_h = c.inside_h AND l.entity = c.entity AND l.day = c.day""")
 
 
 def _describe(con: duckdb.DuckDBPyConnection) -> None:
@@ -87,7 +113,8 @@ def _describe(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("""
         CREATE OR REPLACE TEMP TABLE spoken AS
         SELECT inside_h, protocol, min(day) AS since
-        FROM (SELECT inside_h, protocol, day FROM channel WHERE direction = 'out' UNION ALL SELECT inside_h, protocol, day FROM spoke) GROUP BY ALL""")
+        FROM (SELECT inside_h, protocol, day FROM channel WHERE direction = 'out' UNION ALL SELECT inside_h, protocol, day FROM spoke)
+        GROUP BY ALL""")
     con.execute("""
         CREATE OR REPLACE TEMP TABLE alike AS
         SELECT c.cid, count(*) AS like_days FROM cand c JOIN ledger l ON l.inside_h = c.inside_h AND l.entity = c.entity
