@@ -127,6 +127,7 @@ def test_help_of_every_command(netexfil):
         code, out, err = netexfil(name, "--help")
         assert (code, err) == (0, ""), name
         assert "Usage" in out
+        assert "Examples:" in out, name
 
 
 def test_help_imports_click_and_nothing_heavy():

@@ -151,6 +151,12 @@ def test_csv_defuses_formulas_and_keeps_numbers():
     assert not [name for name, cell in row.items() if cell[:1] in ("=", "@", "\t", "\r") or (cell[:1] in "+-" and cell and name != "pcr")]
 
 
+@pytest.mark.parametrize("lead", ["=", "+", "-", "@", "\t=", "\r=", "\n", " =", "\u200b=", "\ufeff@", "\uff1d"])
+def test_csv_defuses_a_formula_behind_what_a_reader_drops(lead):
+    row = next(csv.DictReader(io.StringIO(written([finding(tool={"name": f"{lead}cmd|x", "verdict": "none"})], "csv").decode(), newline="")))
+    assert row["tool"] == f"'{lead}cmd|x"
+
+
 def test_parquet_of_findings(tmp_path):
     path = tmp_path / "findings.parquet"
     report.write([finding(), hostile()], [], "parquet", path)

@@ -16,7 +16,12 @@ BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 @click.option("--write", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Replace the figures in this Markdown page.")
 @click.option("--min-recall", type=click.FloatRange(0, 1), help="Exit 1 where recall is below this or anything benign alerts.")
 def command(folder: Path, volume: int, logs: Path | None, write: Path | None, min_recall: float | None) -> int:
-    """Analyse every case in FOLDER (NAME.truth.json beside its capture) and compare with its truth."""
+    """Analyse every case in FOLDER (NAME.truth.json beside its capture) and compare with its truth.
+
+    \b
+    Examples:
+      netexfil simulate all -o drill && netexfil evaluate drill
+    """
     from netexfil import evaluate
 
     score = evaluate.evaluate(folder, volume, logs)

@@ -26,7 +26,13 @@ _BATCH = 2000
 @click.option("--policy", "policy_file", type=click.Path(exists=True), help="Policy file (TOML) with tuning knobs.")
 @click.option("--format", "form", type=click.Choice(["jsonl", "table"]), default="table", show_default=True)
 def command(files: Sequence[str], rule: str | None, sigma: str | None, explain: bool, policy_file: str | None, form: str) -> int:
-    """Endpoint telemetry as normalised events, or what a rule selects."""
+    """Endpoint telemetry as normalised events, or what a rule selects.
+
+    \b
+    Examples:
+      netexfil events sysmon.jsonl --explain        which dialect took which line
+      netexfil events falcon/ --format jsonl
+    """
     import tempfile
 
     import duckdb

@@ -20,6 +20,7 @@ def command(what: str | None, findings: Path | None) -> int:
     """Explain an evidence CODE, or a finding: its ID and the file of findings (JSON lines) that holds it.
 
     \b
+    Examples:
       netexfil explain                       every code, by question
       netexfil explain ledger_7d             what it asks, why, what fools it
       netexfil explain 4d3be55cd7edad60 findings.jsonl

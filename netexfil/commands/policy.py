@@ -9,7 +9,13 @@ import click
 
 @click.group(name="policy")
 def command() -> None:
-    """Write a commented policy with every setting at its default, or check one."""
+    """Write a commented policy with every setting at its default, or check one.
+
+    \b
+    Examples:
+      netexfil policy init -o site.toml
+      netexfil policy check site.toml
+    """
 
 
 @command.command(name="init")

@@ -15,7 +15,12 @@ from netexfil.commands import common
 @common.reading_options
 @click.option("--budget", type=click.FloatRange(min=0, min_open=True), help="Alerts a day you can read; thresholds follow from this input first.")
 def command(sources: tuple[str, ...], policy_file: Path | None, budget: float | None, **more: Any) -> int:
-    """Inject synthetic uploads of rising size and slowness into the sessions of SOURCE and say which would be found."""
+    """Inject synthetic uploads of rising size and slowness into the sessions of SOURCE and say which would be found.
+
+    \b
+    Examples:
+      netexfil power zeek-logs/ --policy site.toml
+    """
     from netexfil import channels, detect, pipeline, power, read, tables
 
     site = common.load_policy(policy_file)

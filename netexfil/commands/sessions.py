@@ -17,7 +17,14 @@ from netexfil.commands import common
 @click.option("--format", "form", type=click.Choice(["table", "jsonl", "csv", "parquet", "zeek"]), default="table", show_default=True)
 @common.output_option
 def command(sources: tuple[str, ...], policy_file: Path | None, outbound_only: bool, form: str, output: Path | None, **more: Any) -> int:
-    """Sessions of captures and Zeek logs, under Zeek's own column names."""
+    """Sessions of captures and Zeek logs, under Zeek's own column names.
+
+    \b
+    Examples:
+      netexfil sessions capture.pcapng --outbound
+      netexfil sessions ring/ --format zeek -o conn.log
+      netexfil sessions zeek-logs/ --format parquet -o sessions.parquet
+    """
     from netexfil import pipeline, read, report, tables
 
     options = read.Options(engine=more["engine"], max_sessions=more["max_sessions"], only_outbound=outbound_only)

@@ -14,7 +14,13 @@ _FORMATS = ("console", "jsonl", "csv", "parquet", "ecs", "ocsf", "html", "notice
 
 @click.group(name="state")
 def command() -> None:
-    """What a state holds: health, findings, size; forget, vacuum, export."""
+    """What a state holds: health, findings, size; forget, vacuum, export.
+
+    \b
+    Examples:
+      netexfil state show state.duckdb
+      netexfil state forget state.duckdb --before 2026-08-01
+    """
 
 
 @command.command()

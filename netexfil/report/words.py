@@ -10,7 +10,8 @@ from netexfil.finding import Evidence, Finding, Link
 
 # Best tie first; the same order as the join tries them (DESIGN "Join").
 MATCHES = ("five_tuple", "community_id", "process", "remote_time", "host_time")
-_FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
+# Readers drop blanks and marks of no width before they look for a formula.
+_FORMULA = re.compile(r"[\t\r\n]|[\s\u200b\u2060\ufeff]*[=+\-@＝＋－＠]")
 
 
 def visible(text: object) -> str:
@@ -25,7 +26,7 @@ def visible(text: object) -> str:
 
 
 def defused(text: str) -> str:
-    """A cell that a spreadsheet will not take for a formula: an apostrophe before = + - @, tab or line end (OWASP CSV injection)."""
+    """A cell that a spreadsheet will not take for a formula: an apostrophe before = + - @ (behind blanks too), tab or line end (OWASP CSV injection)."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
