@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::thread::LocalKey;
 
 use md5::{Digest, Md5};
 use sha2::Sha256;
@@ -47,45 +48,82 @@ fn known(values: &[u16]) -> impl Iterator<Item = u16> + '_ {
     values.iter().copied().filter(|value| !is_grease(*value))
 }
 
-fn joined<T: ToString>(values: impl Iterator<Item = T>, by: &str) -> String {
-    values.map(|value| value.to_string()).collect::<Vec<_>>().join(by)
+/// Append numbers, each as `write` puts it, with `by` between them.
+fn join(out: &mut String, values: impl Iterator<Item = u16>, by: char, write: fn(&mut String, u16)) {
+    for (place, value) in values.enumerate() {
+        if place > 0 {
+            out.push(by);
+        }
+        write(out, value);
+    }
 }
 
-fn four(value: u16) -> String {
-    format!("{value:04x}")
+fn digit(value: u16) -> char {
+    char::from_digit(u32::from(value & 15), 16).unwrap_or('0')
 }
+
+fn decimal(out: &mut String, value: u16) {
+    for power in [10_000, 1_000, 100, 10] {
+        if value >= power {
+            out.push(digit(value / power % 10));
+        }
+    }
+    out.push(digit(value % 10));
+}
+
+fn four(out: &mut String, value: u16) {
+    out.extend([12, 8, 4, 0].map(|shift| digit(value >> shift)));
+}
+
+type Digests = HashMap<String, String>;
 
 thread_local! {
-    static MEMORY: RefCell<HashMap<(char, String), String>> = RefCell::new(HashMap::new());
+    static MD5: RefCell<Digests> = RefCell::default();
+    static SHA256: RefCell<Digests> = RefCell::default();
 }
 
 /// The digest of a text, from memory where it was computed before. The whole text is the key, so no crafted
 /// hello can claim another's fingerprint.
-fn remembered(kind: char, text: String, compute: fn(&str) -> String) -> String {
-    MEMORY.with_borrow_mut(|memory| {
+fn remembered(memory: &'static LocalKey<RefCell<Digests>>, text: String, compute: fn(&str) -> String) -> String {
+    memory.with_borrow_mut(|memory| {
+        if let Some(known) = memory.get(&text) {
+            return known.clone();
+        }
         if memory.len() >= REMEMBERED {
             memory.clear();
         }
-        memory.entry((kind, text)).or_insert_with_key(|(_, text)| compute(text)).clone()
+        let digest = compute(&text);
+        memory.insert(text, digest.clone());
+        digest
     })
 }
 
 fn md5(text: String) -> String {
-    remembered('m', text, |text| hex(&Md5::digest(text)))
+    remembered(&MD5, text, |text| hex(&Md5::digest(text)))
 }
 
 fn sha256_12(text: String) -> String {
     if text.is_empty() {
         return NOTHING.to_owned();
     }
-    remembered('s', text, |text| hex(&Sha256::digest(text)).chars().take(12).collect())
+    remembered(&SHA256, text, |text| hex(&Sha256::digest(text)).chars().take(12).collect())
 }
+
+/// Room for the text of a large hello's lists.
+const ROOM: usize = 512;
 
 /// JA3 (github.com/salesforce/ja3): MD5 over version, ciphers, extensions, groups and point formats, GREASE left out.
 #[must_use]
 pub fn ja3(hello: &ClientHello) -> String {
-    let lists = [&hello.ciphers, &hello.extensions, &hello.groups].map(|values| joined(known(values), "-"));
-    md5(format!("{},{},{}", hello.version, lists.join(","), joined(hello.points.iter(), "-")))
+    let mut text = String::with_capacity(ROOM);
+    decimal(&mut text, hello.version);
+    for values in [&hello.ciphers, &hello.extensions, &hello.groups] {
+        text.push(',');
+        join(&mut text, known(values), '-', decimal);
+    }
+    text.push(',');
+    join(&mut text, hello.points.iter().copied().map(u16::from), '-', decimal);
+    md5(text)
 }
 
 /// JA4 (github.com/FoxIO-LLC/ja4, technical_details/JA4.md).
@@ -95,9 +133,12 @@ pub fn ja4(hello: &ClientHello, carrier: Carrier) -> String {
     ciphers.sort_unstable();
     let mut extensions: Vec<u16> = known(&hello.extensions).filter(|kind| ![SERVER_NAME, ALPN].contains(kind)).collect();
     extensions.sort_unstable();
-    let mut hashed = joined(extensions.into_iter().map(four), ",");
+    let (mut listed, mut hashed) = (String::with_capacity(ROOM), String::with_capacity(ROOM));
+    join(&mut listed, ciphers.iter().copied(), ',', four);
+    join(&mut hashed, extensions.into_iter(), ',', four);
     if !hello.signatures.is_empty() && !hashed.is_empty() {
-        hashed = format!("{hashed}_{}", joined(known(&hello.signatures).map(four), ","));
+        hashed.push('_');
+        join(&mut hashed, known(&hello.signatures), ',', four);
     }
     format!(
         "{}{}{}{:02}{:02}{}_{}_{}",
@@ -111,7 +152,7 @@ pub fn ja4(hello: &ClientHello, carrier: Carrier) -> String {
         ciphers.len().min(99),
         known(&hello.extensions).count().min(99),
         alpn_letters(hello.alpn.first().map_or(&[], Vec::as_slice)),
-        sha256_12(joined(ciphers.into_iter().map(four), ",")),
+        sha256_12(listed),
         sha256_12(hashed),
     )
 }

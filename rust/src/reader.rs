@@ -15,7 +15,7 @@ use crate::session::Session;
 use crate::side::Networks;
 
 /// Sessions in a batch.
-const BATCH: usize = 8192;
+const BATCH: usize = 2048;
 
 /// Reads captures and hands out finished sessions in batches.
 pub struct Reader {
@@ -79,8 +79,7 @@ impl Reader {
         if take == 0 {
             return None;
         }
-        let part: Vec<_> = done.drain(..take).collect();
-        Some(part.into_iter().map(|(file, session)| Session { source: self.set.name(file).to_string(), ..session }).collect())
+        Some(done.drain(..take).collect())
     }
 
     /// Read one frame, or close some of what is open at the end.
@@ -104,6 +103,6 @@ impl Reader {
 
     /// The next batch.
     pub fn batch(&mut self) -> Option<Result<RecordBatch, ArrowError>> {
-        self.sessions().map(|sessions| batch::batch(&self.schema, &sessions, self.networks.as_ref()))
+        self.sessions().map(|sessions| batch::batch(&self.schema, &sessions, self.set.names(), self.networks.as_ref()))
     }
 }

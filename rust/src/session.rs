@@ -1,5 +1,12 @@
 //! The session record: one transport conversation with the meaning of Zeek's conn.log.
 
+use std::borrow::Cow;
+
+use crate::community_id;
+use crate::decode::{self, Address, Tunnel};
+use crate::flow::history::History;
+use crate::flow::key::{self, Key};
+
 /// How far the bytes of one direction are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Quality {
@@ -37,7 +44,7 @@ pub struct Side {
 }
 
 /// What the hellos of a session said. Strings are lossy UTF-8 of what stood on the wire.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
     pub server_name: Option<String>,
     pub tls_version: Option<String>,
@@ -55,30 +62,67 @@ pub struct Facts {
     pub hassh_server: Option<String>,
 }
 
-/// One session. Times are seconds since 1970 (UTC).
+/// One session, still in numbers: text is made of it column by column, in `batch`.
 #[derive(Debug, Clone, Default)]
 pub struct Session {
-    pub ts: f64,
-    pub uid: String,
-    pub orig_h: String,
-    pub orig_p: u16,
-    pub resp_h: String,
-    pub resp_p: u16,
-    pub proto: &'static str,
+    pub key: Key,
+    /// Does the originator stand at `a` of the key?
+    pub orig_is_a: bool,
+    /// First packet, and the last one that counts: nanoseconds since 1970 (UTC).
+    pub start: i64,
+    pub last: i64,
     /// Zeek's service names, comma separated, sorted; `None` where nothing was recognised.
-    pub service: Option<String>,
-    pub duration: Option<f64>,
+    pub service: Option<Cow<'static, str>>,
     pub orig: Side,
     pub resp: Side,
     pub conn_state: &'static str,
     pub missed_bytes: u64,
-    pub history: String,
-    pub community_id: String,
-    pub facts: Facts,
-    /// Outer encapsulation, e.g. `vxlan`, `gre,erspan`; `None` for plain traffic.
-    pub tunnel: Option<String>,
+    pub history: History,
+    pub facts: Option<Box<Facts>>,
+    /// Outer encapsulation.
+    pub tunnel: Tunnel,
     /// Words for what was seen besides: see `docs/sessions.md`. Comma separated, sorted.
-    pub hints: Option<String>,
-    /// The file that the session's first packet or row came from.
-    pub source: String,
+    pub hints: Option<Cow<'static, str>>,
+    /// Number of the file that the session's first packet came from.
+    pub file: u32,
+}
+
+impl Session {
+    /// Address and port of the originator.
+    #[must_use]
+    pub fn origin(&self) -> (&Address, u16) {
+        if self.orig_is_a { (&self.key.a, self.key.a_port) } else { (&self.key.b, self.key.b_port) }
+    }
+
+    /// Address and port of the responder.
+    #[must_use]
+    pub fn responder(&self) -> (&Address, u16) {
+        if self.orig_is_a { (&self.key.b, self.key.b_port) } else { (&self.key.a, self.key.a_port) }
+    }
+
+    #[must_use]
+    pub fn uid(&self) -> [u8; 18] {
+        key::uid(&self.key, self.start)
+    }
+
+    #[must_use]
+    pub fn community_id(&self) -> [u8; 30] {
+        let (key, (orig, orig_p), (resp, resp_p)) = (&self.key, self.origin(), self.responder());
+        community_id::v1(orig, resp, key.proto, orig_p, resp_p, key.one_way)
+    }
+
+    #[must_use]
+    pub fn proto(&self) -> &'static str {
+        match self.key.proto {
+            decode::TCP => "tcp",
+            decode::UDP => "udp",
+            _ => "icmp",
+        }
+    }
+
+    /// Nanoseconds from the first packet to the last; `None` where it is 0.
+    #[must_use]
+    pub fn lasted(&self) -> Option<i64> {
+        Some(self.last.saturating_sub(self.start)).filter(|lasted| *lasted > 0)
+    }
 }

@@ -76,6 +76,18 @@ impl Stream {
     pub fn flip(&mut self) {
         let [first, second] = &mut self.sides;
         std::mem::swap(first, second);
+        self.outcome.wait = (0, 0);
+    }
+
+    /// As new, with the room that it has.
+    pub fn clear(&mut self) {
+        for side in &mut self.sides {
+            side.bytes.clear();
+            side.waiting.clear();
+            side.datagrams.clear();
+        }
+        (self.looks, self.held) = (0, 0);
+        self.outcome = Outcome { want_more: true, ..Outcome::default() };
     }
 
     fn side(&mut self, orig: bool) -> &mut Side {
@@ -103,8 +115,12 @@ impl Stream {
         if !self.outcome.want_more || (self.looks >= LOOKS && !done) {
             return;
         }
-        self.looks += 1;
         let [orig, resp] = &self.sides;
+        let wait = self.outcome.wait;
+        if !done && orig.bytes.len() < wait.0 && resp.bytes.len() < wait.1 {
+            return;
+        }
+        self.looks += 1;
         let full = match proto {
             Proto::Tcp => orig.bytes.len() >= self.limit && resp.bytes.len() >= self.limit,
             Proto::Udp => orig.datagrams.len() >= DATAGRAMS && resp.datagrams.len() >= DATAGRAMS,

@@ -179,23 +179,23 @@ fn read(paths: &[String]) -> Vec<Session> {
     while let Some(part) = reader.sessions() {
         all.extend(part);
     }
-    all.sort_by(|a, b| a.uid.cmp(&b.uid));
+    all.sort_by_key(Session::uid);
     all
 }
 
 /// Everything but the name of the file.
 fn told(sessions: &[Session]) -> Vec<String> {
-    sessions.iter().map(|session| format!("{:?}", Session { source: String::new(), ..session.clone() })).collect()
+    sessions.iter().map(|session| format!("{:?}", Session { file: 0, ..session.clone() })).collect()
 }
 
 /// Per unordered tuple: packets, IP bytes, unique payload.
 fn totals(sessions: &[Session]) -> BTreeMap<(String, String, &'static str), (u64, u64, u64)> {
     let mut all = BTreeMap::new();
     for session in sessions {
-        let mut ends = [format!("{}:{}", session.orig_h, session.orig_p), format!("{}:{}", session.resp_h, session.resp_p)];
+        let mut ends = [format!("{:?}", session.origin()), format!("{:?}", session.responder())];
         ends.sort();
         let [first, second] = ends;
-        let sum: &mut (u64, u64, u64) = all.entry((first, second, session.proto)).or_default();
+        let sum: &mut (u64, u64, u64) = all.entry((first, second, session.proto())).or_default();
         sum.0 += session.orig.pkts + session.resp.pkts;
         sum.1 += session.orig.ip_bytes + session.resp.ip_bytes;
         sum.2 += session.orig.low + session.resp.low;

@@ -85,6 +85,12 @@ impl Set {
         Arc::clone(&self.read)
     }
 
+    /// Names of the files.
+    #[must_use]
+    pub fn names(&self) -> &[Arc<str>] {
+        &self.names
+    }
+
     /// Name of a file by its number.
     #[must_use]
     pub fn name(&self, file: u32) -> Arc<str> {

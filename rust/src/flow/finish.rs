@@ -1,11 +1,12 @@
 //! A finished session becomes a record.
 
+use std::borrow::Cow;
+
 use super::conn::{Conn, Count};
-use super::key;
 use super::tcp::State;
-use crate::community_id;
 use crate::decode::{self, Packet};
-use crate::session::{Quality, Session, Side};
+use crate::hello::Outcome;
+use crate::session::{Facts, Quality, Session, Side};
 
 /// Payload bytes that go into the fingerprint of a datagram, in chunks of eight.
 const CHUNKS: usize = 16;
@@ -34,48 +35,32 @@ fn mix(state: u64, more: u64) -> u64 {
     (state.rotate_left(5) ^ more).wrapping_mul(0x517c_c1b7_2722_0a95)
 }
 
-/// Seconds since 1970. Microseconds are exact in a double until 2255.
-fn seconds(nanos: i64) -> f64 {
-    if nanos % 1_000 == 0 { (nanos / 1_000) as f64 / 1e6 } else { nanos as f64 / 1e9 }
-}
-
 /// The record of a session. `conn` has been looked at by the hellos for the last time.
 pub fn session(conn: &mut Conn) -> Session {
-    let key = conn.key;
-    let (orig, resp) = if conn.orig_is_a { ((key.a, key.a_port), (key.b, key.b_port)) } else { ((key.b, key.b_port), (key.a, key.a_port)) };
-    let history = conn.history.text();
-    let tcp = key.proto == decode::TCP;
-    let lasted = conn.last.saturating_sub(conn.start);
-    let duration = (lasted > 0).then(|| if lasted % 1_000 == 0 { (lasted / 1_000) as f64 / 1e6 } else { lasted as f64 / 1e9 });
+    let tcp = conn.key.proto == decode::TCP;
     let [first, second] = &conn.tcp.ends;
     let sizes = if tcp { (first.size(second), second.size(first)) } else { (counted(conn, 0), counted(conn, 1)) };
-    let conn_state = match key.proto {
+    let history = std::mem::take(&mut conn.history);
+    let conn_state = match conn.key.proto {
         decode::TCP => conn.tcp.state(&history),
         decode::UDP => datagram_state(conn),
         _ => "OTH",
     };
     let mut session = Session {
-        ts: seconds(conn.start),
-        uid: key::uid(&key, conn.start),
-        orig_h: key::text(&orig.0),
-        orig_p: orig.1,
-        resp_h: key::text(&resp.0),
-        resp_p: resp.1,
-        proto: match key.proto {
-            decode::TCP => "tcp",
-            decode::UDP => "udp",
-            _ => "icmp",
-        },
-        duration,
-        orig: side(conn, 0, duration.map(|_| sizes.0)),
-        resp: side(conn, 1, duration.map(|_| sizes.1)),
+        key: conn.key,
+        orig_is_a: conn.orig_is_a,
+        start: conn.start,
+        last: conn.last,
         conn_state,
         missed_bytes: conn.tcp.missed,
-        community_id: community_id::v1(&orig.0, &resp.0, key.proto, orig.1, resp.1, key.one_way),
-        tunnel: conn.tunnel.text(),
+        tunnel: conn.tunnel,
         history,
+        file: conn.file,
         ..Session::default()
     };
+    let sizes = session.lasted().map_or((None, None), |_| (Some(sizes.0), Some(sizes.1)));
+    session.orig = side(conn, 0, sizes.0);
+    session.resp = side(conn, 1, sizes.1);
     told(conn, &mut session);
     session
 }
@@ -96,26 +81,14 @@ fn datagram_state(conn: &Conn) -> &'static str {
 
 /// What the hellos said, and the hints.
 fn told(conn: &mut Conn, session: &mut Session) {
-    let mut services: Vec<&'static str> = Vec::new();
-    let mut hints: Vec<String> = Vec::new();
-    if let Some(told) = conn.told.take() {
-        services = told.services;
-        hints = told.hints;
-        session.facts = told.facts;
-    }
+    let told = conn.told.take();
     let marks = conn.marks;
-    if marks.ftp_data {
-        services.push("ftp-data");
-    }
     let started = conn.counts.iter().any(|count| count.syn);
-    if conn.key.proto == decode::TCP && !started {
-        // What stands in the middle of a stream says nothing about how it began.
-        hints.retain(|hint| !matches!(hint.as_str(), "clear" | "no_tls"));
-    }
+    let midstream = conn.key.proto == decode::TCP && !started;
     let both = conn.counts.iter().all(|count| count.pkts > 0);
     let words = [
         (marks.open && !ended(conn), "open"),
-        (conn.key.proto == decode::TCP && !started, "midstream"),
+        (midstream, "midstream"),
         (conn.key.proto == decode::TCP && !both && lonely(conn), "onesided"),
         (marks.cut, "cut"),
         (marks.duplicate, "duplicate"),
@@ -123,14 +96,38 @@ fn told(conn: &mut Conn, session: &mut Session) {
         (marks.carrier, "carrier"),
         (marks.ftp_data, "ftp_data"),
     ];
-    hints.extend(words.into_iter().filter(|word| word.0).map(|word| word.1.to_owned()));
-    hints.extend(conn.control.take().map(|control| format!("control={control}")));
-    services.sort_unstable();
-    services.dedup();
-    hints.sort_unstable();
-    hints.dedup();
-    session.service = (!services.is_empty()).then(|| services.join(","));
-    session.hints = (!hints.is_empty()).then(|| hints.join(","));
+    let mut words = words.into_iter().filter(|word| word.0).map(|word| word.1);
+    let control = conn.control.take();
+    let Some(told) = told else {
+        // Nearly all sessions: at most one word, and nothing to sort.
+        session.service = marks.ftp_data.then_some(Cow::Borrowed("ftp-data"));
+        session.hints = match (words.next(), words.next(), control) {
+            (first, None, None) => first.map(Cow::Borrowed),
+            (first, second, control) => joined(first.into_iter().chain(second).chain(words).map(Cow::Borrowed).chain(control.map(of)).collect()),
+        };
+        return;
+    };
+    let Outcome { mut services, hints, facts, .. } = *told;
+    services.extend(marks.ftp_data.then_some("ftp-data"));
+    // What stands in the middle of a stream says nothing about how it began.
+    let said = hints.into_iter().filter(|hint| !midstream || !matches!(hint.as_str(), "clear" | "no_tls")).map(Cow::Owned);
+    session.hints = joined(said.chain(words.map(Cow::Borrowed)).chain(control.map(of)).collect());
+    session.service = joined(services.into_iter().map(Cow::Borrowed).collect());
+    session.facts = (facts != Facts::default()).then(|| Box::new(facts));
+}
+
+fn of(control: Box<str>) -> Cow<'static, str> {
+    Cow::Owned(format!("control={control}"))
+}
+
+/// Sorted, each once, comma separated; `None` where there are none.
+fn joined(mut words: Vec<Cow<'static, str>>) -> Option<Cow<'static, str>> {
+    words.sort_unstable();
+    words.dedup();
+    match words.len() {
+        0 | 1 => words.pop(),
+        _ => Some(Cow::Owned(words.join(","))),
+    }
 }
 
 /// Did it come to an end before the input did?

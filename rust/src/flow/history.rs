@@ -35,13 +35,28 @@ impl History {
         }
     }
 
+    /// Its first letters: more than any rule looks at.
+    #[must_use]
+    pub fn inside(&self) -> &[u8] {
+        self.inside.get(..usize::from(self.length)).unwrap_or_default()
+    }
+
+    /// What did not fit inside.
+    #[must_use]
+    pub fn more(&self) -> &str {
+        self.more.as_ref().map_or("", |more| more.as_str())
+    }
+
+    /// Append it to a text.
+    pub fn write(&self, text: &mut String) {
+        text.extend(self.inside().iter().copied().map(char::from));
+        text.push_str(self.more());
+    }
+
     #[must_use]
     pub fn text(&self) -> String {
-        let inside = self.inside.get(..usize::from(self.length)).unwrap_or_default();
-        let mut text: String = inside.iter().copied().map(char::from).collect();
-        if let Some(more) = &self.more {
-            text.push_str(more);
-        }
+        let mut text = String::new();
+        self.write(&mut text);
         text
     }
 }

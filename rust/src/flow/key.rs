@@ -59,10 +59,33 @@ fn fold(a: u64, b: u64) -> u64 {
     low(product) ^ low(product >> 64)
 }
 
-/// An address as text, IPv4 where it is mapped.
+/// Write an address as text, IPv4 where it is mapped.
+pub fn write(address: &Address, out: &mut String) {
+    use std::fmt::Write;
+    let [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, parts @ ..] = *address else {
+        let _ = write!(out, "{}", Ipv6Addr::from(*address));
+        return;
+    };
+    for (place, part) in parts.into_iter().enumerate() {
+        if place > 0 {
+            out.push('.');
+        }
+        if part >= 100 {
+            out.push(char::from(b'0' + part / 100));
+        }
+        if part >= 10 {
+            out.push(char::from(b'0' + part / 10 % 10));
+        }
+        out.push(char::from(b'0' + part % 10));
+    }
+}
+
+/// An address as text.
 #[must_use]
 pub fn text(address: &Address) -> String {
-    ip(address).to_string()
+    let mut text = String::new();
+    write(address, &mut text);
+    text
 }
 
 /// An address as the standard library's.
@@ -74,19 +97,29 @@ pub fn ip(address: &Address) -> IpAddr {
 
 /// A name like Zeek's (`C` and base 62) that is the same in every run: from the tuple, in its fixed order, and the start.
 #[must_use]
-pub fn uid(key: &Key, start: i64) -> String {
+pub fn uid(key: &Key, start: i64) -> [u8; 18] {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    /// 62^10, the largest power that divides the number into halves of one word each.
+    const HALF: u128 = 839_299_365_868_340_224;
     let one = mix(key.hash((0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344)) ^ start.cast_unsigned());
     let two = mix(key.hash((0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89)).wrapping_add(start.cast_unsigned()));
-    let mut rest = (u128::from(one) << 32) | u128::from(two & 0xffff_ffff);
-    let mut text = String::with_capacity(18);
-    text.push('C');
-    for _ in 0..17 {
-        let digit = (rest % 62) as usize;
+    let whole = (u128::from(one) << 32) | u128::from(two & 0xffff_ffff);
+    let mut rest = low(whole % HALF);
+    let mut text = [b'C'; 18];
+    for (place, letter) in text.iter_mut().skip(1).enumerate() {
+        if place == 10 {
+            rest = low(whole / HALF);
+        }
+        *letter = DIGITS.get((rest % 62) as usize).copied().unwrap_or(b'0');
         rest /= 62;
-        text.push(DIGITS.get(digit).copied().map_or('0', char::from));
     }
     text
+}
+
+/// The same as text.
+#[must_use]
+pub fn name(key: &Key, start: i64) -> String {
+    uid(key, start).into_iter().map(char::from).collect()
 }
 
 /// The finaliser of splitmix64.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::conn::Conn;
-use super::{EXPECTED, FIRST_PACKETS, Flows, HELLO_TOTAL, LOGIN_IDLE, LOGIN_SERVICES, TCP_IDLE, key};
+use super::{CHUNK, EXPECTED, FIRST_PACKETS, Flows, HELLO_TOTAL, LOGIN_IDLE, LOGIN_SERVICES, SPARES, TCP_IDLE, key};
 use crate::decode::Packet;
 use crate::hello::Proto;
 use crate::stream::{self, Stream};
@@ -32,9 +32,10 @@ impl Flows {
         }
         if !stream.outcome.want_more {
             let outcome = std::mem::take(&mut stream.outcome);
-            conn.stream = None;
+            let spare = conn.stream.take();
             conn.hear(outcome);
             self.held = self.held.saturating_sub(held);
+            self.spares.extend(spare.filter(|_| self.spares.len() < SPARES));
         }
         if !expect.is_empty() && !done {
             self.expect(place, expect);
@@ -46,7 +47,7 @@ impl Flows {
         let now = self.now;
         let Some(conn) = self.conn(place) else { return };
         let resp = if conn.orig_is_a { key::ip(&conn.key.b) } else { key::ip(&conn.key.a) };
-        let uid: Box<str> = key::uid(&conn.key, conn.start).into();
+        let uid: Box<str> = key::name(&conn.key, conn.start).into();
         for (address, port) in announced {
             if self.expected.len() >= EXPECTED {
                 self.expected.retain(|_, (since, _)| now.saturating_sub(*since) < TCP_IDLE);
@@ -62,7 +63,7 @@ impl Flows {
     pub(super) fn keep(&mut self, place: u32, orig: bool, packet: &Packet<'_>, at: Option<u64>) -> bool {
         let limit = self.limits.hello;
         let room = self.held < HELLO_TOTAL;
-        let Some(conn) = self.conn_mut(place) else { return false };
+        let Some(conn) = self.conns.get_mut(place as usize / CHUNK).and_then(|chunk| chunk.get_mut(place as usize % CHUNK)) else { return false };
         if conn.heard || packet.payload.is_empty() || limit == 0 {
             return false;
         }
@@ -78,7 +79,13 @@ impl Flows {
                     return false;
                 }
             }
-            conn.stream = Some(Box::new(Stream::new(limit)));
+            conn.stream = Some(self.spares.pop().map_or_else(
+                || Box::new(Stream::new(limit)),
+                |mut spare| {
+                    spare.clear();
+                    spare
+                },
+            ));
         }
         let Some(stream) = &mut conn.stream else { return false };
         let before = stream.held();

@@ -4,7 +4,7 @@ mod conn;
 mod count;
 mod expire;
 mod finish;
-mod history;
+pub mod history;
 pub mod key;
 mod listen;
 mod ports;
@@ -26,6 +26,7 @@ use wheel::Wheel;
 
 use crate::decode::{Packet, Sink};
 use crate::session::Session;
+use crate::stream::Stream;
 
 /// Zeek's defaults (scripts/base/init-bare.zeek).
 const ATTEMPT: i64 = 5 * SECOND;
@@ -47,6 +48,8 @@ const DNS_IDLE: i64 = 9 * SECOND;
 const HELLO_TOTAL: usize = 256 * 1024 * 1024;
 /// Packets without payload (or without room for it) after which a session's first bytes are given up.
 const FIRST_PACKETS: u64 = 64;
+/// Streams kept for the next sessions; at their longest they hold 32 KiB each.
+const SPARES: usize = 64;
 /// Announced data channels remembered.
 const EXPECTED: usize = 65_536;
 
@@ -79,16 +82,19 @@ pub struct Flows {
     file: u32,
     /// Bytes in all streams.
     held: usize,
+    /// Streams that are no longer needed, for the next sessions.
+    #[allow(clippy::vec_box)] // they go back and forth between here and their sessions
+    spares: Vec<Box<Stream>>,
     /// Places that the end of the input has closed.
     closed: u32,
     /// Announced FTP data endpoints: who listens, and the control session's uid.
     expected: HashMap<(IpAddr, u16), (i64, Box<str>)>,
-    done: Vec<(u32, Session)>,
+    done: Vec<Session>,
     lost: Vec<(&'static str, String)>,
 }
 
 /// Sessions that the end of the input closes in one step.
-const CLOSE_AT_ONCE: usize = 4096;
+const CLOSE_AT_ONCE: usize = 2048;
 /// Conns lie in chunks, so that growing never copies them all.
 const CHUNK: usize = 1024;
 
@@ -108,6 +114,7 @@ impl Flows {
             time: 0,
             file: 0,
             held: 0,
+            spares: Vec::new(),
             closed: 0,
             expected: HashMap::new(),
             done: Vec::new(),
@@ -136,8 +143,8 @@ impl Flows {
         }
     }
 
-    /// Sessions that are done, with the number of the file they began in.
-    pub fn done(&mut self) -> &mut Vec<(u32, Session)> {
+    /// Sessions that are done.
+    pub fn done(&mut self) -> &mut Vec<Session> {
         &mut self.done
     }
 
@@ -210,10 +217,9 @@ impl Flows {
         }
         let mut session = None;
         if let Some(conn) = self.conn_mut(place) {
-            session = Some((conn.file, finish::session(conn)));
+            session = Some(finish::session(conn));
             conn.live = false;
             conn.control = None;
-            conn.history = history::History::default();
             conn.told = None;
         }
         self.done.extend(session);
@@ -235,7 +241,7 @@ impl Flows {
         let conn = self.conn(place)?;
         let (a, b) = ((conn.key.a, conn.key.a_port), (conn.key.b, conn.key.b_port));
         let (orig, resp) = if conn.orig_is_a { (a, b) } else { (b, a) };
-        Some((key::uid(&conn.key, conn.start), (conn.key.proto, orig, resp)))
+        Some((key::name(&conn.key, conn.start), (conn.key.proto, orig, resp)))
     }
 
     fn find(&self, key: &Key, hash: u64) -> Option<u32> {

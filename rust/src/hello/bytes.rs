@@ -45,7 +45,9 @@ impl<'a> Bytes<'a> {
     }
 
     pub fn u16(&mut self) -> Option<u16> {
-        self.number(2).and_then(|value| u16::try_from(value).ok())
+        let (first, rest) = self.0.split_first_chunk::<2>()?;
+        self.0 = rest;
+        Some(u16::from_be_bytes(*first))
     }
 
     pub fn u32(&mut self) -> Option<u32> {
@@ -69,7 +71,9 @@ impl<'a> Bytes<'a> {
     /// All two-byte numbers that are left; an odd last byte is left out.
     #[must_use]
     pub fn all_u16(mut self) -> Vec<u16> {
-        std::iter::from_fn(|| self.u16()).collect()
+        let mut all = Vec::with_capacity(self.0.len() / 2);
+        all.extend(std::iter::from_fn(|| self.u16()));
+        all
     }
 }
 
@@ -94,9 +98,6 @@ pub fn text(bytes: &[u8]) -> String {
 /// Lower-case hex.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

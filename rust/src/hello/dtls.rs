@@ -70,7 +70,7 @@ pub fn parse(datagrams: Datagrams<'_>) -> Option<Outcome> {
         return None;
     }
     let mut outcome = Outcome { services: vec!["dtls"], want_more: !datagrams.done, ..Outcome::default() };
-    let client = asked.as_ref().and_then(|(body, complete)| handshake::client_hello(Message { kind: CLIENT_HELLO, body, complete: *complete }, true));
+    let client = asked.as_ref().and_then(|(body, complete)| handshake::client_hello(Message { kind: CLIENT_HELLO, body, missing: usize::from(!*complete), complete: *complete }, true));
     if let Some(client) = &client {
         client.tell(&mut outcome.facts, &mut outcome.hints, Carrier::Dtls);
     }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::text::{Dialogue, dialogue, mentions, reply, word};
+use super::text::{Dialogue, mentions, reply, word};
 use super::{Outcome, Streams};
 
 /// Commands that no other line protocol with a 220 greeting has.
@@ -29,9 +29,8 @@ fn is_ftp(dialogue: &Dialogue<'_>, port: u16) -> bool {
 
 /// Read an FTP control connection; `None` where it does not look like one.
 #[must_use]
-pub fn parse(streams: Streams<'_>) -> Option<Outcome> {
-    let dialogue = dialogue(streams)?;
-    if !is_ftp(&dialogue, streams.resp_port) {
+pub fn parse(streams: Streams<'_>, dialogue: &Dialogue<'_>) -> Option<Outcome> {
+    if !is_ftp(dialogue, streams.resp_port) {
         return None;
     }
     let mut outcome = dialogue.outcome("ftp", streams);

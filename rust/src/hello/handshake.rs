@@ -15,6 +15,7 @@ pub struct Message<'a> {
     pub kind: u8,
     pub body: &'a [u8],
     pub complete: bool,
+    pub missing: usize,
 }
 
 /// The messages of a run of handshake bytes; the last one may be incomplete.
@@ -24,7 +25,7 @@ pub fn messages(bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
         let kind = left.u8()?;
         let length = left.length(3)?;
         let body = left.up_to(length);
-        Some(Message { kind, body, complete: body.len() == length })
+        Some(Message { kind, body, complete: body.len() == length, missing: length - body.len() })
     })
 }
 

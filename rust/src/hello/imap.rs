@@ -1,6 +1,6 @@
 //! IMAP and POP3: STARTTLS/STLS and log-ins, and the TLS that follows.
 
-use super::text::{Dialogue, dialogue, word};
+use super::text::{Dialogue, word};
 use super::{Outcome, Streams};
 
 const IMAP_COMMANDS: &[&str] =
@@ -19,9 +19,8 @@ fn is_imap(dialogue: &Dialogue<'_>) -> bool {
 
 /// Read IMAP from both streams; `None` where it does not look like it.
 #[must_use]
-pub fn parse(streams: Streams<'_>) -> Option<Outcome> {
-    let dialogue = dialogue(streams)?;
-    if !is_imap(&dialogue) {
+pub fn parse(streams: Streams<'_>, dialogue: &Dialogue<'_>) -> Option<Outcome> {
+    if !is_imap(dialogue) {
         return None;
     }
     let mut outcome = dialogue.outcome("imap", streams);
@@ -32,8 +31,7 @@ pub fn parse(streams: Streams<'_>) -> Option<Outcome> {
 
 /// Read POP3 from both streams; `None` where it does not look like it.
 #[must_use]
-pub fn parse_pop3(streams: Streams<'_>) -> Option<Outcome> {
-    let dialogue = dialogue(streams)?;
+pub fn parse_pop3(streams: Streams<'_>, dialogue: &Dialogue<'_>) -> Option<Outcome> {
     let (request, greeting) = dialogue.opening();
     let asks = POP3_COMMANDS.iter().any(|command| word(request, 0, command));
     let greets = word(greeting, 0, "+OK") && (asks || request.is_empty());

@@ -59,6 +59,8 @@ pub struct Outcome {
     pub expect: Vec<(Option<IpAddr>, u16)>,
     /// More bytes could still change the answer.
     pub want_more: bool,
+    /// Only once the originator's or the responder's stream is this long can it; shorter ones need no look.
+    pub wait: (usize, usize),
 }
 
 /// Both directions of a byte stream, at the session's start or behind what carries it.
@@ -92,8 +94,7 @@ type StreamParser = fn(Streams<'_>) -> Option<Outcome>;
 type DatagramParser = fn(Datagrams<'_>) -> Option<Outcome>;
 
 /// Tried in this order; the first that answers has the session.
-const STREAM_PARSERS: &[StreamParser] =
-    &[tls::parse, http::parse, ssh::parse, ftp::parse, smtp::parse, imap::parse, imap::parse_pop3, socks::parse, dns::parse_stream, upgrade::parse];
+const STREAM_PARSERS: &[StreamParser] = &[tls::parse, http::parse, ssh::parse, text::parse, socks::parse, dns::parse_stream, upgrade::parse];
 const DATAGRAM_PARSERS: &[DatagramParser] = &[quic::parse, dtls::parse, dns::parse];
 
 /// Carriers within carriers that are looked into.

@@ -1,6 +1,6 @@
 //! SMTP: STARTTLS and AUTH, and the TLS that follows.
 
-use super::text::{Dialogue, dialogue, mentions, reply, word};
+use super::text::{Dialogue, mentions, reply, word};
 use super::{Outcome, Streams};
 
 const GREETINGS: &[&str] = &["EHLO", "HELO", "LHLO"];
@@ -19,9 +19,8 @@ fn is_smtp(dialogue: &Dialogue<'_>, port: u16) -> bool {
 
 /// Read SMTP from both streams; `None` where it does not look like it.
 #[must_use]
-pub fn parse(streams: Streams<'_>) -> Option<Outcome> {
-    let dialogue = dialogue(streams)?;
-    if !is_smtp(&dialogue, streams.resp_port) {
+pub fn parse(streams: Streams<'_>, dialogue: &Dialogue<'_>) -> Option<Outcome> {
+    if !is_smtp(dialogue, streams.resp_port) {
         return None;
     }
     let mut outcome = dialogue.outcome("smtp", streams);

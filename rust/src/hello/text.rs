@@ -1,6 +1,6 @@
 //! Line protocols: a side's clear lines, and where TLS begins behind them.
 
-use super::{Outcome, Streams, stream};
+use super::{Outcome, Streams, ftp, imap, smtp, stream};
 
 /// Longer lines are no command or reply (RFC 5321 allows 512 bytes, RFC 9051 and real clients some thousands).
 const LONGEST_LINE: usize = 4096;
@@ -28,6 +28,18 @@ pub fn side(bytes: &[u8]) -> Side<'_> {
         side.lines.push(line.trim_ascii_end());
         side.open = rest;
     }
+}
+
+type Parser = fn(Streams<'_>, &Dialogue<'_>) -> Option<Outcome>;
+
+/// Tried in this order.
+const PARSERS: &[Parser] = &[ftp::parse, smtp::parse, imap::parse, imap::parse_pop3];
+
+/// Read a line protocol from both streams; `None` where they do not look like one.
+#[must_use]
+pub fn parse(streams: Streams<'_>) -> Option<Outcome> {
+    let dialogue = dialogue(streams)?;
+    PARSERS.iter().find_map(|parse| parse(streams, &dialogue))
 }
 
 /// Both sides of a dialogue.

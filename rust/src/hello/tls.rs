@@ -2,7 +2,7 @@
 
 use super::bytes::Bytes;
 use super::handshake::{self, CERTIFICATE, CLIENT_HELLO, Message, SERVER_HELLO, SERVER_HELLO_DONE};
-use super::{Outcome, Streams, x509};
+use super::{Outcome, PATIENCE, Streams, x509};
 use crate::fingerprint::Carrier;
 
 const ALERT: u8 = 21;
@@ -16,6 +16,7 @@ struct Record<'a> {
     kind: u8,
     body: &'a [u8],
     complete: bool,
+    missing: usize,
 }
 
 /// The records of a stream from its first byte; ends at the first thing that is none.
@@ -29,7 +30,7 @@ fn records(bytes: &[u8]) -> impl Iterator<Item = Record<'_>> {
             return None;
         }
         let body = left.up_to(length);
-        Some(Record { kind, body, complete: body.len() == length })
+        Some(Record { kind, body, complete: body.len() == length, missing: length - body.len() })
     })
 }
 
@@ -107,7 +108,18 @@ pub fn parse(streams: Streams<'_>) -> Option<Outcome> {
     let client_done = read_client(client, &mut outcome);
     let server_done = read_server(server, &mut outcome);
     outcome.want_more = !(done || client_done && server_done);
+    let waits = [(client, client_done), (server, server_done)].map(|(bytes, read)| if read { usize::MAX } else { bytes.len().saturating_add(missing(bytes)) });
+    let [client, server] = waits.map(|wait| wait.min(PATIENCE));
+    outcome.wait = if swapped { (server, client) } else { (client, server) };
     Some(outcome)
+}
+
+/// Bytes that must follow before there is anything new to read: the rest of a record, or of the message in it.
+fn missing(bytes: &[u8]) -> usize {
+    let record = records(bytes).last().map_or(0, |record| record.missing);
+    let (joined, _) = clear_handshake(bytes);
+    let message = handshake::messages(&joined).last().map_or(0, |message| message.missing);
+    record.min(message).max(1)
 }
 
 /// True when nothing more can come from the client.

@@ -176,7 +176,7 @@ impl Conversation {
 
     /// Zeek's word for how it went.
     #[must_use]
-    pub fn state(&self, history: &str) -> &'static str {
+    pub fn state(&self, history: &History) -> &'static str {
         use State::{Closed, Established, Inactive, Partial, Reset, SynAckSent, SynSent};
         let [orig, resp] = &self.ends;
         let idle = |state| matches!(state, Inactive | Partial);
@@ -201,8 +201,8 @@ impl Conversation {
 }
 
 /// `^?S[^HAFGIQ]*R.*`: a SYN taken back.
-pub(super) fn aborted_attempt(history: &str) -> bool {
-    let rest = history.strip_prefix('^').unwrap_or(history);
-    let Some(rest) = rest.strip_prefix('S') else { return false };
-    rest.chars().find(|letter| "HAFGIQR".contains(*letter)) == Some('R')
+pub(super) fn aborted_attempt(history: &History) -> bool {
+    let mut letters = history.inside().iter().chain(history.more().as_bytes()).copied().peekable();
+    letters.next_if_eq(&b'^');
+    letters.next() == Some(b'S') && letters.find(|letter| b"HAFGIQR".contains(letter)) == Some(b'R')
 }
