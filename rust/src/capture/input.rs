@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::ahead::{Ahead, Block, HEAD};
 use crate::bytes;
 use crate::error::Error;
 
@@ -27,14 +28,22 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// A buffered stream that hands out contiguous bytes.
+/// Where bytes come from.
+enum Source {
+    Here(Box<dyn Read + Send>),
+    Ahead(Ahead),
+    Ended,
+}
+
+/// A buffered stream that hands out contiguous bytes. What fits its first buffer is read at once; the rest of a longer
+/// one is read ahead by a thread of its own, where there is a second core.
 pub struct Input {
-    inner: Box<dyn Read + Send>,
+    source: Source,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
     offset: u64,
-    ended: bool,
+    filled: bool,
     trouble: Option<String>,
 }
 
@@ -61,7 +70,7 @@ impl Input {
     /// Over any reader.
     #[must_use]
     pub fn new(inner: Box<dyn Read + Send>) -> Self {
-        Self { inner, buffer: vec![0; BUFFER], start: 0, end: 0, offset: 0, ended: false, trouble: None }
+        Self { source: Source::Here(inner), buffer: vec![0; BUFFER], start: 0, end: 0, offset: 0, filled: false, trouble: None }
     }
 
     /// Bytes in the buffer.
@@ -94,25 +103,75 @@ impl Input {
         if size > LONGEST {
             return false;
         }
+        if self.filled && several_cores() {
+            self.source = match std::mem::replace(&mut self.source, Source::Ended) {
+                Source::Here(inner) => Source::Ahead(Ahead::start(inner)),
+                other => other,
+            };
+        }
+        if matches!(self.source, Source::Here(_)) {
+            self.to_front(size);
+        }
+        while self.available() < size {
+            match &mut self.source {
+                Source::Ended => return false,
+                Source::Here(inner) => match inner.read(self.buffer.get_mut(self.end..).unwrap_or_default()) {
+                    Ok(0) => self.source = Source::Ended,
+                    Ok(read) => self.end = self.end.saturating_add(read).min(self.buffer.len()),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => self.stop(&error),
+                },
+                Source::Ahead(ahead) => {
+                    let block = ahead.next();
+                    self.take(block);
+                }
+            }
+        }
+        self.filled = true;
+        true
+    }
+
+    fn stop(&mut self, error: &io::Error) {
+        self.trouble = Some(error.to_string());
+        self.source = Source::Ended;
+    }
+
+    /// What is left goes to the front of the buffer, which holds at least `size` bytes.
+    fn to_front(&mut self, size: usize) {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end = self.available();
         self.start = 0;
         if self.buffer.len() < size {
             self.buffer.resize(size, 0);
         }
-        while self.end < size && !self.ended {
-            let Some(space) = self.buffer.get_mut(self.end..) else { break };
-            match self.inner.read(space) {
-                Ok(0) => self.ended = true,
-                Ok(read) => self.end = self.end.saturating_add(read).min(self.buffer.len()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.trouble = Some(error.to_string());
-                    self.ended = true;
-                }
+    }
+
+    /// Go on to a block: what is left of the buffer comes in front of it.
+    fn take(&mut self, mut block: Block) {
+        let left = self.available();
+        let rest = self.buffer.get(self.start..self.end).unwrap_or_default();
+        match HEAD.checked_sub(left).and_then(|start| Some((start, block.buffer.get_mut(start..HEAD)?))) {
+            Some((start, head)) => {
+                head.copy_from_slice(rest);
+                let old = std::mem::replace(&mut self.buffer, block.buffer);
+                (self.start, self.end) = (start, block.end);
+                block.buffer = old;
+            }
+            None => {
+                let more = block.buffer.get(HEAD..block.end).unwrap_or_default();
+                self.buffer.truncate(self.end);
+                self.buffer.extend_from_slice(more);
+                self.end = self.buffer.len();
             }
         }
-        self.end >= size
+        if let Source::Ahead(ahead) = &self.source {
+            ahead.back(block.buffer);
+        }
+        match block.last {
+            Some(Ok(())) => self.source = Source::Ended,
+            Some(Err(error)) => self.stop(&error),
+            None => {}
+        }
     }
 
     /// The next `size` bytes, if they are in the buffer.
@@ -149,6 +208,11 @@ impl Input {
         }
         true
     }
+}
+
+fn several_cores() -> bool {
+    static CORES: LazyLock<bool> = LazyLock::new(|| std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1));
+    *CORES
 }
 
 /// A file that is no directory: reading one fails only later and less clearly.

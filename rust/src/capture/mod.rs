@@ -1,5 +1,6 @@
 //! Capture files to frames: pcap and pcapng, plain or compressed, several files as one.
 
+mod ahead;
 mod input;
 mod pcap;
 mod pcapng;
