@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DAY = 86_400
 MEMORY = 30  # days that count for prevalence
+FEW = 20_000  # sessions that are grouped without looking for channels of one session first
 
 
 def build(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
@@ -23,7 +24,7 @@ def build(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
 
     Reads `session`, `name`, `link`, `alert`. A function of these tables alone; row order does not matter. Set-based and linear.
     """
-    tables.create(con)
+    tables.create(con, ("name", "link", "alert", "channel", "fleet", "spoke"))
     assign(con)
     con.execute("DELETE FROM channel WHERE day IN (SELECT DISTINCT CAST(floor(ts / 86400) AS INTEGER) FROM session)")
     _name(con, _channels(con))
@@ -84,6 +85,8 @@ def _assign(con: duckdb.DuckDBPyConnection) -> None:
 
 def _add_linked(con: duckdb.DuckDBPyConnection) -> None:
     """A session to outside that an endpoint alert points to belongs to a channel, whatever its port."""
+    if not tables.some(con, "alert"):
+        return
     con.execute("""
         UPDATE session SET outbound = 'true' WHERE outbound IS NULL AND inside_h = orig_h AND service IS DISTINCT FROM 'dns'
             AND sid IN (SELECT l.sid FROM link l JOIN alert a USING (eid) WHERE l.match IN ('five_tuple', 'community_id', 'process'))""")
@@ -102,6 +105,8 @@ def _add_clear_legs(con: duckdb.DuckDBPyConnection) -> None:
         FROM (SELECT sid, inside_h, remote_h, ts FROM session WHERE outbound IS NULL AND inside_h = orig_h AND remote_h IS NOT NULL
               AND proto = 'tcp' AND (service IS NULL OR service LIKE '%http%' OR service LIKE '%ftp%')
               AND bytes_out_low >= 65536 AND coalesce(bytes_in, 0) * 3 <= bytes_out_low) s {names}""")
+    if not tables.some(con, "leg"):
+        return
     con.execute(f"""
         UPDATE session SET outbound = 'true' WHERE sid IN (
             WITH watched AS (
@@ -120,11 +125,14 @@ def _add_siblings(con: duckdb.DuckDBPyConnection) -> None:
     in either direction (active mode comes from the server). Within one window only: a window's channels follow from its own sessions, so that
     windows can be built one by one; data that begins after midnight is a channel of its own.
     """
+    con.execute("CREATE OR REPLACE TEMP TABLE sibling (sid BIGINT, cid BIGINT)")
+    control = "outbound IS NOT NULL AND cid IS NOT NULL AND remote_p IN (21, 990) AND proto = 'tcp'"
+    if not tables.some(con, f"session WHERE {control}"):
+        return
     con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE sibling AS
+        INSERT INTO sibling
         WITH control AS (
-            SELECT uid, cid, inside_h, remote_h, remote_p, ts, ts + coalesce(duration, 0) + 60 AS until
-            FROM session WHERE outbound IS NOT NULL AND cid IS NOT NULL AND remote_p IN (21, 990) AND proto = 'tcp'),
+            SELECT uid, cid, inside_h, remote_h, remote_p, ts, ts + coalesce(duration, 0) + 60 AS until FROM session WHERE {control}),
         data AS (
             SELECT sid, ts, inside_h, remote_h, regexp_extract(coalesce(hints, ''), 'control=([^,]+)', 1) AS control_uid
             FROM session WHERE proto = 'tcp' AND inside_h IS NOT NULL AND inside_h IN (SELECT inside_h FROM control)
@@ -222,8 +230,11 @@ GROUPED = _grouped()
 
 def _channels(con: duckdb.DuckDBPyConnection) -> str:
     """The query for all channels, without keys. A channel of one session, as most are, is its session: nothing is to be grouped."""
+    siblings = tables.some(con, "sibling")
+    row = con.execute("SELECT count(cid) FROM session").fetchone()
+    if row and row[0] < FEW:
+        return _grouped("", siblings, keys=False)
     con.execute("CREATE OR REPLACE TEMP TABLE several AS SELECT cid FROM session WHERE cid IS NOT NULL GROUP BY cid HAVING count(*) > 1")
-    siblings = con.execute("SELECT 1 FROM sibling LIMIT 1").fetchone() is not None
     one = ", ".join(f"{name} / 1e6 AS {name}" if kind == "busy" else name for name, (_, kind) in _MEASURES.items())
     alone = _members(" AND s.cid NOT IN (FROM several)", siblings, keys=False)
     return f"SELECT cid, {one} FROM ({alone}) WHERE own UNION ALL {_grouped(' AND s.cid IN (FROM several)', siblings, keys=False)}"

@@ -147,6 +147,11 @@ def create(con: duckdb.DuckDBPyConnection, names: Iterable[str] = TABLES) -> Non
         con.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
 
 
+def some(con: duckdb.DuckDBPyConnection, rows: str) -> bool:
+    """Whether a table, or a table with a condition, has a row: a step without work costs a question instead of a plan."""
+    return con.execute(f"SELECT 1 FROM {rows} LIMIT 1").fetchone() is not None
+
+
 def insert(
     con: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Sequence[Any]], columns: Sequence[str] | None = None,
     kinds: Mapping[str, str] | None = None,

@@ -172,7 +172,7 @@ def test_a_question_gives_its_points() -> None:
     apart = [row | {"uid": str(place), "orig_h": f"10.0.1.{place}", "resp_h": f"198.51.100.{place}"} for place, (_, row, _) in enumerate(QUESTIONS)]
     con = channels_of(apart)
     c = detect.links.described(detect.gather.candidates(con, INSIDE), {})
-    place_of = {uid: place for place, uid in enumerate(c.text("uid"))}
+    place_of = {remote.rpartition(".")[2]: place for place, remote in enumerate(c.text("remote_h"))}
     reasons, counted = detect.judge(c, INSIDE)
     for number, (code, row, points) in enumerate(QUESTIONS):
         place = place_of[str(number)]

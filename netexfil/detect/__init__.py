@@ -64,6 +64,8 @@ def score(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] | 
         only: judge only the channels in this table, as in `gather.candidates`.
     """
     c = gather.candidates(con, policy, days, only)
+    if not c.size:
+        return _ranked(unseen(con, policy, days))
     found = links.fetch(con)
     c = links.described(c, found)
     reasons, counted = judge(c, policy)
@@ -78,5 +80,8 @@ def score(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] | 
         source = f"{held.source} {held.largest}" if len(held.uids) == 1 else f"{len(held.uids)} sessions, the largest {held.largest} in {held.source}"
         rows = evidence(c, index, reasons, counted, CODES, source)
         findings.append(finding(c, index, rows, [*found.get(cid, ())], held, names[index], policy))
-    findings += unseen(con, policy, days)
+    return _ranked([*findings, *unseen(con, policy, days)])
+
+
+def _ranked(findings: list[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda f: (-f.score, f.first_ts, f.id))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netexfil import tables
 from netexfil.detect.collect import PORTS
 from netexfil.detect.question import Candidates
 from netexfil.policy import Policy
@@ -26,6 +27,8 @@ def candidates(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[in
         only: a table of channels (`cid`) to judge; all that a host has to one entity in one window are named together.
     """
     select(con, policy, days, only)
+    if not tables.some(con, "cand"):
+        return Candidates({}, 0)
     _describe(con)
     c = _columns(con)
     hours = policy.threshold("collect_hours")
@@ -57,7 +60,9 @@ def _near(con: duckdb.DuckDBPyConnection, policy: Policy, wanted: str) -> None:
     hash here; two that share one only make a few rows more.
     """
     lowest = min(int(policy.threshold(name)) for name in ("outbound_volume", "ledger_7d", "ledger_30d", "ledger_steady"))
-    con.execute("CREATE OR REPLACE TEMP TABLE tied AS SELECT DISTINCT s.cid FROM link l JOIN session s USING (sid) WHERE s.cid IS NOT NULL")
+    con.execute("CREATE OR REPLACE TEMP TABLE tied (cid BIGINT)")
+    if tables.some(con, "link"):
+        con.execute("INSERT INTO tied SELECT DISTINCT s.cid FROM link l JOIN session s USING (sid) WHERE s.cid IS NOT NULL")
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE near AS
         WITH pair AS (
@@ -115,30 +120,33 @@ def _describe(con: duckdb.DuckDBPyConnection) -> None:
         SELECT inside_h, protocol, min(day) AS since
         FROM (SELECT inside_h, protocol, day FROM channel WHERE direction = 'out' UNION ALL SELECT inside_h, protocol, day FROM spoke)
         GROUP BY ALL""")
-    con.execute("""
-        CREATE OR REPLACE TEMP TABLE alike AS
-        SELECT c.cid, count(*) AS like_days FROM cand c JOIN ledger l ON l.inside_h = c.inside_h AND l.entity = c.entity
-            AND l.day BETWEEN c.day - 30 AND c.day - 1 AND l.d1 >= 0.1 * c.d1 GROUP BY c.cid""")
-    con.execute("""
-        CREATE OR REPLACE TEMP TABLE served AS
-        SELECT c.cid, count(DISTINCT o.remote_h) AS clients FROM cand c JOIN channel o ON c.direction = 'pull' AND o.direction = 'pull'
-            AND o.inside_h = c.inside_h AND o.remote_p = c.remote_p AND o.day BETWEEN c.day - 29 AND c.day GROUP BY c.cid""")
+    con.execute("CREATE OR REPLACE TEMP TABLE alike (cid BIGINT, like_days BIGINT)")
+    if tables.some(con, "ledger WHERE day < (SELECT max(day) FROM cand)"):
+        con.execute("""
+            INSERT INTO alike SELECT c.cid, count(*) FROM cand c JOIN ledger l ON l.inside_h = c.inside_h AND l.entity = c.entity
+                AND l.day BETWEEN c.day - 30 AND c.day - 1 AND l.d1 >= 0.1 * c.d1 GROUP BY c.cid""")
+    con.execute("CREATE OR REPLACE TEMP TABLE served (cid BIGINT, clients BIGINT)")
+    if tables.some(con, "cand WHERE direction = 'pull'"):
+        con.execute("""
+            INSERT INTO served SELECT c.cid, count(DISTINCT o.remote_h) FROM cand c JOIN channel o ON c.direction = 'pull' AND o.direction = 'pull'
+                AND o.inside_h = c.inside_h AND o.remote_p = c.remote_p AND o.day BETWEEN c.day - 29 AND c.day GROUP BY c.cid""")
     pick = "arg_max({0}, (CAST(bytes_out_low AS HUGEINT) << 62) + CAST(hash({0}) >> 3 AS HUGEINT)) AS {0}"
-    details = ("ssh_server", "hassh", "ja4", "ja3", "alpn", "cert_subject", "cert_issuer", "service", "source", "uid")
+    details = ("hassh", "ja4", "cert_subject", "cert_issuer")
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE detail AS
         SELECT cid, {", ".join(pick.format(name) for name in details)}, bool_or(coalesce(cert_self_signed, FALSE)) AS self_signed,
-            string_agg(DISTINCT hints, ',') AS hints, string_agg(DISTINCT tunnel, ',') AS tunnel,
+            string_agg(DISTINCT hints, ',') AS hints,
             count(*) FILTER (coalesce(hints, '') LIKE '%midstream%') AS midstream,
             count(*) FILTER (bytes_out_low >= 4096) AS chunks,
-            mad(bytes_out_low) FILTER (bytes_out_low >= 4096) / nullif(median(bytes_out_low) FILTER (bytes_out_low >= 4096), 0) AS chunk_spread,
-            count(DISTINCT server_name) AS server_names, max(bytes_out_low) FILTER (coalesce(bytes_in, 0) * 9 <= bytes_out_low) AS best_upload
+            mad(bytes_out_low) FILTER (bytes_out_low >= 4096) / nullif(median(bytes_out_low) FILTER (bytes_out_low >= 4096), 0) AS chunk_spread
         FROM session WHERE cid IN (SELECT cid FROM cand) GROUP BY cid""")
 
 
 def collected(con: duckdb.DuckDBPyConnection, c: Candidates, policy: Policy) -> Any:
     """Bytes that each candidate's host pulled from inside servers before the channel began, that day; 0 where none or not seen."""
     hours = policy.threshold("collect_hours")
+    if not ((c.columns["direction"] == "out") & (c.num("bytes_low") >= policy.threshold("outbound_volume"))).any():
+        return np.zeros(c.size)
     rows = con.execute(f"""
         SELECT c.cid, s.resp_h, sum(s.resp_low) FROM cand c JOIN session s ON s.orig_h = c.inside_h AND s.remote_h IS NULL
             AND s.resp_p IN ({', '.join(map(str, PORTS))}) AND s.ts BETWEEN c.first_ts - {hours * 3600} AND c.first_ts
@@ -152,8 +160,8 @@ def collected(con: duckdb.DuckDBPyConnection, c: Candidates, policy: Policy) -> 
     return np.array([sums.get(cid, 0.0) for cid in c.columns["cid"].tolist()], float)
 
 
-_TEXT = ("inside_h", "remote_h", "proto", "direction", "entity", "server_name", "protocol", "ssh_client", "ssh_server", "hassh", "ja4", "ja3",
-         "alpn", "cert_subject", "cert_issuer", "service", "source", "uid", "hints", "tunnel")
+_TEXT = ("inside_h", "remote_h", "proto", "direction", "entity", "server_name", "protocol", "ssh_client", "hassh", "ja4", "cert_subject",
+         "cert_issuer", "hints")
 
 
 def _columns(con: duckdb.DuckDBPyConnection) -> Candidates:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netexfil import tables
 from netexfil.detect import tools
 from netexfil.detect.question import Candidates
 from netexfil.finding import Link
@@ -58,6 +59,8 @@ def fetch(con: duckdb.DuckDBPyConnection, cids: str = "cand") -> dict[int, list[
 
     Half of the places are for links with an alert. The owner of the largest session owns the finding.
     """
+    if not tables.some(con, "link"):
+        return {}
     columns = ", ".join(f"e.{name} AS event_{name}" for name in EVENT_COLUMNS)
     rank = "CASE l.match " + " ".join(f"WHEN '{name}' THEN {rank}" for name, rank in RANK.items()) + " ELSE 9 END"
     order = f"{rank}, s.bytes_out_low DESC, l.confidence DESC, abs(coalesce(l.seconds_apart, 1e9)), l.eid, s.ts, s.uid"

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from netexfil import tables
 from netexfil.detect import bands, words
 from netexfil.detect.allowed import suppressed
 from netexfil.detect.links import EVENT_COLUMNS, SEVERITY_POINTS, Tie, process_tool, told
@@ -27,6 +28,8 @@ INSIDE, LARGE = 16, 25  # points for a one-sided upload on a session that does n
 
 def unseen(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] | None = None) -> list[Finding]:
     """One finding for each process (or event, where no process is known) with alerts but no channel."""
+    if not tables.some(con, "alert"):
+        return []
     columns = ", ".join(f"e.{name} AS event_{name}" for name in EVENT_COLUMNS)
     wanted = "TRUE" if days is None else f"CAST(floor(e.ts / 86400) AS INTEGER) IN ({', '.join(str(int(d)) for d in days) or 'NULL'})"
     cursor = con.execute(f"""
