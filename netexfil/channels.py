@@ -43,7 +43,7 @@ def _resolve(con: duckdb.DuckDBPyConnection) -> None:
         CREATE OR REPLACE TEMP TABLE resolved AS
         SELECT address, arg_min(name, (first_ts, name)) AS name, min(first_ts) AS first_ts FROM name
         WHERE kind = 'dns' AND name IS NOT NULL GROUP BY address""")
-    _entities(con, "SELECT DISTINCT server_name AS name FROM session WHERE server_name IS NOT NULL UNION SELECT name FROM resolved")
+    entities(con, "SELECT DISTINCT server_name AS name FROM session WHERE server_name IS NOT NULL UNION SELECT name FROM resolved")
 
 
 def fleet(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
@@ -70,9 +70,12 @@ def fleet(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
     con.execute("DROP TABLE used")
 
 
-_KEY = "concat_ws('|', inside_h, remote_h, remote_p, proto, CAST(floor(ts / 86400) AS INTEGER), outbound)"
-# 63 bits of the key's MD5: the same in every run, version and partition.
-_CID = f"CAST(md5_number_lower({_KEY}) >> 1 AS BIGINT)"
+def cid(host: str, remote: str, port: str, proto: str, day: str, way: str) -> str:
+    """SQL of a channel's number: 63 bits of its key's MD5, the same in every run, version and partition. `way`: true, pull."""
+    return f"CAST(md5_number_lower(concat_ws('|', {host}, {remote}, {port}, {proto}, CAST({day} AS INTEGER), {way})) >> 1 AS BIGINT)"
+
+
+_CID = cid("inside_h", "remote_h", "remote_p", "proto", "floor(ts / 86400)", "outbound")
 
 
 def _assign(con: duckdb.DuckDBPyConnection) -> None:
@@ -146,7 +149,7 @@ def _add_siblings(con: duckdb.DuckDBPyConnection) -> None:
                    FROM sibling WHERE session.sid = sibling.sid""")
 
 
-def _entities(con: duckdb.DuckDBPyConnection, names: str) -> None:
+def entities(con: duckdb.DuckDBPyConnection, names: str) -> None:
     """Temporary table entity_of(name, entity) for the names that a query gives."""
     found = [row[0] for row in con.execute(names).fetchall() if row[0]]
     owners = [entity(name) for name in found]

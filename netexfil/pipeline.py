@@ -110,9 +110,16 @@ def link(con: duckdb.DuckDBPyConnection, job: Job) -> list[Note]:
 
 def score(con: duckdb.DuckDBPyConnection, job: Job, days: Sequence[int] | None = None) -> tuple[Sequence[Finding], list[Note]]:
     """STEP 3 and 5: sessions to channels to findings, with whatever links there are. `days`: judge only these windows."""
-    from netexfil import channels, detect
+    from netexfil import channels
 
     channels.build(con, job.policy)
+    return judge(con, job, days)
+
+
+def judge(con: duckdb.DuckDBPyConnection, job: Job, days: Sequence[int] | None = None) -> tuple[Sequence[Finding], list[Note]]:
+    """STEP 5: channels to findings."""
+    from netexfil import detect
+
     if job.budget is None:
         return detect.score(con, job.policy, days), []
     policy, note = detect.budget(con, job.policy, job.budget)

@@ -108,4 +108,4 @@ def _add(con: duckdb.DuckDBPyConnection) -> None:
             duration = t.ts + coalesce(t.duration, 0) - h.ts, conn_state = t.conn_state, hints = t.hints,
             history = h.history || t.history, orig_quality = 'bounded', resp_quality = 'bounded'
         FROM (FROM tail WHERE still_open) t WHERE h.uid = t.head""")
-    con.execute("INSERT INTO state.dirty SELECT DISTINCT day FROM state.session WHERE uid IN (SELECT head FROM tail WHERE still_open)")
+    con.execute("INSERT INTO state.stale (talk) SELECT DISTINCT talk FROM state.session WHERE uid IN (SELECT head FROM tail WHERE still_open)")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from netexfil import pipeline, read, tables
 from netexfil.errors import Note
-from netexfil.read import find
-from netexfil.state import places, store
+from netexfil.read import find, merging
+from netexfil.state import keys, places, store
 
 if TYPE_CHECKING:
     import duckdb
@@ -83,35 +83,59 @@ def commit(con: duckdb.DuckDBPyConnection, path: Path, batch: Sequence[places.Pa
 def prepare(con: duckdb.DuckDBPyConnection, tally: Tally) -> None:
     """Take stored rows that the new ones belong to (sessions of the same uid, facts of new sessions, logins of new certificates), and merge.
 
-    Writes to memory only: DuckDB lets one transaction write to one database.
+    Leaves `taken`, the stored rows as they were, and `changed`, the uids that are new or not what they were. Writes to memory only: DuckDB lets
+    one transaction write to one database. What two sensors saw stays two rows: which of them counts is decided when they are read.
     """
     kept, facts = ", ".join(tables.READ), ", ".join(tables.FACT)
     con.execute("CREATE OR REPLACE TEMP TABLE fresh AS SELECT uid FROM session UNION SELECT uid FROM fact WHERE uid IS NOT NULL")
     con.execute("INSERT INTO fresh SELECT uid FROM state.fact WHERE uid IS NOT NULL AND fuid IN (SELECT fuid FROM fact WHERE uid IS NULL)")
-    con.execute("CREATE OR REPLACE TEMP TABLE certificate AS SELECT DISTINCT fuid FROM fact WHERE fuid IS NOT NULL")
-    con.execute(f"INSERT INTO session ({kept}) SELECT {kept} FROM state.session WHERE uid IN (FROM fresh)")
+    _announced(con)
+    con.execute("""CREATE OR REPLACE TEMP TABLE certificate AS SELECT fuid FROM fact WHERE fuid IS NOT NULL
+        UNION SELECT fuid FROM state.fact WHERE fuid IS NOT NULL AND uid IN (FROM fresh)""")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE taken AS SELECT {kept} FROM state.session WHERE uid IN (FROM fresh)")
+    con.execute(f"INSERT INTO session ({kept}) SELECT {kept} FROM taken")
     con.execute(f"INSERT INTO fact ({facts}) SELECT {facts} FROM state.fact WHERE {_TAKEN}")
-    read.merge(con)
+    merging.merge_facts(con)
+    merging.once(con)
     _refuse_late(con, tally)
     _prepare_names(con)
-    row = con.execute("SELECT count(*), max(ts + coalesce(duration, 0)) FROM session").fetchone()
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE changed AS SELECT uid FROM session WHERE uid NOT IN (SELECT uid FROM taken)
+        UNION SELECT uid FROM (SELECT {kept} FROM session WHERE uid IN (SELECT uid FROM taken) EXCEPT FROM taken)""")
+    row = con.execute("SELECT count(*), max(ts + coalesce(duration, 0)) FROM session WHERE uid IN (FROM changed)").fetchone()
     if row and row[0]:
         tally.sessions += row[0]
         tally.last_ts = max(row[1], tally.last_ts or row[1])
 
 
-_TAKEN = "uid IN (FROM fresh) OR (uid IS NULL AND fuid IN (FROM certificate))"
+_TAKEN = "uid IN (FROM fresh) OR (uid IS NULL AND fuid IN (FROM certificate)) OR (kind = 'ftp' AND fuid IN (FROM endpoint))"
+
+
+def _announced(con: duckdb.DuckDBPyConnection) -> None:
+    """Data channels that FTP announced: stored sessions to newly announced endpoints into `fresh`, endpoints of new sessions into `endpoint`."""
+    con.execute("CREATE OR REPLACE TEMP TABLE endpoint (fuid VARCHAR)")
+    if con.execute("SELECT 1 FROM state.fact WHERE kind = 'ftp' LIMIT 1").fetchone():
+        con.execute("INSERT INTO endpoint SELECT DISTINCT resp_h || ' ' || resp_p FROM session")
+    if con.execute("SELECT 1 FROM fact WHERE kind = 'ftp' LIMIT 1").fetchone():
+        con.execute("""INSERT INTO fresh SELECT s.uid FROM state.session s JOIN (SELECT DISTINCT fuid FROM fact WHERE kind = 'ftp') f
+            ON s.resp_h || ' ' || s.resp_p = f.fuid WHERE s.uid NOT IN (FROM fresh)""")
+        con.execute("INSERT INTO endpoint SELECT DISTINCT fuid FROM fact WHERE kind = 'ftp'")
 
 
 def push(con: duckdb.DuckDBPyConnection) -> None:
     """What `prepare` made takes the place of what it took. Inside a transaction on the state."""
     kept, facts = ", ".join(tables.READ), ", ".join(tables.FACT)
-    con.execute("DELETE FROM state.session WHERE uid IN (FROM fresh)")
+    con.execute(f"""INSERT INTO state.stale (talk) SELECT DISTINCT {keys.talk()} FROM (SELECT * FROM taken UNION ALL SELECT {kept} FROM session
+        WHERE uid IN (SELECT uid FROM taken)) WHERE uid IN (FROM changed)""")
+    con.execute("DELETE FROM state.session WHERE uid IN (SELECT uid FROM taken WHERE uid IN (FROM changed))")
     con.execute(f"DELETE FROM state.fact WHERE {_TAKEN}")
-    con.execute(f"INSERT INTO state.session ({kept}, day) SELECT {kept}, CAST(floor(ts / {DAY}) AS BIGINT) FROM session ORDER BY ts, uid")
+    con.execute(f"""INSERT INTO state.session ({kept}, day, batch, talk, ends)
+        SELECT {kept}, {keys.DAY_OF}, {NEXT_BATCH}, {keys.talk()}, {keys.ENDS} FROM session WHERE uid IN (FROM changed)""")
     con.execute(f"INSERT INTO state.fact ({facts}) SELECT DISTINCT {facts} FROM fact WHERE {_STILL_NEEDED}")
-    con.execute(f"INSERT INTO state.dirty SELECT DISTINCT CAST(floor(ts / {DAY}) AS BIGINT) FROM session")
     _push_names(con)
+
+
+# Greater than every batch that was stored or scored, whatever was dropped since.
+NEXT_BATCH = "(SELECT 1 + greatest(coalesce((SELECT max(batch) FROM state.session), 0), coalesce((SELECT max(batch) FROM state.run), 0)))"
 
 
 def _refuse_late(con: duckdb.DuckDBPyConnection, tally: Tally) -> None:
@@ -128,26 +152,26 @@ def _refuse_late(con: duckdb.DuckDBPyConnection, tally: Tally) -> None:
 
 
 def _prepare_names(con: duckdb.DuckDBPyConnection) -> None:
-    """Temp table `named`: names of addresses, a DNS name once with its whole time; `renamed`: days that a name older than what was known changes."""
+    """Temp table `named`: names of addresses, each with its whole time; `renamed`: addresses of which something else is known now."""
     names = ", ".join(tables.NAME)
-    con.execute(f"""CREATE OR REPLACE TEMP TABLE named AS SELECT {names} FROM name WHERE kind <> 'dns' UNION
-        SELECT address, name, kind, min(first_ts), max(last_ts), min(source) FROM name WHERE kind = 'dns' GROUP BY address, name, kind""")
-    con.execute("""CREATE OR REPLACE TEMP TABLE renamed AS SELECT DISTINCT s.day FROM state.session s JOIN named n ON s.resp_h = n.address
-        WHERE n.kind = 'dns' AND s.day >= floor(n.first_ts / 86400) AND NOT EXISTS (
-            SELECT 1 FROM state.name o WHERE o.kind = 'dns' AND o.address = n.address AND o.first_ts <= n.first_ts)""")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE named AS SELECT DISTINCT {names} FROM name")
+    first = "SELECT address, arg_min(name, (first_ts, name)) AS name, min(first_ts) AS first_ts FROM {0} WHERE kind = 'dns' {1} GROUP BY address"
+    old = first.format("state.name", "AND address IN (SELECT address FROM named)")
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE renamed AS
+        SELECT n.address FROM ({first.format("named", "")}) n LEFT JOIN ({old}) o USING (address)
+        WHERE o.address IS NULL OR coalesce((n.first_ts, n.name) < (o.first_ts, o.name), TRUE) UNION
+        SELECT address FROM (SELECT {names} FROM named WHERE kind = 'host' EXCEPT SELECT {names} FROM state.name WHERE kind = 'host')""")
     con.execute(f"INSERT INTO named SELECT {names} FROM state.name o WHERE {_SAME_NAME}")
 
 
-_SAME_NAME = "kind = 'dns' AND (o.address, o.name) IN (SELECT (address, name) FROM named WHERE kind = 'dns')"
+_SAME_NAME = "(o.address, o.name, o.kind, o.source) IN (SELECT (address, name, kind, source) FROM named)"
 
 
 def _push_names(con: duckdb.DuckDBPyConnection) -> None:
-    names = ", ".join(tables.NAME)
-    con.execute("INSERT INTO state.dirty SELECT day FROM renamed")
+    con.execute("INSERT INTO state.stale (address) SELECT DISTINCT address FROM renamed")
     con.execute(f"DELETE FROM state.name o WHERE {_SAME_NAME}")
-    con.execute(f"""INSERT INTO state.name ({names}) SELECT address, name, kind, min(first_ts), max(last_ts), min(source) FROM named
-        WHERE kind = 'dns' GROUP BY address, name, kind""")
-    con.execute(f"INSERT INTO state.name ({names}) SELECT {names} FROM named WHERE kind <> 'dns' EXCEPT SELECT {names} FROM state.name")
+    con.execute("""INSERT INTO state.name (address, name, kind, first_ts, last_ts, source)
+        SELECT address, name, kind, min(first_ts), max(last_ts), source FROM named GROUP BY ALL""")
 
 
 # What a session has taken over is not kept; certificates, their logins and announced data channels may serve sessions that come later.
@@ -175,7 +199,6 @@ def events(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, tally:
     con.execute(f"""CREATE OR REPLACE TEMP TABLE record AS SELECT {told}, md5(CAST(row({content}) AS VARCHAR)) AS key,
         CAST(floor(ts / {DAY}) AS BIGINT) AS day FROM event QUALIFY row_number() OVER (PARTITION BY key ORDER BY file, line) = 1""")
     with store.attached(con, path), store.transaction(con):
-        con.execute("""INSERT INTO state.dirty SELECT DISTINCT day FROM (SELECT day FROM state.session UNION ALL SELECT day FROM record)
-            WHERE day IS NOT NULL AND EXISTS (SELECT key FROM record EXCEPT SELECT key FROM state.event)""")
+        con.execute("INSERT INTO state.stale SELECT NULL, NULL WHERE EXISTS (SELECT key FROM record EXCEPT SELECT key FROM state.event)")
         con.execute("INSERT INTO state.event BY NAME SELECT * FROM record WHERE key NOT IN (SELECT key FROM state.event)")
     con.execute("DELETE FROM event")

@@ -14,19 +14,15 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from netexfil import __version__, outbound, pipeline, read, tables
+from netexfil import __version__, pipeline, tables
 from netexfil.errors import Note
 from netexfil.finding import Finding, rank
-from netexfil.policy import Policy
 from netexfil.read import find
-from netexfil.state import captures, ingest, places, store
+from netexfil.state import captures, ingest, outbox, places, scoring, store
 
 if TYPE_CHECKING:
     import duckdb
 
-# A finding is handed out again when its score rose by so many points or its bytes by this factor, or when its severity or
-# suppression changed.
-GROWN_POINTS, GROWN_BYTES = 10.0, 1.5
 KEPT_RUNS = 10_000  # a month of runs every five minutes
 
 
@@ -79,12 +75,10 @@ class _Run:
 
 def _settings(job: pipeline.Job) -> str:
     """A hash of what findings depend on besides the stored rows."""
-    told = repr((job.policy, job.window, job.hosts, job.sigma, job.budget, __version__))
+    import duckdb
+
+    told = repr((job.policy, job.window, job.hosts, job.sigma, job.budget, __version__, duckdb.__version__))
     return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
-
-
-def _any(con: duckdb.DuckDBPyConnection, rows: str) -> bool:
-    return con.execute(f"SELECT 1 FROM {rows} LIMIT 1").fetchone() is not None
 
 
 def _take_in(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, now: float, tally: ingest.Tally) -> None:
@@ -98,73 +92,18 @@ def _take_in(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, now:
 
 
 def _score(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, this: _Run, tally: ingest.Tally) -> int:
-    """Make the findings anew where rows or settings changed, and store them with the record of the run."""
+    """Make the findings anew that rows or settings changed, and store them with the record of the run."""
     tables.create(con)
     with store.attached(con, path, read_only=True):
-        first = _first_day(con, this.anew)
-        if first is not None:
-            _load(con, first)
-    findings: Sequence[Finding] = ()
-    if first is not None:
-        tally.notes += outbound.turn(con, job.policy)
-        if _any(con, "event"):
-            tally.notes += pipeline.alerts(con, job)
-            tally.notes += pipeline.link(con, job)
-        held = "SELECT ts FROM session UNION ALL SELECT ts FROM event WHERE ts IS NOT NULL"
-        days = [int(day) for (day,) in con.execute(f"SELECT DISTINCT floor(ts / {ingest.DAY}) FROM ({held})").fetchall()]
-        findings, more = pipeline.score(con, job, days)
-        tally.notes += more
+        how = scoring.plan(con, job, this.anew)
+        made = scoring.MAKE[how](con, job)
+    tally.notes += made.notes
     with store.attached(con, path), store.transaction(con):
-        number = _record(con, this, tally, len(findings))
-        if first is not None:
-            _replace(con, findings, first, number)
-            con.execute("DELETE FROM state.dirty")
-            retain(con, job.policy)
+        number = _record(con, this, tally, len(made.findings))
+        scoring.store(con, job.policy, made)
+        outbox.replace(con, made.findings, made.judged, number)
+        scoring.retain(con, job.policy)
         return number
-
-
-def _first_day(con: duckdb.DuckDBPyConnection, anew: bool) -> int | None:
-    """The earliest day whose findings may change: what came later looks back on it. None where nothing changed.
-
-    Clocks are estimated from all sessions that are there, so with telemetry all of them are looked at.
-    """
-    everything = anew or _any(con, "state.event")
-    if not anew and not _any(con, "state.dirty"):
-        return None
-    held = "(SELECT day FROM state.session UNION ALL SELECT day FROM state.event)"
-    row = con.execute(f"SELECT min(day) FROM {held if everything else 'state.dirty'}").fetchone()
-    return int(row[0]) if row and row[0] is not None else None
-
-
-def _load(con: duckdb.DuckDBPyConnection, first: int) -> None:
-    """Sessions from a day on, the channels of the days before it, and everything that names or ties them."""
-    kept, names, facts = ", ".join(tables.READ), ", ".join(tables.NAME), ", ".join(tables.FACT)
-    con.execute(f"INSERT INTO session ({kept}) SELECT {kept} FROM state.session WHERE day >= ? ORDER BY ts, uid", [first])
-    con.execute("INSERT INTO channel BY NAME SELECT * FROM state.channel WHERE day < ?", [first])
-    con.execute(f"INSERT INTO name ({names}) SELECT {names} FROM state.name")
-    con.execute(f"INSERT INTO fact ({facts}) SELECT {facts} FROM state.fact")
-    read.merge(con)
-    columns = ", ".join(f'"{name}"' for name in tables.EVENT if name != "eid")
-    con.execute(f"""INSERT INTO event ({columns}, eid) SELECT {columns}, row_number() OVER (ORDER BY ts, file, line, key) - 1
-                    FROM state.event ORDER BY ts, file, line, key""")
-
-
-def retain(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
-    """Drop from the attached state what the policy no longer keeps, counted from the newest day of event time, never from the clock."""
-    row = con.execute("SELECT max(day) FROM state.session").fetchone()
-    if not row or row[0] is None:
-        return
-    sessions, everything = row[0] - policy.keep_sessions_days, row[0] - policy.keep_days
-    for table, column, last in _RETAINED:
-        limit = sessions if last == "sessions" else everything
-        if _any(con, f"state.{table} WHERE {column} < {limit}"):
-            con.execute(f"DELETE FROM state.{table} WHERE {column} < {limit}")
-
-
-_RETAINED = (
-    ("session", "day", "sessions"), ("event", "day", "sessions"), ("fact", "ts / 86400", "sessions"),
-    ("channel", "day", "all"), ("finding", "day", "all"), ("name", "last_ts / 86400", "all"),
-)
 
 
 def _record(con: duckdb.DuckDBPyConnection, this: _Run, tally: ingest.Tally, findings: int) -> int:
@@ -173,42 +112,9 @@ def _record(con: duckdb.DuckDBPyConnection, this: _Run, tally: ingest.Tally, fin
     refused = sum(note.count for note in tally.notes if note.loss)
     lag = this.now - tally.last_ts if tally.last_ts is not None else None
     values = [number, this.now, tally.sessions, refused, findings, lag, __version__, this.listing, this.settings]
-    con.execute("INSERT INTO state.run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+    con.execute(f"INSERT INTO state.run SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, {ingest.NEXT_BATCH} - 1", values)
     con.execute("DELETE FROM state.run WHERE id <= ?", [number - KEPT_RUNS])
     return number
-
-
-def _replace(con: duckdb.DuckDBPyConnection, findings: Sequence[Finding], first: int, number: int) -> None:
-    """The findings table as scored; what was handed out of each stays known, and what is worth telling goes to the outbox."""
-    con.execute("DELETE FROM state.channel WHERE day >= ?", [first])
-    con.execute("INSERT INTO state.channel BY NAME SELECT * FROM channel WHERE day >= ?", [first])
-    con.execute("CREATE OR REPLACE TEMP TABLE before AS FROM state.finding")
-    con.execute("DELETE FROM state.finding WHERE day >= ?", [first])
-    for finding in findings:
-        con.execute(
-            """INSERT INTO state.finding
-               SELECT s.*, coalesce(b.first_run, $run), CASE WHEN b.record = s.record THEN b.last_run ELSE $run END,
-                      b.emitted_score, b.emitted_severity, b.emitted_bytes, b.emitted_suppressed
-               FROM (SELECT $id AS id, $day, $record AS record, $score, $severity, $low, $suppressed) s LEFT JOIN before b USING (id)""",
-            _values(finding) | {"run": number},
-        )
-    con.execute(f"CREATE OR REPLACE TEMP TABLE told AS SELECT id, record FROM state.finding WHERE {_WORTH_TELLING}")
-    con.execute("DELETE FROM state.outbox WHERE id IN (SELECT id FROM told)")
-    con.execute("INSERT INTO state.outbox SELECT $run, id, record FROM told", {"run": number})
-    con.execute("""UPDATE state.finding SET emitted_score = score, emitted_severity = severity, emitted_bytes = bytes_low,
-                   emitted_suppressed = suppressed WHERE id IN (SELECT id FROM told)""")
-
-
-_WORTH_TELLING = f"""emitted_score IS NULL OR score >= emitted_score + {GROWN_POINTS} OR severity <> emitted_severity
-    OR bytes_low > emitted_bytes * {GROWN_BYTES} OR suppressed <> emitted_suppressed"""
-
-
-def _values(finding: Finding) -> dict[str, object]:
-    return {
-        "id": finding.id, "day": int(finding.first_ts // ingest.DAY), "record": orjson.dumps(finding.record()).decode(),
-        "score": finding.score, "severity": finding.severity, "low": int(finding.bytes_out.get("low") or 0),
-        "suppressed": finding.suppressed is not None,
-    }
 
 
 def _waiting(con: duckdb.DuckDBPyConnection, path: Path) -> tuple[Finding, ...]:

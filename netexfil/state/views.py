@@ -106,7 +106,7 @@ def drop_before(con: duckdb.DuckDBPyConnection, day: int) -> dict[str, int]:
         gone[table] = int(row[0]) if row else 0
         if gone[table]:
             con.execute(f"DELETE FROM state.{table} WHERE {column} < ?", [day])
-    con.execute("INSERT INTO state.dirty SELECT DISTINCT day FROM state.session")
+    con.execute("UPDATE state.run SET settings = NULL")  # the next run makes everything anew
     return gone
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
-from world import HEADS, World, records, table, whole
+from world import HEADS, Town, World, records, table, whole
 
 from netexfil.errors import Unreadable
 from netexfil.state import store
@@ -35,10 +35,11 @@ class Sensor(RuleBasedStateMachine):
         self.begun = False
 
     @precondition(lambda self: not self.begun)
-    @rule(seed=st.integers(0, 9999))
-    def begin(self, seed: int) -> None:
+    @rule(seed=st.integers(0, 9999), town=st.booleans())
+    def begin(self, seed: int, town: bool) -> None:
         self.begun = True
-        self.world.coming = records(seed, 24)
+        self.world.coming = Town(seed).records(24) if town else records(seed, 24)
+        self.world.policy = Town.POLICY if town else None
 
     @rule(count=st.integers(1, 20))
     def append(self, count: int) -> None:
@@ -94,7 +95,7 @@ class Sensor(RuleBasedStateMachine):
             if self.begun:
                 self.world.append(len(self.world.coming))
                 self.world.run()
-                assert table(self.world.file) == whole(self.root, self.full())
+                assert table(self.world.file) == whole(self.root, self.full(), self.world.policy)
         finally:
             shutil.rmtree(self.root)
 

@@ -19,14 +19,19 @@ CONN = (
 CONN_TYPES = "time string addr port addr port enum string interval count count string count string count count count count".split()
 HEADS = {
     "conn": (CONN, CONN_TYPES),
-    "ssl": ([*CONN[:6], "version", "server_name"], [*CONN_TYPES[:6], "string", "string"]),
+    "twin": (CONN, CONN_TYPES),  # the conn.log of a second sensor
+    "dns": (["ts", "uid", *CONN[2:6], "query", "answers"], [*CONN_TYPES[:6], "string", "vector[string]"]),
+    "dhcp": ("ts assigned_addr host_name lease_time".split(), "time addr string interval".split()),
+    "ftp": ([*CONN[:6], "command", "data_channel.resp_h", "data_channel.resp_p"], [*CONN_TYPES[:6], "string", "addr", "port"]),
+    "x509": ("ts id certificate.subject certificate.issuer".split(), "time string string string".split()),
+    "ssl": ([*CONN[:6], "version", "server_name", "cert_chain_fuids"], [*CONN_TYPES[:6], "string", "string", "vector[string]"]),
     "ssh": ([*CONN[:6], "version", "client", "server"], [*CONN_TYPES[:6], "count", "string", "string"]),
 }
 
 
 def header(log: str) -> str:
     fields, types = HEADS[log]
-    lines = ["#separator \\x09", "#set_separator\t,", "#empty_field\t(empty)", "#unset_field\t-", f"#path\t{log}"]
+    lines = ["#separator \\x09", "#set_separator\t,", "#empty_field\t(empty)", "#unset_field\t-", f"#path\t{'conn' if log == 'twin' else log}"]
     return "\n".join([*lines, "#fields\t" + "\t".join(fields), "#types\t" + "\t".join(types)]) + "\n"
 
 
@@ -48,8 +53,91 @@ def records(seed: int, count: int = 60) -> list[tuple[str, str]]:
         if ssh:
             lines.append((ts + rng.choice([0.1, 9000]), "ssh", f"{head}\t2\tSSH-2.0-{rng.choice(['OpenSSH_9.6', 'rclone/v1.69.0'])}\tSSH-2.0-x"))
         else:
-            lines.append((ts + rng.choice([0.1, 9000]), "ssl", f"{head}\tTLSv13\tdrop{rng.randint(1, 3)}.example"))
+            lines.append((ts + rng.choice([0.1, 9000]), "ssl", f"{head}\tTLSv13\tdrop{rng.randint(1, 3)}.example\t-"))
     return [(log, line) for _, log, line in sorted(lines)]
+
+
+class Town:
+    """Sessions whose findings depend on each other: six hosts, FTP with its data, orders over TLS with uploads in clear, servers that are
+    pulled from, file shares inside, names that come late, certificates, a second sensor, telling thresholds.
+    """
+
+    POLICY = Policy(thresholds={"finding_floor": 1, "fleet": 2, "common_hosts": 3, "chunk_count": 3, "ledger_30d": 6e6, "clients": 2, "host_day": 2e7})
+
+    def __init__(self, seed: int) -> None:
+        self.rng, self.seed = random.Random(seed), seed
+        self.lines: list[tuple[float, str, str]] = []
+
+    def records(self, count: int) -> list[tuple[str, str]]:
+        kinds = (self.web, self.web, self.web, self.ssh, self.ftp, self.clear, self.pull, self.share, self.twin, self.names)
+        for number in range(count):
+            self.number = number
+            self.rng.choice(kinds)(START + self.rng.random() * 3 * 86400)
+        return [(log, line) for _, log, line in sorted(self.lines)]
+
+    @property
+    def uid(self) -> str:
+        return f"C{self.seed:04d}y{self.number:06d}"
+
+    def host(self) -> str:
+        return f"10.0.0.{self.rng.randint(1, 6)}"
+
+    def dest(self) -> str:
+        return f"203.0.113.{self.rng.randint(1, 6)}"
+
+    def conn(self, ts: float, ends: str, service: str, up: int, down: int, uid: str = "", log: str = "conn", pkts: int = 0) -> str:
+        head, packets = f"{ts:.6f}\t{uid or self.uid}\t{ends}", up // 1400 + 6 + pkts
+        line = (f"{head}\ttcp\t{service}\t{up / 1e6 + 60:.6f}\t{up}\t{down}\tSF\t0\tShADadFf\t{packets}\t{up + 52 * packets}"
+                f"\t{down // 1400 + 6}\t{down + 52 * (down // 1400 + 6)}")
+        self.lines.append((ts + self.rng.choice([0, up / 1e6, 4000]), log, line))
+        return head
+
+    def up(self) -> int:
+        return self.rng.choice([900, 40_000, 700_000, 1_500_000, 5_000_000, 30_000_000, 400_000_000])
+
+    def web(self, ts: float) -> None:
+        head = self.conn(ts, f"{self.host()}\t{40000 + self.number}\t{self.dest()}\t443", "ssl", self.up(), self.rng.choice([500, 9_000, 900_000]))
+        if self.rng.random() < 0.7:
+            name = self.rng.choice([f"drop{self.rng.randint(1, 3)}.example", "api.shop.example", "-"])
+            cert = self.rng.choice(["-", f"F{self.uid}"])
+            self.lines.append((ts + self.rng.choice([0.1, 9000]), "ssl", f"{head}\tTLSv12\t{name}\t{cert}"))
+            if cert != "-":
+                subject = self.rng.choice(["CN=a", "CN=b"])
+                self.lines.append((ts + self.rng.choice([0.1, 20000]), "x509", f"{ts:.6f}\t{cert}\t{subject}\tCN=a"))
+
+    def ssh(self, ts: float) -> None:
+        head = self.conn(ts, f"{self.host()}\t{40000 + self.number}\t{self.dest()}\t22", "ssh", self.up(), 9000)
+        banner = self.rng.choice(["OpenSSH_9.6", "rclone/v1.69.0"])
+        self.lines.append((ts + self.rng.choice([0.1, 9000]), "ssh", f"{head}\t2\tSSH-2.0-{banner}\tSSH-2.0-x"))
+
+    def ftp(self, ts: float) -> None:
+        host, dest, port = self.host(), self.dest(), 50000 + self.number
+        head = self.conn(ts, f"{host}\t{40000 + self.number}\t{dest}\t21", self.rng.choice(["ftp", "ftp,ssl"]), 3000, 3000)
+        late = self.rng.choice([5, 300])
+        self.conn(ts + late, f"{host}\t{45000 + self.number}\t{dest}\t{port}", "-", self.up(), 500, self.uid + "d")
+        if self.rng.random() < 0.6:
+            self.lines.append((ts + self.rng.choice([0.1, 9000]), "ftp", f"{ts + late - 2:.6f}{head[head.index(chr(9)):]}\tPASV\t{dest}\t{port}"))
+
+    def clear(self, ts: float) -> None:
+        service = self.rng.choice(["http", "-"])
+        self.conn(ts, f"{self.host()}\t{40000 + self.number}\t{self.dest()}\t{self.rng.choice([80, 8000])}", service, self.up(), 500)
+
+    def pull(self, ts: float) -> None:
+        self.conn(ts, f"198.51.100.{self.rng.randint(1, 4)}\t{40000 + self.number}\t{self.host()}\t443", "ssl", 900, self.up())
+
+    def share(self, ts: float) -> None:
+        self.conn(ts, f"{self.host()}\t{40000 + self.number}\t10.0.1.1\t445", "-", 9000, self.up())
+
+    def twin(self, ts: float) -> None:
+        ends, up = f"{self.host()}\t{40000 + self.number}\t{self.dest()}\t443", self.up()
+        self.conn(ts, ends, "ssl", up, 5000, pkts=3)
+        self.conn(ts + 0.01, ends, "ssl", up, 5000, self.uid + "t", "twin")
+
+    def names(self, ts: float) -> None:
+        name, dest = self.rng.choice(["drop1.example", "www.shop.example", "cdn.example"]), self.dest()
+        late = self.rng.choice([0, 50000])
+        self.lines.append((ts + late, "dns", f"{ts:.6f}\tD{self.uid}\t{self.host()}\t5000\t10.0.0.53\t53\t{name}\t{dest}"))
+        self.lines.append((ts + late, "dhcp", f"{ts:.6f}\t{self.host()}\tpc{self.rng.randint(1, 3)}\t3600"))
 
 
 @dataclass
@@ -60,6 +148,7 @@ class World:
     coming: list[tuple[str, str]]
     written: list[tuple[str, str]] = field(default_factory=list)
     rotations: int = 0
+    policy: Policy | None = None
 
     def __post_init__(self) -> None:
         self.logs.mkdir(parents=True)
@@ -119,7 +208,7 @@ class World:
             path.rename(self.logs / f"moved-{path.name}")
 
     def run(self, now: float = START) -> state.Outcome:
-        return run(self.file, [str(self.logs)], now)
+        return run(self.file, [str(self.logs)], now, self.policy)
 
 
 def run(file: Path, sources: list[str], now: float = START, policy: Policy | None = None) -> state.Outcome:
@@ -139,7 +228,7 @@ def table(file: Path) -> list[dict[str, object]]:
     return found
 
 
-def whole(root: Path, lines: list[tuple[str, str]]) -> list[dict[str, object]]:
+def whole(root: Path, lines: list[tuple[str, str]], policy: Policy | None = None) -> list[dict[str, object]]:
     """The findings table of one run over everything at once."""
     logs = root / "whole"
     logs.mkdir()
@@ -147,5 +236,5 @@ def whole(root: Path, lines: list[tuple[str, str]]) -> list[dict[str, object]]:
         rows = [line for name, line in lines if name == log]
         if rows:
             (logs / f"{log}.log").write_text(header(log) + "\n".join(rows) + "\n")
-    run(root / "whole.duckdb", [str(logs)])
+    run(root / "whole.duckdb", [str(logs)], policy=policy)
     return table(root / "whole.duckdb")

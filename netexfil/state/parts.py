@@ -1,0 +1,180 @@
+"""Channels from what is new: sums that new sessions are added to, and channels that are built anew because something in them changed.
+
+| table | what |
+|---|---|
+| `whole` | talks that are read again with all their sessions: changed rows, two sensors' rows, hosts whose channels depend on each other |
+| `gone` | channels of the state that were touched, as they were |
+| `made` | the same channels, and new ones, as they are now |
+
+All are temporary; the state is only read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netexfil import channels, outbound, read, tables
+from netexfil.detect import collect
+from netexfil.policy import Policy
+from netexfil.state import keys
+
+if TYPE_CHECKING:
+    import duckdb
+
+READ = ", ".join(tables.READ)
+# What `channels.name` takes, as state.channel keeps it.
+SUMS = tuple(name for name in tables.CHANNEL if name not in ("cid", "entity", "server_name"))
+KEYS = tuple(f"{name}_key" for name in channels.TIED)
+STORED = (*tables.CHANNEL, "asked", *KEYS, "talk", "pair", "cand")
+CHANNEL_TALK = keys.talk("inside_h", "remote_h", "day")
+
+
+def any_row(con: duckdb.DuckDBPyConnection, rows: str) -> bool:
+    return con.execute(f"SELECT 1 FROM {rows} LIMIT 1").fetchone() is not None
+
+
+def build(con: duckdb.DuckDBPyConnection, policy: Policy, mark: int) -> None:
+    """Fill `gone` and `made`, and `session` with what they were made from.
+
+    Args:
+        mark: the last batch that was scored.
+    """
+    con.execute("CREATE OR REPLACE TEMP TABLE mixed AS SELECT DISTINCT address, day FROM state.mixed")
+    con.execute("CREATE OR REPLACE TEMP TABLE whole AS SELECT DISTINCT talk FROM state.stale WHERE talk IS NOT NULL")
+    _twins(con, mark)
+    flag(con, policy, f"batch > {mark} OR talk IN (FROM whole)", "flagged")
+    con.execute("INSERT INTO mixed SELECT address, day FROM flagged EXCEPT SELECT address, day FROM mixed")
+    _together(con, mark)
+    _sessions(con, policy, "talk IN (FROM whole)", f"batch > {mark} AND talk NOT IN (FROM whole)")
+    _renamed(con)
+    _channels(con)
+
+
+def _twins(con: duckdb.DuckDBPyConnection, mark: int) -> None:
+    """Sessions that another batch told too, under another uid: two sensors. Which of them counts is seen in the whole talk."""
+    con.execute(f"""INSERT INTO whole SELECT unnest([n.talk, o.talk]) FROM state.session n JOIN state.session o ON o.ends = n.ends
+        WHERE n.batch > {mark} AND n.batch <> o.batch AND n.uid <> o.uid AND abs(n.ts - o.ts) <= 1""")
+
+
+def flag(con: duckdb.DuckDBPyConnection, policy: Policy, rows: str, into: str) -> None:
+    """Hosts and days with FTP, or with uploads in clear: a session of theirs may belong to the channel of another one (`channels.assign`)."""
+    ports = ", ".join(str(int(port)) for port in policy.watched) or "NULL"
+    found = con.execute(f"""SELECT DISTINCT orig_h, resp_h, day FROM state.session WHERE ({rows}) AND proto = 'tcp' AND (resp_p IN (21, 990)
+        OR (coalesce(resp_p NOT IN ({ports}), TRUE) AND (service IS NULL OR service LIKE '%http%' OR service LIKE '%ftp%')
+            AND coalesce(orig_low, orig_bytes, 0) >= 65536
+            AND (resp_quality = 'unknown' OR coalesce(resp_low, resp_bytes, 0) * 3 <= coalesce(orig_low, orig_bytes, 0))))""").fetchall()
+    sides = {address: policy.side(address) for row in found for address in row[:2]}
+    inside = {(orig if sides[resp] == "public" and sides[orig] != "other" else resp, day)
+              for orig, resp, day in found if "public" in (sides[orig], sides[resp]) and "other" not in (sides[orig], sides[resp])}
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {into} (address VARCHAR, day BIGINT)")
+    tables.insert(con, into, sorted(inside), kinds={"address": "VARCHAR", "day": "BIGINT"})
+
+
+def of_hosts(hosts: str) -> str:
+    """SQL condition: sessions of the addresses and days of a table."""
+    return f"((orig_h, day) IN (SELECT (address, day) FROM {hosts}) OR (resp_h, day) IN (SELECT (address, day) FROM {hosts}))"
+
+
+def _together(con: duckdb.DuckDBPyConnection, mark: int) -> None:
+    """Of mixed hosts that something touched all talks are whole; those may touch others."""
+    if not any_row(con, "mixed"):
+        return
+    con.execute("CREATE OR REPLACE TEMP TABLE together (address VARCHAR, day BIGINT)")
+    stale = "state.stale WHERE address IS NOT NULL"
+    named = f"OR resp_h IN (SELECT address FROM {stale})" if any_row(con, stale) else ""
+    while True:
+        added = con.execute(f"""INSERT INTO together
+            SELECT DISTINCT m.address, m.day FROM mixed m JOIN (SELECT DISTINCT unnest([orig_h, resp_h]) AS address, day FROM state.session
+                WHERE batch > {mark} OR talk IN (FROM whole) {named}) s ON s.address = m.address AND s.day = m.day
+            EXCEPT SELECT address, day FROM together""").fetchone()
+        con.execute(f"INSERT INTO whole SELECT DISTINCT talk FROM state.session WHERE {of_hosts('together')} AND talk NOT IN (FROM whole)")
+        if not added or not added[0]:
+            return
+
+
+def _sessions(con: duckdb.DuckDBPyConnection, policy: Policy, whole: str, rest: str = "FALSE") -> None:
+    """`session` anew: those of whole talks, merged, and the rest as they are; turned, and given their channels."""
+    con.execute("DELETE FROM session")
+    con.execute("DELETE FROM name")
+    con.execute("DELETE FROM fact")
+    con.execute(f"INSERT INTO session ({READ}) SELECT {READ} FROM state.session WHERE {whole}")
+    if any_row(con, "session"):
+        facts = ", ".join(tables.FACT)
+        con.execute(f"INSERT INTO fact ({facts}) SELECT {facts} FROM state.fact WHERE kind = 'ftp'")
+        read.merge(con)
+    if rest != "FALSE":
+        con.execute(f"INSERT INTO session ({READ}) SELECT {READ} FROM state.session WHERE {rest}")
+    names = ", ".join(tables.NAME)
+    con.execute(f"""INSERT INTO name ({names}) SELECT {names} FROM state.name WHERE kind = 'dns' AND address IN (
+        SELECT orig_h FROM session UNION SELECT resp_h FROM session UNION SELECT address FROM state.stale WHERE address IS NOT NULL)""")
+    outbound.turn(con, policy)
+    channels.assign(con)
+
+
+def again(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
+    """`session` anew: everything that the judgement of the channels in `cand` reads."""
+    line = policy.threshold("outbound_volume")
+    ports = ", ".join(map(str, collect.PORTS))
+    con.execute(f"CREATE OR REPLACE TEMP TABLE needed AS SELECT DISTINCT {CHANNEL_TALK} AS talk FROM cand")
+    con.execute("""CREATE OR REPLACE TEMP TABLE beside AS SELECT DISTINCT inside_h AS address, CAST(day AS BIGINT) AS day FROM cand
+        WHERE (inside_h, CAST(day AS BIGINT)) IN (SELECT (address, day) FROM mixed)""")
+    if any_row(con, "beside"):
+        con.execute(f"INSERT INTO needed SELECT DISTINCT talk FROM state.session WHERE {of_hosts('beside')}")
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE beside AS SELECT DISTINCT inside_h AS address, CAST(day AS BIGINT) AS day FROM cand
+        WHERE direction = 'out' AND bytes_low >= {line}""")
+    if any_row(con, "beside"):
+        con.execute(f"""INSERT INTO needed SELECT DISTINCT talk FROM state.session WHERE resp_p IN ({ports})
+            AND resp_low > coalesce(orig_low, 0) AND (orig_h, day) IN (SELECT (address, day) FROM beside)""")
+    _sessions(con, policy, "talk IN (FROM needed)")
+    names = ", ".join(tables.NAME)
+    con.execute(f"INSERT INTO name ({names}) SELECT {names} FROM state.name WHERE kind = 'host' AND address IN (SELECT inside_h FROM cand)")
+
+
+def _renamed(con: duckdb.DuckDBPyConnection) -> None:
+    """Channels of the state that are touched: more came, a talk is whole, or their address has another name now. Only where sessions are kept."""
+    con.execute(f"CREATE OR REPLACE TEMP TABLE grouped AS {channels.GROUPED}")
+    con.execute("CREATE OR REPLACE TEMP TABLE kept_day AS SELECT DISTINCT CAST(day AS INTEGER) AS day FROM state.session")
+    con.execute("""CREATE OR REPLACE TEMP TABLE gone AS SELECT * FROM state.channel WHERE day IN (FROM kept_day) AND (cid IN (SELECT cid FROM grouped)
+        OR talk IN (FROM whole) OR remote_h IN (SELECT address FROM state.stale WHERE address IS NOT NULL))""")
+
+
+_COMBINE = {
+    **dict.fromkeys(("sessions", "siblings", "unfinished", "bytes_low", "bytes_in", "in_unknown", "push_low", "push_in", "push_sessions",
+                     "ssh_sessions", "tls_sessions", "odd_sessions"), "sum({0})"),
+    **dict.fromkeys(("last_ts", "quality", "max_low"), "max({0})"),
+    **{name: f"arg_max({name}, {name}_key)" for name in channels.TIED},
+    "bytes_high": "CASE WHEN count(bytes_high) = count(*) THEN sum(bytes_high) END",
+    "busy": channels.BUSY.format("busy"), "clear_leg": "bool_and(clear_leg)",
+}
+
+
+def _combine(name: str) -> str:
+    """SQL: a column of two parts of one channel as that of the whole; what has no word of its own is the same in all parts, or the least."""
+    return _COMBINE.get(name, "max({0})" if name in KEYS else "min({0})").format(name)
+
+
+def _channels(con: duckdb.DuckDBPyConnection) -> None:
+    """`made`: new sums added to those that were there, but where all of a talk was read again."""
+    old = {"server_name": "asked"}
+    columns = [name for name in (*SUMS, "server_name", *KEYS) if name != "cid"]
+    kinds = dict(tables.CHANNEL) | dict.fromkeys(KEYS, "HUGEINT")
+    summed = ", ".join(f"CAST({_combine(name)} AS {kinds[name]}) AS {name}" for name in columns)
+    parts = f"""SELECT cid, {", ".join(columns)} FROM grouped UNION ALL
+        SELECT cid, {", ".join(f"{old.get(name, name)} AS {name}" for name in columns)} FROM gone WHERE talk NOT IN (FROM whole)"""
+    con.execute(f"CREATE OR REPLACE TEMP TABLE merged AS SELECT cid, {summed} FROM ({parts}) GROUP BY cid")
+    con.execute("DROP TABLE grouped")
+    con.execute("ALTER TABLE merged RENAME TO grouped")
+    con.execute("DELETE FROM channel")
+    channels.entities(con, "SELECT DISTINCT server_name AS name FROM grouped UNION SELECT name FROM resolved")
+    channels.name(con)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE made AS {stored('TRUE')}")
+
+
+def stored(where: str, cand: str = "FALSE") -> str:
+    """SQL: rows of `channel`, with what `grouped` knows beside them, as state.channel keeps them."""
+    beside = ", ".join(f"g.{name}" for name in KEYS)
+    held = ", ".join(f"c.{name}" for name in tables.CHANNEL)
+    own = keys.talk("c.inside_h", "c.remote_h", "c.day")
+    return f"""SELECT {held}, g.server_name AS asked, {beside}, {own} AS talk, {keys.hashed("c.inside_h", "c.entity")} AS pair, {cand} AS cand
+        FROM channel c JOIN grouped g USING (cid) WHERE {where}"""
+

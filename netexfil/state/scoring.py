@@ -1,0 +1,144 @@
+"""Findings from the stored rows: of everything that is kept, or of what the new rows change. Both end in the same table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from netexfil import channels, detect, outbound, pipeline, read, tables
+from netexfil.errors import Note
+from netexfil.finding import Finding
+from netexfil.policy import Policy
+from netexfil.state import depend, keys, pairs, parts
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Findings, and the condition on state.finding's rows that they take the place of. `kept`: bits of state.pair that hold."""
+
+    how: str
+    findings: Sequence[Finding] = ()
+    notes: Sequence[Note] = ()
+    judged: str = "FALSE"
+    kept: int = 0
+
+
+def plan(con: duckdb.DuckDBPyConnection, job: pipeline.Job, anew: bool) -> str:
+    """`nothing`, `parts`, or `everything`: where policy or options changed, with telemetry (clocks are estimated from all sessions that are
+    there), and where a budget sets the thresholds from all of them.
+    """
+    mark = _mark(con)
+    changed = parts.any_row(con, "state.stale") or parts.any_row(con, f"state.session WHERE batch > {mark}")
+    there = parts.any_row(con, "state.session") or parts.any_row(con, "state.event")
+    if not there or not (anew or changed):
+        return "nothing"
+    together = job.budget is not None or parts.any_row(con, "state.event") or job.policy.keep_sessions_days > pairs.LONGEST
+    return "everything" if anew or together else "parts"
+
+
+def _mark(con: duckdb.DuckDBPyConnection) -> int:
+    row = con.execute("SELECT coalesce(max(batch), 0) FROM state.run").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _everything(con: duckdb.DuckDBPyConnection, job: pipeline.Job) -> Made:
+    """All sessions and telemetry that are kept, with the channels of the days before them."""
+    pairs.prepare(con)
+    row = con.execute("SELECT min(day) FROM (SELECT day FROM state.session UNION ALL SELECT day FROM state.event)").fetchone()
+    first = int(row[0]) if row and row[0] is not None else 0  # telemetry may be without any time
+    _load(con, first)
+    notes = list(outbound.turn(con, job.policy))
+    if parts.any_row(con, "event"):
+        notes += pipeline.alerts(con, job)
+        notes += pipeline.link(con, job)
+    held = "SELECT ts FROM session UNION ALL SELECT ts FROM event WHERE ts IS NOT NULL"
+    days = [int(day) for (day,) in con.execute(f"SELECT DISTINCT floor(ts / {keys.DAY}) FROM ({held})").fetchall()]
+    channels.assign(con)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE grouped AS {channels.GROUPED}")
+    channels.name(con)
+    channels.fleet(con, job.policy)
+    findings, more = pipeline.judge(con, job, days)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE made AS {parts.stored(f'c.day >= {first}', 'c.cid IN (SELECT cid FROM cand)')}")
+    parts.flag(con, job.policy, "TRUE", "flagged")
+    return Made("everything", findings, [*notes, *more], f"day >= {first}")
+
+
+def _load(con: duckdb.DuckDBPyConnection, first: int) -> None:
+    """Sessions from a day on, the channels of the days before it, and everything that names or ties them."""
+    names, facts, channel = ", ".join(tables.NAME), ", ".join(tables.FACT), ", ".join(tables.CHANNEL)
+    con.execute(f"INSERT INTO session ({parts.READ}) SELECT {parts.READ} FROM state.session WHERE day >= ? ORDER BY ts, uid", [first])
+    con.execute(f"INSERT INTO channel SELECT {channel} FROM state.channel WHERE day < ?", [first])
+    con.execute(f"INSERT INTO name ({names}) SELECT {names} FROM state.name")
+    con.execute(f"INSERT INTO fact ({facts}) SELECT {facts} FROM state.fact")
+    read.merge(con)
+    columns = ", ".join(f'"{name}"' for name in tables.EVENT if name != "eid")
+    con.execute(f"""INSERT INTO event ({columns}, eid) SELECT {columns}, row_number() OVER (ORDER BY ts, file, line, key) - 1
+                    FROM state.event ORDER BY ts, file, line, key""")
+
+
+def _parts(con: duckdb.DuckDBPyConnection, job: pipeline.Job) -> Made:
+    """What the new rows touch, and what depends on it."""
+    kept = pairs.prepare(con)
+    parts.build(con, job.policy, _mark(con))
+    depend.find(con, job.policy, kept)
+    depend.load(con)
+    detect.select(con, job.policy, only="judged")
+    parts.again(con, job.policy)
+    findings = detect.score(con, job.policy, only="judged")
+    con.execute("UPDATE made SET cand = cid IN (SELECT cid FROM cand)")
+    return Made("parts", findings, (), "cid IN (SELECT cid FROM judged UNION SELECT cid FROM gone)", kept)
+
+
+MAKE: Mapping[str, Callable[[duckdb.DuckDBPyConnection, pipeline.Job], Made]] = {
+    "nothing": lambda con, job: Made("nothing"), "parts": _parts, "everything": _everything,
+}
+
+
+def store(con: duckdb.DuckDBPyConnection, policy: Policy, made: Made) -> None:
+    """Channels and what is counted from them, as this run made them. Inside a transaction on the state."""
+    if made.how == "nothing":
+        return
+    columns = ", ".join(parts.STORED)
+    if made.how == "parts":
+        con.execute("DELETE FROM state.channel WHERE cid IN (SELECT cid FROM gone)")
+        con.execute("""UPDATE state.channel SET cand = cid IN (SELECT cid FROM cand)
+            WHERE cid IN (SELECT cid FROM judged) AND cand <> (cid IN (SELECT cid FROM cand))""")
+    else:
+        con.execute("DELETE FROM state.channel WHERE day >= (SELECT min(day) FROM made)")
+        con.execute(f"UPDATE state.channel SET pair = {keys.pair()} WHERE pair IS DISTINCT FROM {keys.pair()}")
+        con.execute(f"""UPDATE state.session SET talk = {keys.talk()}, ends = {keys.ENDS}, batch = coalesce(batch, 0)
+            WHERE talk IS DISTINCT FROM {keys.talk()} OR batch IS NULL""")
+        con.execute("DELETE FROM state.mixed")
+    con.execute(f"INSERT INTO state.channel ({columns}) SELECT {columns} FROM made")
+    con.execute("INSERT INTO state.mixed SELECT address, day FROM flagged EXCEPT SELECT address, day FROM state.mixed")
+    if made.how == "parts":
+        pairs.store(con, made.kept)
+        depend.store(con)
+    else:
+        pairs.store_all(con, policy)
+        depend.store_all(con)
+    con.execute("DELETE FROM state.stale")
+
+
+def retain(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
+    """Drop from the attached state what the policy no longer keeps, counted from the newest day of event time, never from the clock."""
+    row = con.execute("SELECT max(day) FROM state.session").fetchone()
+    if not row or row[0] is None:
+        return
+    sessions, everything = row[0] - policy.keep_sessions_days, row[0] - policy.keep_days
+    if parts.any_row(con, f"state.channel WHERE day < {everything}"):
+        pairs.forget(con, everything)
+    for table, column, last in _RETAINED:
+        limit = sessions if last == "sessions" else everything
+        if parts.any_row(con, f"state.{table} WHERE {column} < {limit}"):
+            con.execute(f"DELETE FROM state.{table} WHERE {column} < {limit}")
+
+
+_RETAINED = (
+    ("session", "day", "sessions"), ("event", "day", "sessions"), ("fact", "ts / 86400", "sessions"), ("mixed", "day", "sessions"),
+    ("channel", "day", "all"), ("spoke", "day", "all"), ("finding", "day", "all"), ("name", "last_ts / 86400", "all"),
+)
