@@ -308,6 +308,55 @@ def test_damage_is_told_and_the_rest_counts(tmp_path: Path) -> None:
     assert sessions(tmp_path / "half.pcap.gz")[1][0].kind in {"damaged", "truncated"}
 
 
+def control(lines: list[tuple[bool, bytes]], step: int = 10_000) -> list[tuple[float, bytes]]:
+    """An FTP control session as IP packets: (from the client?, text), cut into segments of `step` bytes."""
+    client, server = "10.0.0.5", "192.0.2.9"
+    out, seqs, at = [], [1000, 9000], 0.0
+    for outward, flags in ((True, p.SYN), (False, p.SYN | p.ACK), (True, p.ACK)):
+        ends, ports, mine = ((client, server), (40000, 21), 0) if outward else ((server, client), (21, 40000), 1)
+        out.append((at, p.ip4(*ends, 6, p.tcp(*ports, seqs[mine], seqs[1 - mine] if flags & p.ACK else 0, flags))))
+        seqs[mine] += bool(flags & p.SYN)
+        at += 0.001
+    for outward, text in lines:
+        ends, ports, mine = ((client, server), (40000, 21), 0) if outward else ((server, client), (21, 40000), 1)
+        for begin in range(0, len(text), step):
+            part = text[begin : begin + step]
+            out.append((at, p.ip4(*ends, 6, p.tcp(*ports, seqs[mine], seqs[1 - mine], p.PSH | p.ACK, part))))
+            seqs[mine] += len(part)
+            at += 0.001
+    return out
+
+
+CHATTER = [(False, b"220 FTP ready\r\n"), (True, b"USER a\r\n"), (False, b"331 ok\r\n"), (True, b"PASS a\r\n"), (False, b"230 ok\r\n")]
+
+
+@pytest.mark.parametrize("step", [10_000, 7], ids=["lines", "pieces"])
+@pytest.mark.parametrize("wordy", [0, 150, 5000], ids=["at once", "many lines", "long lines"])
+def test_ftp_announcements_are_heard_as_long_as_the_session_is_clear(tmp_path: Path, wordy: int, step: int) -> None:
+    chatter = CHATTER + [line for n in range(wordy and 120) for line in ((True, b"CWD d%d\r\n" % n), (False, b"250 " + b"x" * wordy + b"\r\n"))]
+    said = [*chatter, (True, b"PASV\r\n"), (False, b"227 Entering Passive Mode (192,0,2,9,156,64).\r\n")]
+    frames = control(said, step)
+    end = frames[-1][0] + 0.01
+    frames += [(end + at, data) for at, data in p.talk(port=41000, server=40000)]
+    (tmp_path / "ftp.pcap").write_bytes(p.pcap(frames, link=101))
+    rows, notes = sessions(tmp_path / "ftp.pcap")
+    assert not notes
+    uid = next(row["uid"] for row in rows if row["resp_p"] == 21)
+    data = next(row for row in rows if row["resp_p"] == 40000)
+    assert f"control={uid}" in data["hints"]
+
+
+def test_ftp_announcements_end_with_the_clear_text(tmp_path: Path) -> None:
+    chatter = CHATTER + [line for n in range(120) for line in ((True, b"CWD d%d\r\n" % n), (False, b"250 " + b"x" * 300 + b"\r\n"))]
+    said = [*chatter, (True, b"AUTH TLS\r\n"), (False, b"234 go\r\n227 Entering Passive Mode (192,0,2,9,156,64).\r\n")]
+    frames = control(said)
+    end = frames[-1][0] + 0.01
+    frames += [(end + at, data) for at, data in p.talk(port=41000, server=40000)]
+    (tmp_path / "ftp.pcap").write_bytes(p.pcap(frames, link=101))
+    rows, _ = sessions(tmp_path / "ftp.pcap")
+    assert "control=" not in (next(row for row in rows if row["resp_p"] == 40000)["hints"] or "")
+
+
 def bursts(count: int = 60) -> list[tuple[float, bytes]]:
     """Datagrams of one session, of several sizes; each is a packet of its own in the counts."""
     return [(0.01 * n, p.ip4("10.0.0.1", "192.0.2.1", 17, p.udp(5000, 6000, bytes([n]) * (40 + n)), ident=n)) for n in range(count)]

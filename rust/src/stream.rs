@@ -95,6 +95,19 @@ impl Stream {
         if orig { first } else { second }
     }
 
+    /// Something of it will not be looked at before the end: one side is full, or it was looked at as often as it may be.
+    #[must_use]
+    pub fn tired(&self) -> bool {
+        self.looks >= LOOKS || self.sides.iter().any(|side| side.bytes.len() >= self.limit)
+    }
+
+    /// Bytes of both directions that are in order.
+    #[must_use]
+    pub fn ordered(&self) -> (u64, u64) {
+        let [orig, resp] = &self.sides;
+        (orig.bytes.len() as u64, resp.bytes.len() as u64)
+    }
+
     /// TCP payload at its offset in the stream. True where there is something new to look at.
     pub fn segment(&mut self, orig: bool, at: u64, data: &[u8]) -> bool {
         let limit = self.limit;

@@ -114,6 +114,8 @@ pub struct Marks {
     pub open: bool,
     pub carrier: bool,
     pub ftp_data: bool,
+    /// A clear FTP control session whose lines are followed.
+    pub lines: bool,
 }
 
 pub struct Conn {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::conn::Conn;
 use super::{CHUNK, EXPECTED, FIRST_PACKETS, Flows, HELLO_TOTAL, LOGIN_IDLE, LOGIN_SERVICES, SPARES, TCP_IDLE, key};
 use crate::decode::Packet;
-use crate::hello::Proto;
+use crate::hello::{Proto, ftp};
 use crate::stream::{self, Stream};
 
 impl Flows {
@@ -26,6 +26,10 @@ impl Flows {
         let Some(stream) = &mut conn.stream else { return };
         stream.look(proto, ports, done);
         let held = stream.held();
+        // Clear FTP may announce data channels for hours: what the first bytes do not cover is read line by line.
+        let ended = !stream.outcome.want_more || stream.tired();
+        let clear = stream.outcome.services.contains(&"ftp") && !stream.outcome.hints.iter().any(|hint| hint == ftp::AUTH_TLS);
+        let from = (ended && clear && !done).then(|| stream.ordered());
         let expect = std::mem::take(&mut stream.outcome.expect);
         if stream.outcome.services.iter().any(|service| LOGIN_SERVICES.contains(service)) {
             conn.idle = LOGIN_IDLE;
@@ -39,6 +43,9 @@ impl Flows {
         }
         if !expect.is_empty() && !done {
             self.expect(place, expect);
+        }
+        if let Some(from) = from {
+            self.follow(place, from);
         }
     }
 
@@ -63,7 +70,12 @@ impl Flows {
     pub(super) fn keep(&mut self, place: u32, orig: bool, packet: &Packet<'_>, at: Option<u64>) -> bool {
         let limit = self.limits.hello;
         let room = self.held < HELLO_TOTAL;
-        let Some(conn) = self.conns.get_mut(place as usize / CHUNK).and_then(|chunk| chunk.get_mut(place as usize % CHUNK)) else { return false };
+        let Some(mut conn) = self.conns.get_mut(place as usize / CHUNK).and_then(|chunk| chunk.get_mut(place as usize % CHUNK)) else { return false };
+        if conn.marks.lines {
+            self.hear_lines(place, orig, packet, at.unwrap_or(0));
+            let Some(again) = self.conns.get_mut(place as usize / CHUNK).and_then(|chunk| chunk.get_mut(place as usize % CHUNK)) else { return false };
+            conn = again;
+        }
         if conn.heard || packet.payload.is_empty() || limit == 0 {
             return false;
         }

@@ -4,6 +4,7 @@ mod conn;
 mod count;
 mod expire;
 mod finish;
+mod follow;
 pub mod history;
 pub mod key;
 mod listen;
@@ -89,6 +90,8 @@ pub struct Flows {
     closed: u32,
     /// Announced FTP data endpoints: who listens, and the control session's uid.
     expected: HashMap<(IpAddr, u16), (i64, Box<str>)>,
+    /// Control sessions that are read line by line, by place.
+    followed: HashMap<u32, follow::Lines>,
     done: Vec<Session>,
     lost: Vec<(&'static str, String)>,
 }
@@ -117,6 +120,7 @@ impl Flows {
             spares: Vec::new(),
             closed: 0,
             expected: HashMap::new(),
+            followed: HashMap::new(),
             done: Vec::new(),
             lost: Vec::new(),
         }
@@ -211,6 +215,9 @@ impl Flows {
 
     fn finish(&mut self, place: u32) {
         self.look(place, true);
+        if self.conn(place).is_some_and(|conn| conn.marks.lines) {
+            self.unfollow(place);
+        }
         let hash = self.conn(place).map(|conn| conn.key.hash(self.seeds));
         if let Some(hash) = hash {
             self.table.remove(hash, place);

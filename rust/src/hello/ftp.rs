@@ -36,21 +36,38 @@ pub fn parse(streams: Streams<'_>, dialogue: &Dialogue<'_>) -> Option<Outcome> {
     let mut outcome = dialogue.outcome("ftp", streams);
     for line in &dialogue.client.lines {
         let hint = match () {
-            () if word(line, 0, "AUTH") && (mentions(line, "TLS") || mentions(line, "SSL")) => "auth_tls",
+            () if upgrades(line) => AUTH_TLS,
             () if word(line, 0, "PROT") && word(line, 1, "P") => "prot_p",
             () => {
-                outcome.expect.extend(announced(line, &[("PORT", six as Endpoint), ("EPRT", extended)]));
+                outcome.expect.extend(announced(line, ACTIVE));
                 continue;
             }
         };
         outcome.hints.push(hint.to_owned());
     }
     let replies = dialogue.server.lines.iter();
-    outcome.expect.extend(replies.filter_map(|line| announced(line, &[("227", six as Endpoint), ("229", extended)])));
+    outcome.expect.extend(replies.filter_map(|line| announced(line, PASSIVE)));
     Some(outcome)
 }
 
+/// The hint of a session that goes on in TLS.
+pub const AUTH_TLS: &str = "auth_tls";
+
+/// Does the client ask for TLS with this line?
+#[must_use]
+pub fn upgrades(line: &[u8]) -> bool {
+    word(line, 0, "AUTH") && (mentions(line, "TLS") || mentions(line, "SSL"))
+}
+
+/// Where data will go, as a line of either side says.
+#[must_use]
+pub fn announcement(line: &[u8]) -> Option<(Option<IpAddr>, u16)> {
+    announced(line, ACTIVE).or_else(|| announced(line, PASSIVE))
+}
+
 type Endpoint = fn(&[u8]) -> Option<(Option<IpAddr>, u16)>;
+const ACTIVE: &[(&str, Endpoint)] = &[("PORT", six), ("EPRT", extended)];
+const PASSIVE: &[(&str, Endpoint)] = &[("227", six), ("229", extended)];
 
 fn announced(line: &[u8], kinds: &[(&str, Endpoint)]) -> Option<(Option<IpAddr>, u16)> {
     let (_, read) = kinds.iter().find(|(first, _)| word(line, 0, first))?;
