@@ -99,6 +99,26 @@ class Logs:
     @staticmethod
     def side(address: str, inside: Sequence[str], private: Sequence[str]) -> str: ...
 
+class Channels:
+    """Outbound sessions of conn logs summed by channel; `netexfil/summary.py` is its only user."""
+
+    def __init__(
+        self,
+        found: Sequence[tuple[str, bool, str, int, int | None]],
+        fields: Sequence[tuple[str, str, Sequence[str], bool, bool]],
+        names: dict[str, Any],
+        networks: tuple[Sequence[str], Sequence[str]],
+        watched: Sequence[int],
+        large: int,
+        daily: bool = False,
+        threads: int = 2,
+    ) -> None: ...
+    def run(self, top: int | None) -> tuple[int, int, int, int]: ...
+    def next(self, count: int) -> list[tuple[tuple[Any, ...], tuple[Any, ...]]]: ...
+    def doubtful(self) -> bool: ...
+    def done(self) -> int: ...
+    def tallies(self) -> list[dict[str, Any]]: ...
+
 def head(path: str, size: int) -> bytes:
     """The first bytes of a file's decompressed text.
 

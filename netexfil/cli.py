@@ -14,6 +14,7 @@ from netexfil.errors import NetexfilError
 COMMANDS = {
     "analyze": ("netexfil.commands.analyze", "Findings from captures and Zeek logs (the default command)."),
     "sessions": ("netexfil.commands.sessions", "Sessions, with direction, PCR, volume and rate."),
+    "channels": ("netexfil.commands.channels", "What left, how much, over what: outbound sessions by channel, largest first."),
     "events": ("netexfil.commands.events", "Endpoint telemetry as normalised events, or what a rule selects."),
     "links": ("netexfil.commands.links", "Which process owned each session."),
     "carve": ("netexfil.commands.carve", "Only the packets of a finding or a session."),

@@ -30,13 +30,13 @@ def rows_of(
     if not files:
         return []
     reader = _reader(files, logs, options, policy)
-    with _telling(reader, files, progress):
+    with telling(reader, files, progress):
         while (found := reader.next()) is not None:
             log, batch = found
             con.register("incoming", batch)
             con.execute(f"INSERT INTO raw_{log} SELECT {', '.join(columns(log))} FROM incoming")
             con.unregister("incoming")
-    return _tallies(reader)
+    return tallies(reader)
 
 
 def stream(
@@ -45,31 +45,54 @@ def stream(
 ) -> list[Tally]:
     """Rows of one log as a stream: `use` is called with its name in SQL, and must read it exactly once."""
     reader = _reader(files, [log], options, policy)
-    with _telling(reader, files, progress):
+    with telling(reader, files, progress):
         con.register("incoming", reader.stream())
         try:
             use("incoming")
         finally:
             con.unregister("incoming")
-    return _tallies(reader)
+    return tallies(reader)
 
 
 def _reader(files: Sequence[Log], logs: Sequence[str], options: Options, policy: Policy) -> Any:
     from netexfil import _core
 
-    spans = options.ranges
-    told = [(f.path, f.head.dialect != "tsv", f.head.path, *spans.get(f.path, (0, None))) for f in files]
-    specs = [(log, [(f.name, f.kind, list(f.names), f.required, f.filled) for f in fields.LOGS[log]]) for log in logs]
-    names = {
+    specs = [(log, [_spec(one) for one in fields.LOGS[log]]) for log in logs]
+    watched = [int(port) for port in policy.watched] if options.only_outbound else None
+    return _core.Logs(_spans(files, options), specs, _names(), policy_networks(policy), watched, options.threads)
+
+
+def channels(files: Sequence[Log], wanted: Sequence[str], large: int, daily: bool, options: Options, policy: Policy) -> Any:
+    """Conn logs summed by channel: `wanted` fields in the core's order; `large` is the size from which a silent upload counts."""
+    from netexfil import _core
+
+    by_name = {one.name: one for one in fields.LOGS["conn"]}
+    watched = [int(port) for port in policy.watched]
+    specs = [_spec(by_name[name]) for name in wanted]
+    return _core.Channels(_spans(files, options), specs, _names(), policy_networks(policy), watched, large, daily, options.threads)
+
+
+def _spans(files: Sequence[Log], options: Options) -> list[tuple[str, bool, str, int, int | None]]:
+    return [(f.path, f.head.dialect != "tsv", f.head.path, *options.ranges.get(f.path, (0, None))) for f in files]
+
+
+def _spec(one: fields.Field) -> tuple[str, str, list[str], bool, bool]:
+    return one.name, one.kind, list(one.names), one.required, one.filled
+
+
+def _names() -> dict[str, Any]:
+    return {
         "aliases": dict(fields.ALIASES), "words": list(fields.LOGS), "signs": list(fields.SIGNS), "names": list(fields.NAMES),
         "wraps": list(fields.WRAPS),
     }  # fmt: skip
-    networks = ([str(n) for n in policy.networks], [str(n) for n in policy.private])
-    watched = [int(port) for port in policy.watched] if options.only_outbound else None
-    return _core.Logs(told, specs, names, networks, watched, options.threads)
 
 
-def _tallies(reader: Any) -> list[Tally]:
+def policy_networks(policy: Policy) -> tuple[list[str], list[str]]:
+    """The networks inside, and those that are not public."""
+    return [str(n) for n in policy.networks], [str(n) for n in policy.private]
+
+
+def tallies(reader: Any) -> list[Tally]:
     return [
         Tally(
             row["file"], row["rows"], row["dropped"], row["other"], row["refused"], row["end"],
@@ -81,7 +104,7 @@ def _tallies(reader: Any) -> list[Tally]:
 
 
 @contextlib.contextmanager
-def _telling(reader: Any, files: Sequence[Log], progress: Progress | None) -> Iterator[None]:
+def telling(reader: Any, files: Sequence[Log], progress: Progress | None) -> Iterator[None]:
     """Tell progress from a thread of its own while DuckDB drains the stream."""
     if progress is None:
         yield

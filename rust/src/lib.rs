@@ -16,6 +16,8 @@ pub mod hello;
 #[cfg(feature = "python")]
 mod python;
 #[cfg(feature = "python")]
+mod python_channels;
+#[cfg(feature = "python")]
 mod python_logs;
 pub mod reader;
 pub mod session;

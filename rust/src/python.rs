@@ -225,6 +225,7 @@ fn carve_uids<'py>(
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Stream>()?;
     module.add_class::<crate::python_logs::Logs>()?;
+    module.add_class::<crate::python_channels::Channels>()?;
     module.add_function(wrap_pyfunction!(crate::python_logs::head, module)?)?;
     module.add("CaptureError", module.py().get_type::<CaptureError>())?;
     module.add_function(wrap_pyfunction!(capture, module)?)?;

@@ -16,11 +16,11 @@ use crate::side::{Networks, Side};
 use crate::zeek::{self, Field, File, Keep, Kind, Log, Plan, Reader, Tally};
 
 /// name, kind, names in logs, required, filled
-type FieldSpec = (String, String, Vec<String>, bool, bool);
+pub type FieldSpec = (String, String, Vec<String>, bool, bool);
 /// path, is JSON, what it is called, first byte, byte after the last
-type FileSpec = (String, bool, String, u64, Option<u64>);
+pub type FileSpec = (String, bool, String, u64, Option<u64>);
 /// inside networks, networks that are not public
-type NetworkSpec = (Vec<String>, Vec<String>);
+pub type NetworkSpec = (Vec<String>, Vec<String>);
 
 /// Reads log files; see `netexfil/read/logs.py`.
 #[pyclass(frozen, module = "netexfil._core")]
@@ -29,11 +29,11 @@ pub struct Logs {
     done: Arc<AtomicU64>,
 }
 
-fn broken<T>(_: T) -> PyErr {
+pub fn broken<T>(_: T) -> PyErr {
     pyo3::exceptions::PyRuntimeError::new_err("the reader stopped on an internal error")
 }
 
-fn plan(logs: Vec<(String, Vec<FieldSpec>)>, names: &Bound<'_, PyDict>, (inside, private): NetworkSpec, watched: Option<Vec<u16>>) -> PyResult<Plan> {
+pub fn plan(logs: Vec<(String, Vec<FieldSpec>)>, names: &Bound<'_, PyDict>, (inside, private): NetworkSpec, watched: Option<Vec<u16>>) -> PyResult<Plan> {
     let mut made = Plan::default();
     for (name, fields) in logs {
         let fields = fields.into_iter().map(field).collect::<PyResult<Vec<_>>>()?;
@@ -53,9 +53,13 @@ fn plan(logs: Vec<(String, Vec<FieldSpec>)>, names: &Bound<'_, PyDict>, (inside,
     made.names = get("names")?.extract()?;
     made.wraps = get("wraps")?.extract()?;
     let no_network = || PyValueError::new_err("not a network");
-    made.keep = watched.map(|watched| Keep::new(&inside, &private, watched).ok_or_else(no_network)).transpose()?;
+    made.keep = watched.map(|watched| Keep::new(&inside, &private, watched, true).ok_or_else(no_network)).transpose()?;
     made.networks = Some(Arc::new(Networks::new(&inside, &private).ok_or_else(no_network)?));
     Ok(made)
+}
+
+pub fn files(found: Vec<FileSpec>) -> Vec<File> {
+    found.into_iter().map(|(path, json, name, start, end)| File { path, json, name, start, end }).collect()
 }
 
 fn field((name, kind, names, required, filled): FieldSpec) -> PyResult<Field> {
@@ -77,8 +81,7 @@ impl Logs {
         threads: usize,
     ) -> PyResult<Self> {
         let plan = plan(logs, names, networks, watched)?;
-        let files = files.into_iter().map(|(path, json, name, start, end)| File { path, json, name, start, end }).collect();
-        let reader = Reader::new(plan, files, threads);
+        let reader = Reader::new(plan, self::files(files), threads);
         let done = reader.done();
         Ok(Self { reader: Arc::new(Mutex::new(reader)), done })
     }
@@ -127,7 +130,7 @@ impl Logs {
     }
 }
 
-fn describe<'py>(py: Python<'py>, file: &str, tally: Tally) -> PyResult<Bound<'py, PyDict>> {
+pub fn describe<'py>(py: Python<'py>, file: &str, tally: Tally) -> PyResult<Bound<'py, PyDict>> {
     let row = PyDict::new(py);
     row.set_item("file", file)?;
     for (name, value) in [

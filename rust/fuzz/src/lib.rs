@@ -204,6 +204,7 @@ fn plan() -> &'static Plan {
             wraps: vec!["message".into()],
             keep: None,
             networks: None,
+            channels: None,
         }
     })
 }

@@ -25,6 +25,18 @@ pub enum Cell<'a> {
     List(String, String),
 }
 
+impl<'a> Cell<'a> {
+    /// The cell as plain text, a list with commas.
+    pub fn text(self) -> Option<Cow<'a, [u8]>> {
+        match self {
+            Self::Missing => None,
+            Self::Text(text) => Some(text),
+            Self::Bare(text) => Some(Cow::Borrowed(text)),
+            Self::List(_, commas) => Some(Cow::Owned(commas.into_bytes())),
+        }
+    }
+}
+
 /// Numbers of one type.
 pub struct Numbers<T> {
     values: Vec<T>,

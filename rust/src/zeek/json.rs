@@ -151,12 +151,23 @@ fn take<'a>(
     if log.name == "conn" && !wanted(plan, &keys.ends, get) {
         return Row::Dropped;
     }
+    let value_of = |ids: &[usize]| ids.iter().map(|id| get(*id)).find(|cell| !matches!(cell, Cell::Missing)).unwrap_or(Cell::Missing);
+    if let (Some(channels), Some(keep)) = (&mut sink.channels, &plan.keep) {
+        let text = |at: usize| ids.get(at).and_then(|ids| value_of(ids).text()).filter(|text| !matches!(&**text, b"" | b"-"));
+        return match channels.add(keep, text) {
+            Ok(()) => Row::Taken,
+            Err((at, reason)) => {
+                let name = log.fields.get(at).map_or("", |field| &field.name);
+                Row::Refused(reason.map_or_else(|| format!("no {name}"), |reason| format!("{name}: {reason}")))
+            }
+        };
+    }
     let Some(columns) = sink.columns(place) else {
         return Row::Other;
     };
     let mut out = columns.row();
     for (field, ids) in log.fields.iter().zip(ids) {
-        let found = ids.iter().map(|id| get(*id)).find(|cell| !matches!(cell, Cell::Missing)).unwrap_or(Cell::Missing);
+        let found = value_of(ids);
         let empty = match &found {
             Cell::Missing => true,
             Cell::Text(text) => matches!(&**text, b"" | b"-"),
@@ -179,11 +190,7 @@ fn take<'a>(
 /// Whether a conn row is wanted; one whose ends are not what they should be is looked at whole.
 fn wanted<'a>(plan: &Plan, ends: &Ends, get: &dyn Fn(usize) -> Cell<'a>) -> bool {
     let Some(keep) = &plan.keep else { return true };
-    let text = |id| match get(id) {
-        Cell::Text(text) => text,
-        Cell::Bare(text) => Cow::Borrowed(text),
-        Cell::Missing | Cell::List(..) => Cow::Borrowed(&b""[..]),
-    };
+    let text = |id| get(id).text().unwrap_or_default();
     let (Some(orig), Some(resp)) = (keep.side(&text(ends.orig)), keep.side(&text(ends.resp))) else {
         return true;
     };
@@ -192,11 +199,7 @@ fn wanted<'a>(plan: &Plan, ends: &Ends, get: &dyn Fn(usize) -> Cell<'a>) -> bool
     };
     keep.by_ends(orig, resp, port).unwrap_or_else(|| {
         let count = |id| value::whole(&text(id)).unwrap_or(0);
-        let service = match get(ends.service) {
-            Cell::List(_, commas) => Cow::Owned(commas.into_bytes()),
-            _ => text(ends.service),
-        };
-        keep.by_content(orig, resp, &service, count(ends.orig_bytes), count(ends.resp_bytes))
+        keep.by_content(orig, resp, &text(ends.service), count(ends.orig_bytes), count(ends.resp_bytes))
     })
 }
 

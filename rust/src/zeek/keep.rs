@@ -1,5 +1,7 @@
 //! Which conn rows can be part of a finding: tested on ports and addresses before anything else is parsed.
 
+use std::net::IpAddr;
+
 use super::value;
 use crate::side::{Networks, Side};
 
@@ -9,6 +11,8 @@ pub struct Keep {
     networks: Networks,
     /// One bit a port.
     watched: Vec<u64>,
+    /// Large exchanges between inside hosts are wanted too.
+    internal: bool,
 }
 
 /// Bytes in one direction that make an exchange between inside hosts worth keeping (collected before it is sent).
@@ -16,20 +20,24 @@ pub const INTERNAL: i64 = 1_000_000;
 
 impl Keep {
     /// From the policy's networks (CIDR) and ports.
-    pub fn new(inside: &[String], private: &[String], watched: Vec<u16>) -> Option<Self> {
+    pub fn new(inside: &[String], private: &[String], watched: Vec<u16>, internal: bool) -> Option<Self> {
         let mut bits = vec![0; 1024];
         for port in watched {
             if let Some(word) = bits.get_mut(usize::from(port >> 6)) {
                 *word |= 1 << (port & 63);
             }
         }
-        Some(Self { networks: Networks::new(inside, private)?, watched: bits })
+        Some(Self { networks: Networks::new(inside, private)?, watched: bits, internal })
     }
 
     /// The side of an address as a log writes it; `None`: it is none.
     #[inline]
     pub fn side(&self, text: &[u8]) -> Option<Side> {
         value::side(&self.networks, text)
+    }
+
+    pub fn side_of(&self, address: IpAddr) -> Side {
+        self.networks.side(address)
     }
 
     #[inline]
@@ -44,6 +52,7 @@ impl Keep {
             (Side::Public, Side::Inside | Side::Public) if self.watched(port) => Some(true),
             (Side::Public, Side::Inside | Side::Public) => None,
             (Side::Public, Side::Other) | (Side::Other, Side::Public) => Some(false),
+            _ if !self.internal => Some(false),
             _ => None,
         }
     }
@@ -70,14 +79,14 @@ mod tests {
     fn sides() -> Result<(), String> {
         let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
         let keep =
-            Keep::new(&texts(&["10.0.0.0/8", "fc00::/7"]), &texts(&["10.0.0.0/8", "192.168.0.0/16", "fe80::/10"]), vec![443]).ok_or("networks")?;
+            Keep::new(&texts(&["10.0.0.0/8", "fc00::/7"]), &texts(&["10.0.0.0/8", "192.168.0.0/16", "fe80::/10"]), vec![443], true).ok_or("networks")?;
         let side = |text: &str| keep.side(text.as_bytes()).ok_or("an address");
         assert_eq!(side("10.1.2.3")?, Side::Inside);
         assert_eq!(side("::ffff:10.1.2.3")?, Side::Inside);
         assert_eq!(side("192.168.1.1")?, Side::Other);
         assert_eq!(side("fe80::1")?, Side::Other);
         assert_eq!(side("2001:db8::1")?, Side::Public);
-        assert!(Keep::new(&texts(&["10.0.0.0/33"]), &[], vec![]).is_none());
+        assert!(Keep::new(&texts(&["10.0.0.0/33"]), &[], vec![], true).is_none());
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Files, and parts of large plain files, are read by several threads; batches come out in the order of the files.
 
+mod channel;
 mod column;
 mod columns;
 mod json;
@@ -16,6 +17,7 @@ mod tsv;
 mod value;
 mod wrapped;
 
+pub use channel::{Channel, Channels, FIELDS, Order, PROTOCOLS};
 pub use columns::schema;
 pub use keep::Keep;
 pub use lines::head;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::channel::Channels;
 use super::keep::Keep;
 use crate::side::Networks;
 
@@ -52,7 +53,7 @@ pub struct Log {
     pub fields: Vec<Field>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Plan {
     pub logs: Vec<Log>,
     /// Every name of a wanted log, aliases included -> its place in `logs`.
@@ -67,6 +68,8 @@ pub struct Plan {
     pub keep: Option<Keep>,
     /// For the columns `orig_side` and `resp_side` of `conn`; `None`: they are null.
     pub networks: Option<Arc<Networks>>,
+    /// Sum conn rows by channel instead of handing them out; `keep` must be set.
+    pub channels: Option<Arc<Channels>>,
 }
 
 impl Plan {

@@ -60,53 +60,52 @@ pub fn port(text: &[u8]) -> Option<u16> {
     u16::try_from(digits8(text)?).ok()
 }
 
-/// One bit for each byte that is a dot.
+/// The top bit of each byte that is a dot.
 #[inline]
 fn dots(word: u64) -> u64 {
     const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
     let x = word ^ 0x2e2e_2e2e_2e2e_2e2e;
-    let marks = !(((x & LOW) + LOW) | x | LOW) >> 7;
-    marks.wrapping_mul(0x0102_0408_1020_4080) >> 56
+    !(((x & LOW) + LOW) | x | LOW)
+}
+
+/// Bits `from..to` of a word as one part of an address, digits from the lowest byte on; 256 or more: it is none.
+#[inline]
+fn part(word: u64, from: u32, to: u32) -> u32 {
+    let count = to.wrapping_sub(from);
+    if !matches!(count, 8 | 16 | 24) {
+        return 256;
+    }
+    #[allow(clippy::cast_possible_truncation)] // the last four bytes before `to`
+    let x = ((word << (64 - to) >> 32) as u32 ^ 0x3030_3030) & (u32::MAX << (32 - count));
+    let bad = (x.wrapping_add(0x7676_7676) | x) & 0x8080_8080 != 0 || (count > 8 && x >> (32 - count) & 0xff == 0);
+    (x >> 24) + 10 * (x >> 16 & 0xff) + 100 * (x >> 8 & 0xff) + if bad { 256 } else { 0 }
 }
 
 /// Dotted decimal without leading zeros: the address' canonical form.
 #[inline]
 pub fn ipv4(text: &[u8]) -> Option<u32> {
-    let length = text.len();
-    let bytes = match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        (Some(first), Some(last)) if length <= 15 => {
-            u128::from(u64::from_le_bytes(*first)) | u128::from(u64::from_le_bytes(*last)) << (8 * (length - 8))
-        }
-        (None, _) if length == 7 => {
-            let (first, last) = (text.first_chunk::<4>()?, text.last_chunk::<4>()?);
-            u128::from(u32::from_le_bytes(*first)) | u128::from(u32::from_le_bytes(*last)) << 24
-        }
-        _ => return None,
+    let length = u32::try_from(text.len()).ok().filter(|length| *length <= 15)?;
+    // The first two parts and their dots are eight bytes at most, so are the last two.
+    let low = match text.first_chunk::<8>() {
+        Some(first) => u64::from_le_bytes(*first),
+        None => top(text)? >> (64 - 8 * length),
     };
-    #[allow(clippy::cast_possible_truncation)] // the two halves
-    let mut marks = dots(bytes as u64) | dots((bytes >> 64) as u64) << 8;
-    if marks.count_ones() != 3 {
+    let marks = dots(low);
+    let (one, rest) = (marks.trailing_zeros() & !7, marks & marks.wrapping_sub(1));
+    let two = rest.trailing_zeros() & !7;
+    if two >= 64 {
         return None;
     }
-    marks |= 1 << length;
-    let (mut address, mut bad, mut start) = (0_u32, false, 0);
-    for _ in 0..4 {
-        let end = marks.trailing_zeros();
-        marks &= marks - 1;
-        let (from, count) = (start, end - start);
-        start = end + 1;
-        if !(1..=3).contains(&count) {
-            return None;
-        }
-        let room = 8 * (4 - count);
-        #[allow(clippy::cast_possible_truncation)] // the next four bytes
-        let x = ((bytes >> (8 * from)) as u32) << room ^ (0x3030_3030 & (u32::MAX << room));
-        let part = (x >> 24) + 10 * (x >> 16 & 0xff) + 100 * (x >> 8 & 0xff);
-        bad |= (x.wrapping_add(0x7676_7676) | x) & 0x8080_8080 != 0;
-        bad |= part > 255 || (count > 1 && x >> room & 0xff == 0);
-        address = address << 8 | part & 0xff;
+    let tail = text.get(two as usize / 8 + 1..)?;
+    let (high, length) = (top(tail)?, 8 * (length - two / 8 - 1));
+    let high = high >> (64 - length);
+    let marks = dots(high) & (u64::MAX >> (64 - length));
+    let three = marks.trailing_zeros() & !7;
+    if three >= length {
+        return None;
     }
-    (!bad).then_some(address)
+    let parts = [part(low, 0, one), part(low, one + 8, two), part(high, 0, three), part(high, three + 8, length)];
+    parts.iter().all(|part| *part < 256).then(|| parts.iter().fold(0, |address, part| address << 8 | part))
 }
 
 #[cfg(test)]

@@ -118,6 +118,9 @@ impl Reader {
             return;
         }
         self.waiting.drain(..later);
+        if let Some(channels) = &self.shared.plan.channels {
+            channels.doubt();
+        }
         let (send, receive) = sync_channel(WAITING);
         let end = self.shared.files.get(file).and_then(|file| file.end);
         let span = Span { start: from, until: u64::MAX, end, inner: false };
@@ -185,7 +188,7 @@ fn work(shared: &Shared) {
 fn part(shared: &Shared, job: Job, send: &SyncSender<Message>) {
     let Some(file) = shared.files.get(job.file) else { return };
     let mut forward = |place, batch| send.send(Message::Batch(place, batch)).is_ok();
-    let mut part = Part::new(shared, file, job.header, &mut forward);
+    let mut part = Part::new(shared, file, job.file, job.header, &mut forward);
     (part.begun, part.start, part.held) = (file.json || !job.learn, job.span.start, job.held);
     let ended = if part.begun { part.run(job.span) } else { part.learn(job.span).and_then(|()| part.run(job.span)) };
     part.sink.finish();
@@ -206,7 +209,7 @@ pub fn text(plan: Plan, file: &File, data: &[u8]) -> (Vec<(usize, RecordBatch)>,
         batches.push((place, batch));
         true
     };
-    let mut part = Part::new(&shared, file, None, &mut forward);
+    let mut part = Part::new(&shared, file, 0, None, &mut forward);
     let mut at = 0;
     for line in data.split_inclusive(|byte| *byte == b'\n') {
         let whole = line.strip_suffix(b"\n");
@@ -244,7 +247,7 @@ struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    fn new(shared: &'a Shared, file: &'a File, header: Option<Header>, forward: &'a mut dyn FnMut(usize, RecordBatch) -> bool) -> Self {
+    fn new(shared: &'a Shared, file: &'a File, number: usize, header: Option<Header>, forward: &'a mut dyn FnMut(usize, RecordBatch) -> bool) -> Self {
         Self {
             shared,
             held: None,
@@ -252,7 +255,7 @@ impl<'a> Part<'a> {
             header: header.unwrap_or_else(|| Header::new(&file.name, &shared.plan)),
             keys: json::Keys::new(&shared.plan),
             cells: Cells::default(),
-            sink: Sink::new(&shared.plan, &file.path, forward),
+            sink: Sink::new(&shared.plan, &file.path, number, forward),
             tally: Tally::default(),
             begun: true,
             changed: false,

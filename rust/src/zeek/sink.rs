@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow_array::RecordBatch;
 
+use super::channel::Local;
 use super::columns::Columns;
 use super::plan::Plan;
 
@@ -84,14 +85,17 @@ impl Tally {
 pub struct Sink<'a> {
     columns: Vec<Columns>,
     weight: usize,
+    /// Takes conn rows instead of the columns.
+    pub channels: Option<Local>,
     send: &'a mut dyn FnMut(usize, RecordBatch) -> bool,
     /// False once nobody takes batches any more.
     pub open: bool,
 }
 
 impl<'a> Sink<'a> {
-    pub fn new(plan: &Plan, file: &str, send: &'a mut dyn FnMut(usize, RecordBatch) -> bool) -> Self {
-        Self { columns: plan.logs.iter().map(|log| Columns::new(log, file, plan.networks.as_ref())).collect(), weight: 0, send, open: true }
+    pub fn new(plan: &Plan, file: &str, number: usize, send: &'a mut dyn FnMut(usize, RecordBatch) -> bool) -> Self {
+        let channels = plan.channels.as_ref().map(|shared| Local::new(shared, u32::try_from(number).unwrap_or(u32::MAX)));
+        Self { columns: plan.logs.iter().map(|log| Columns::new(log, file, plan.networks.as_ref())).collect(), weight: 0, channels, send, open: true }
     }
 
     pub fn columns(&mut self, place: usize) -> Option<&mut Columns> {
@@ -124,6 +128,9 @@ impl<'a> Sink<'a> {
 
     pub fn finish(&mut self) {
         self.weight = 0;
+        if let Some(channels) = &mut self.channels {
+            channels.finish();
+        }
         for place in 0..self.columns.len() {
             self.flush(place);
         }

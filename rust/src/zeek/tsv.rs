@@ -207,10 +207,24 @@ pub fn row(header: &Header, line: &[u8], plan: &Plan, cells: &mut Cells, sink: &
     if cells.tabs.len() + 1 != header.columns {
         return Row::Refused(format!("{} columns where the header has {}", cells.tabs.len() + 1, header.columns));
     }
-    let (Some(log), Some(columns)) = (plan.log(place), sink.columns(place)) else {
+    let Some(log) = plan.log(place) else {
         return Row::Other;
     };
     let escaped = memchr::memchr(b'\\', line).is_some();
+    if let (Some(channels), Some(keep)) = (&mut sink.channels, &plan.keep) {
+        let cell = |at: usize| {
+            let raw = header.at.get(at).copied().flatten().and_then(|column| cells.get(line, column))?;
+            (!(raw.is_empty() || header.is_unset(raw) || raw == header.empty)).then_some(raw)
+        };
+        let added = if escaped { channels.add(keep, |at| cell(at).map(value::unescape)) } else { channels.add(keep, cell) };
+        return match added {
+            Ok(()) => Row::Taken,
+            Err((at, reason)) => Row::Refused(format!("{}: {}", log.fields.get(at).map_or("", |field| &field.name), reason.unwrap_or("empty"))),
+        };
+    }
+    let Some(columns) = sink.columns(place) else {
+        return Row::Other;
+    };
     let mut out = columns.row();
     for (field, column) in log.fields.iter().zip(&header.at) {
         let raw = column.and_then(|column| cells.get(line, column)).unwrap_or_default();

@@ -201,7 +201,22 @@ pub fn address(text: &[u8]) -> Result<IpAddr, Bad> {
     }
     let text = std::str::from_utf8(text).map_err(|_| "not an address")?;
     let v6: Ipv6Addr = text.trim_matches(['[', ']']).parse().map_err(|_| "not an address")?;
-    Ok(v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4))
+    Ok(canonical(v6))
+}
+
+/// An address as a number, IPv4 as its mapped form.
+#[must_use]
+pub fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().into(),
+        IpAddr::V6(v6) => v6.into(),
+    }
+}
+
+/// The address of such a number.
+#[must_use]
+pub fn canonical(v6: Ipv6Addr) -> IpAddr {
+    v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4)
 }
 
 /// Where an address stands; `None`: it is none.

@@ -54,7 +54,7 @@ impl Given<'_> {
         let orig_seen = seen(&self.orig, u8::is_ascii_uppercase);
         let resp_seen = seen(&self.resp, u8::is_ascii_lowercase);
         let went_on = self.tcp && (self.has(b'A') || self.has(b'D'));
-        let lost = |counts: &Counts, bad, me, other| counts.bytes.unwrap_or(0) == 0 && (self.has(bad) || (!me && other));
+        let lost = |counts: &Counts, bad: u8, me: bool, other: bool| counts.bytes.unwrap_or(0) == 0 && (self.has(bad) || (!me && other));
         [
             self.sent(&self.orig, idle, started, lost(&self.orig, b'C', orig_seen, resp_seen)),
             self.sent(&self.resp, idle, started, lost(&self.resp, b'c', resp_seen, went_on)),

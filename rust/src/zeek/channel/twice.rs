@@ -1,0 +1,120 @@
+//! Whether sessions stand in the logs twice: two sensors saw them, or a log reports them while they are open and again at their end.
+//!
+//! Sums cannot take a session back, so this is only noticed, on a sample by tuple: all sessions of a small log, a share of a large one's.
+
+use std::net::IpAddr;
+
+/// Sessions in a sample, at most.
+const MOST: usize = 1 << 16;
+/// As `netexfil/read/merging.py` has it: rows that begin within so many seconds may be one session; within the shorter, they are.
+const APART: f64 = 1.0;
+const CLOSE: f64 = 0.05;
+
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    tuple: u64,
+    uid: u64,
+    ts: f64,
+    end: f64,
+    file: u32,
+    known: bool,
+}
+
+pub type Tuple = (IpAddr, u16, IpAddr, u16, u8);
+
+/// A quick hash; rows that share it count as of one tuple.
+fn mixed(parts: [u64; 5]) -> u64 {
+    parts.iter().fold(0x9e37_79b9_7f4a_7c15, |hash: u64, part| fold(hash ^ part))
+}
+
+fn fold(word: u64) -> u64 {
+    let product = u128::from(word) * 0xa076_1d64_78bd_642f;
+    #[allow(clippy::cast_possible_truncation)] // the two halves
+    let (low, high) = (product as u64, (product >> 64) as u64);
+    low ^ high.rotate_left(17)
+}
+
+fn halves(address: IpAddr) -> [u64; 2] {
+    let bits = super::value::bits(address);
+    #[allow(clippy::cast_possible_truncation)] // the two halves
+    [bits as u64, (bits >> 64) as u64]
+}
+
+/// A tuple's hash.
+#[inline]
+pub fn hash((orig, orig_p, resp, resp_p, proto): Tuple) -> u64 {
+    let ([a, b], [c, d]) = (halves(orig), halves(resp));
+    mixed([a, b, c, d, u64::from(orig_p) << 32 | u64::from(resp_p) << 8 | u64::from(proto)])
+}
+
+impl Seen {
+    /// `known`: TCP or UDP.
+    pub fn new(tuple: u64, file: u32, uid: Option<&[u8]>, (ts, end): (f64, f64), known: bool) -> Self {
+        // A session without a uid is named by its tuple and start.
+        let uid = uid.map_or_else(|| ts.to_bits(), |uid| {
+            let (words, rest) = uid.as_chunks::<8>();
+            let mut last = [0; 8];
+            last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+            words.iter().chain([&last]).fold(uid.len() as u64, |hash, word| fold(hash ^ u64::from_le_bytes(*word)))
+        });
+        Self { tuple, uid, ts, end, file, known }
+    }
+
+    /// Two rows of one tuple that are one session.
+    fn same(&self, other: &Self) -> bool {
+        if self.uid == other.uid {
+            return true;
+        }
+        let apart = (self.ts - other.ts).abs();
+        let overlap = self.ts <= other.end && other.ts <= self.end;
+        self.known && self.file != other.file && apart <= APART && (apart <= CLOSE || overlap)
+    }
+}
+
+#[derive(Default)]
+pub struct Sample {
+    rows: Vec<Seen>,
+    /// Only tuples without these bits in their hash are kept.
+    mask: u64,
+}
+
+impl Sample {
+    #[inline]
+    pub fn wants(&self, tuple: u64) -> bool {
+        tuple & self.mask == 0
+    }
+
+    #[inline]
+    pub fn add(&mut self, row: Seen) {
+        self.rows.push(row);
+        if self.rows.len() > MOST {
+            self.halve();
+        }
+    }
+
+    fn halve(&mut self) {
+        while self.rows.len() > MOST {
+            self.mask = self.mask << 1 | 1;
+            let mask = self.mask;
+            self.rows.retain(|row| row.tuple & mask == 0);
+            if self.mask == u64::MAX {
+                return;
+            }
+        }
+    }
+
+    pub fn join(&mut self, other: Self) {
+        self.mask |= other.mask;
+        self.rows.extend(other.rows);
+        let mask = self.mask;
+        self.rows.retain(|row| row.tuple & mask == 0);
+        self.halve();
+    }
+
+    /// Whether two rows of the sample are one session.
+    pub fn twice(&mut self) -> bool {
+        self.rows.sort_unstable_by(|a, b| a.tuple.cmp(&b.tuple).then(a.ts.total_cmp(&b.ts)));
+        let groups = self.rows.chunk_by(|a, b| a.tuple == b.tuple);
+        groups.into_iter().any(|group| group.iter().enumerate().any(|(at, a)| group.iter().skip(at + 1).take(64).any(|b| a.same(b))))
+    }
+}
