@@ -70,7 +70,7 @@ def job(place: Path, scale: float, runs: int) -> Table:
     """The whole job against reading alone: target 2.5 times at most."""
     big, events = inputs.make(place, "z1", scale), inputs.make(place, "e1", scale)
     rows = inputs.rows(big)
-    reading = Peer("reading alone", "python:netexfil", peers.CHANNELS.command, target=1 / 2.5)
+    reading = Peer("reading alone", "python:netexfil", peers.SESSIONS_OF_LOGS.command, target=1 / 2.5)
     findings = Peer("netexfil SOURCE", "python:netexfil", peers.netexfil("FILE", "--format", "jsonl"))
     joined = Peer("netexfil SOURCE --join", "python:netexfil", peers.netexfil("FILE", "--join", str(events), "--format", "jsonl"))
     return compare("The whole job: Z1 with E1, joined, scored, reported", "M rows", joined, (reading, findings), big, big, {big: rows}, runs, 1e6)

@@ -73,8 +73,10 @@ PACKETS = (
     Peer("scapy (raw reader)", "python:scapy", loop("scapy"), slow=True),
 )
 EXPORTERS, P2_TARGET = ("softflowd", "nfpcapd", "argus"), 8  # on small packets the table of flows decides, and the same peers are asked more of
-CHANNELS = Peer("netexfil, outbound by channel", "python:netexfil", query("netexfil"))
+CHANNELS = Peer("netexfil channels", "python:netexfil", lambda path: [sys.executable, "-m", "netexfil", "channels", *map(str, logs(path))])
+SESSIONS_OF_LOGS = Peer("netexfil, outbound sessions in a table", "python:netexfil", query("netexfil"))
 LOGS = (
+    SESSIONS_OF_LOGS,
     Peer("DuckDB", "python:duckdb", query("duckdb"), target=4),
     Peer("polars", "python:polars", query("polars"), target=4),
     Peer("mawk", "mawk", lambda path: ["/bin/sh", "-c", f"cat {path}/conn* | mawk '{AWK}'"], slow=True),

@@ -21,7 +21,14 @@ from netexfil.commands import common
 def command(
     sources: tuple[str, ...], policy_file: Path | None, top: int | None, daily: bool, form: str, output: Path | None, **more: Any
 ) -> int:
-    """Outbound sessions summed by inside host, destination, port and transport, those that sent most first."""
+    """Outbound sessions summed by inside host, destination, port and transport, those that sent most first.
+
+    \b
+    Examples:
+      netexfil channels zeek-logs/
+      netexfil channels conn.*.log.gz --daily --top 50
+      netexfil channels zeek-logs/ --format parquet -o channels.parquet
+    """
     from netexfil import read, summary
     from netexfil.report.sink import opened
 

@@ -154,7 +154,7 @@ fn take<'a>(
     let value_of = |ids: &[usize]| ids.iter().map(|id| get(*id)).find(|cell| !matches!(cell, Cell::Missing)).unwrap_or(Cell::Missing);
     if let (Some(channels), Some(keep)) = (&mut sink.channels, &plan.keep) {
         let text = |at: usize| ids.get(at).and_then(|ids| value_of(ids).text()).filter(|text| !matches!(&**text, b"" | b"-"));
-        return match channels.add(keep, text) {
+        return match channels.add(keep, None, text) {
             Ok(()) => Row::Taken,
             Err((at, reason)) => {
                 let name = log.fields.get(at).map_or("", |field| &field.name);

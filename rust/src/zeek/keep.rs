@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::value;
+use super::{quick, value};
 use crate::side::{Networks, Side};
 
 /// The rules of `docs/logs.md`, "What an analysis leaves out".
@@ -13,6 +13,13 @@ pub struct Keep {
     watched: Vec<u64>,
     /// Large exchanges between inside hosts are wanted too.
     internal: bool,
+}
+
+/// The ends of a row, and where they stand.
+pub struct Parsed {
+    pub orig: (IpAddr, Side),
+    pub resp: (IpAddr, Side),
+    pub port: u16,
 }
 
 /// Bytes in one direction that make an exchange between inside hosts worth keeping (collected before it is sent).
@@ -36,8 +43,13 @@ impl Keep {
         value::side(&self.networks, text)
     }
 
-    pub fn side_of(&self, address: IpAddr) -> Side {
-        self.networks.side(address)
+    /// An address as a log writes it, and its side.
+    #[inline]
+    pub fn place(&self, text: &[u8]) -> Option<(IpAddr, Side)> {
+        if let Some(address) = quick::ipv4(text) {
+            return Some((IpAddr::V4(address.into()), self.networks.side_v4(address)));
+        }
+        value::address(text).ok().map(|address| (address, self.networks.side(address)))
     }
 
     #[inline]

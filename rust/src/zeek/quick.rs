@@ -108,6 +108,62 @@ pub fn ipv4(text: &[u8]) -> Option<u32> {
     parts.iter().all(|part| *part < 256).then(|| parts.iter().fold(0, |address, part| address << 8 | part))
 }
 
+/// Groups of hexadecimal digits, at most one `::` among them.
+#[inline]
+pub fn ipv6(text: &[u8]) -> Option<u128> {
+    let (mut head, mut tail, mut groups, mut gap) = (0_u128, 0_u128, 0_u32, None);
+    let (mut group, mut digits) = (0_u32, 0_u32);
+    let mut rest = text;
+    if let Some(after) = text.strip_prefix(b"::") {
+        (gap, rest) = (Some(0), after);
+        if rest.is_empty() {
+            return Some(0);
+        }
+    }
+    let mut close = |group: u32, gap: Option<u32>| {
+        groups += 1;
+        if gap.is_some() { tail = tail << 16 | u128::from(group) } else { head = head << 16 | u128::from(group) }
+        groups
+    };
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            b'A'..=b'F' => byte - b'A' + 10,
+            b':' if digits > 0 => {
+                let count = close(group, gap);
+                (group, digits) = (0, 0);
+                match rest.first() {
+                    Some(b':') if gap.is_none() => {
+                        (gap, rest) = (Some(count), rest.get(1..)?);
+                        if rest.is_empty() {
+                            break;
+                        }
+                    }
+                    Some(b':') | None => return None,
+                    Some(_) => {}
+                }
+                continue;
+            }
+            _ => return None,
+        };
+        group = group << 4 | u32::from(digit);
+        digits += 1;
+        if digits > 4 {
+            return None;
+        }
+    }
+    if digits > 0 {
+        close(group, gap);
+    }
+    match gap {
+        None => (groups == 8).then_some(head),
+        Some(before) if groups < 8 => Some(if before == 0 { tail } else { head << (16 * (8 - before)) | tail }),
+        Some(_) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +209,17 @@ mod tests {
             let expected = text.parse().ok().map(|address: std::net::Ipv4Addr| u32::from(address));
             assert_eq!(ipv4(text.as_bytes()), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn long_addresses() {
+        for text in ["::", "::1", "1::", "fe80::1", "2001:db8:0:1:2:3:4:5", "2001:DB8::a:b", "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8:9",
+            "1::2::3", ":1", "1:", "12345::", "g::", "1:2:3:4:5:6:7", ":::", "1:::2", "::1:", "1:2:3:4::5:6:7:8", ""]
+        {
+            let expected = text.parse().ok().map(|address: std::net::Ipv6Addr| u128::from(address));
+            assert_eq!(ipv6(text.as_bytes()), expected, "{text}");
+        }
+        assert_eq!(ipv6(b"::ffff:1.2.3.4"), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::columns::{self, Cell};
-use super::keep::Keep;
+use super::keep::{Keep, Parsed};
 use super::plan::{Field, Kind, Plan};
 use super::sink::{Row, Sink};
 use super::value;
@@ -49,19 +49,23 @@ impl Ends {
         Some(Self { orig, resp, port, service, orig_bytes, resp_bytes, near, far })
     }
 
-    /// Whether a row is wanted. One whose ends are not what they should be is: it is looked at whole, and refused.
-    fn wanted(&self, header: &Header, keep: &Keep, line: &[u8], cells: &mut Cells) -> bool {
+    /// The ends of a row; `None` where they are not what they should be.
+    #[inline]
+    fn parse(&self, header: &Header, keep: &Keep, line: &[u8], cells: &mut Cells) -> Option<Parsed> {
         cells.reach(line, header.separator, self.near);
-        let port = cells.get(line, self.port).and_then(|text| value::port(text).ok()).and_then(|port| u16::try_from(port).ok());
-        let side = |cells: &Cells, column| cells.get(line, column).and_then(|text| keep.side(text));
-        let (Some(port), Some(orig), Some(resp)) = (port, side(cells, self.orig), side(cells, self.resp)) else {
-            return true;
-        };
-        keep.by_ends(orig, resp, port).unwrap_or_else(|| {
+        let port = u16::try_from(value::port(cells.get(line, self.port)?).ok()?).ok()?;
+        Some(Parsed { orig: keep.place(cells.get(line, self.orig)?)?, resp: keep.place(cells.get(line, self.resp)?)?, port })
+    }
+
+    /// Whether a row is wanted. One whose ends are not what they should be is: it is looked at whole, and refused.
+    #[inline]
+    fn wanted(&self, header: &Header, keep: &Keep, line: &[u8], cells: &mut Cells, parsed: Option<&Parsed>) -> bool {
+        let Some(Parsed { orig: (_, orig), resp: (_, resp), port }) = parsed else { return true };
+        keep.by_ends(*orig, *resp, *port).unwrap_or_else(|| {
             cells.reach(line, header.separator, self.far);
             let text = |column| cells.get(line, column).filter(|text| *text != header.unset).unwrap_or_default();
             let count = |column| value::whole(text(column)).unwrap_or(0);
-            keep.by_content(orig, resp, text(self.service), count(self.orig_bytes), count(self.resp_bytes))
+            keep.by_content(*orig, *resp, text(self.service), count(self.orig_bytes), count(self.resp_bytes))
         })
     }
 }
@@ -147,24 +151,27 @@ fn normal(name: &[u8]) -> String {
     first.to_lowercase().replace('.', "_")
 }
 
-/// Where the cells of one line are: the offsets of its separators, found as far as they were asked for.
+/// Where the cells of one line are, found as far as they were asked for.
 #[derive(Default)]
 pub struct Cells {
-    tabs: Vec<usize>,
+    /// Where each cell ends, after one before the first; the last is the end of the line.
+    ends: Vec<usize>,
     looked: usize,
 }
 
 impl Cells {
     fn clear(&mut self) {
-        self.tabs.clear();
+        self.ends.clear();
+        self.ends.push(usize::MAX);
         self.looked = 0;
     }
 
     #[inline]
     fn get<'a>(&self, line: &'a [u8], column: usize) -> Option<&'a [u8]> {
-        let start = if column == 0 { 0 } else { self.tabs.get(column - 1)? + 1 };
-        let end = self.tabs.get(column).copied().unwrap_or(line.len());
-        line.get(start..end)
+        match self.ends.get(column..)? {
+            [before, end, ..] => line.get(before.wrapping_add(1)..*end),
+            _ => None,
+        }
     }
 
     /// Find the separators up to that behind `column`, eight bytes at a time: a byte of `x` is 0 where the line has the separator, and
@@ -172,23 +179,40 @@ impl Cells {
     #[inline]
     fn reach(&mut self, line: &[u8], separator: u8, column: usize) {
         const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+        if self.ends.len() > column.saturating_add(1) || self.looked > line.len() {
+            return;
+        }
         let pattern = u64::from_le_bytes([separator; 8]);
         let (words, rest) = line.get(self.looked..).unwrap_or_default().as_chunks::<8>();
+        let mut at = self.looked;
         for word in words {
-            if self.tabs.len() > column {
-                return;
-            }
             let x = u64::from_le_bytes(*word) ^ pattern;
             let mut marks = !(((x & LOW) + LOW) | x | LOW);
-            while marks != 0 {
-                self.tabs.push(self.looked + marks.trailing_zeros() as usize / 8);
-                marks &= marks - 1;
+            if marks != 0 {
+                while marks != 0 {
+                    self.ends.push(at + marks.trailing_zeros() as usize / 8);
+                    marks &= marks - 1;
+                }
+                if self.ends.len() > column.saturating_add(1) {
+                    self.looked = at + 8;
+                    return;
+                }
             }
-            self.looked += 8;
+            at += 8;
         }
-        let at = self.looked;
-        self.tabs.extend(rest.iter().enumerate().filter(|(_, byte)| **byte == separator).map(|(index, _)| at + index));
-        self.looked = line.len();
+        for byte in rest {
+            if *byte == separator {
+                self.ends.push(at);
+            }
+            at += 1;
+        }
+        self.ends.push(line.len());
+        self.looked = line.len() + 1;
+    }
+
+    /// How many there are, once all were looked for.
+    fn count(&self) -> usize {
+        self.ends.len() - 1
     }
 }
 
@@ -198,14 +222,16 @@ pub fn row(header: &Header, line: &[u8], plan: &Plan, cells: &mut Cells, sink: &
         return Row::Other;
     };
     cells.clear();
-    if let (Some(ends), Some(keep)) = (&header.ends, &plan.keep)
-        && !ends.wanted(header, keep, line, cells)
-    {
-        return Row::Dropped;
+    let mut parsed = None;
+    if let (Some(ends), Some(keep)) = (&header.ends, &plan.keep) {
+        parsed = ends.parse(header, keep, line, cells);
+        if !ends.wanted(header, keep, line, cells, parsed.as_ref()) {
+            return Row::Dropped;
+        }
     }
     cells.reach(line, header.separator, usize::MAX);
-    if cells.tabs.len() + 1 != header.columns {
-        return Row::Refused(format!("{} columns where the header has {}", cells.tabs.len() + 1, header.columns));
+    if cells.count() != header.columns {
+        return Row::Refused(format!("{} columns where the header has {}", cells.count(), header.columns));
     }
     let Some(log) = plan.log(place) else {
         return Row::Other;
@@ -216,7 +242,7 @@ pub fn row(header: &Header, line: &[u8], plan: &Plan, cells: &mut Cells, sink: &
             let raw = header.at.get(at).copied().flatten().and_then(|column| cells.get(line, column))?;
             (!(raw.is_empty() || header.is_unset(raw) || raw == header.empty)).then_some(raw)
         };
-        let added = if escaped { channels.add(keep, |at| cell(at).map(value::unescape)) } else { channels.add(keep, cell) };
+        let added = if escaped { channels.add(keep, parsed, |at| cell(at).map(value::unescape)) } else { channels.add(keep, parsed, cell) };
         return match added {
             Ok(()) => Row::Taken,
             Err((at, reason)) => Row::Refused(format!("{}: {}", log.fields.get(at).map_or("", |field| &field.name), reason.unwrap_or("empty"))),

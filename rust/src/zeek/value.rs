@@ -199,6 +199,9 @@ pub fn address(text: &[u8]) -> Result<IpAddr, Bad> {
     if let Some(v4) = quick::ipv4(text) {
         return Ok(IpAddr::V4(v4.into()));
     }
+    if let Some(v6) = quick::ipv6(text) {
+        return Ok(canonical(v6.into()));
+    }
     let text = std::str::from_utf8(text).map_err(|_| "not an address")?;
     let v6: Ipv6Addr = text.trim_matches(['[', ']']).parse().map_err(|_| "not an address")?;
     Ok(canonical(v6))

@@ -17,7 +17,7 @@ pub use order::Order;
 pub use table::{Key, Sums};
 pub use truth::PROTOCOLS;
 
-use super::keep::Keep;
+use super::keep::{Keep, Parsed};
 use super::value;
 use crate::side::Side;
 use service::Services;
@@ -192,13 +192,15 @@ impl Local {
     /// # Errors
     /// A cell is not what it must be.
     #[inline]
-    pub fn add<T: AsRef<[u8]>>(&mut self, keep: &Keep, get: impl Fn(usize) -> Option<T>) -> Result<(), Refused> {
+    pub fn add<T: AsRef<[u8]>>(&mut self, keep: &Keep, parsed: Option<Parsed>, get: impl Fn(usize) -> Option<T>) -> Result<(), Refused> {
         let need = |at: usize| get(at).ok_or((at, None));
         let ts = value::time(need(0)?.as_ref()).map_err(|bad| (0, Some(bad)))?;
-        let orig = value::address(need(2)?.as_ref()).map_err(|bad| (2, Some(bad)))?;
+        let place = |at: usize| keep.place(need(at)?.as_ref()).ok_or((at, Some("not an address")));
         let orig_p = port(need(3)?.as_ref(), 3)?;
-        let resp = value::address(need(4)?.as_ref()).map_err(|bad| (4, Some(bad)))?;
-        let resp_p = port(need(5)?.as_ref(), 5)?;
+        let Parsed { orig: (orig, orig_side), resp: (resp, resp_side), port: resp_p } = match parsed {
+            Some(parsed) => parsed,
+            None => Parsed { orig: place(2)?, resp: place(4)?, port: port(need(5)?.as_ref(), 5)? },
+        };
         let proto = self.proto(need(6)?.as_ref());
         let service = self.services.of(get(7).as_ref().map(AsRef::as_ref));
         let duration = get(8).map(|text| value::number(text.as_ref()).ok_or((8, Some("not a number")))).transpose()?;
@@ -210,7 +212,7 @@ impl Local {
         let resp_counts = Counts { bytes: bytes[1], pkts: count(15)?, ip_bytes: count(16)? };
         let (tcp, udp) = (proto == 0, proto == 1);
         let given = Given { orig: orig_counts, resp: resp_counts, history: history.as_ref().map(AsRef::as_ref).unwrap_or_default(), gaps, tcp, v6: orig.is_ipv6() };
-        let ends = Ends { orig: keep.side_of(orig), resp: keep.side_of(resp), port: resp_p, tcp, udp, watched: keep.watched(resp_p) };
+        let ends = Ends { orig: orig_side, resp: resp_side, port: resp_p, tcp, udp, watched: keep.watched(resp_p) };
         let last = ts + duration.unwrap_or(0.0);
         let tuple = twice::hash((orig, orig_p, resp, resp_p, proto));
         if self.seen.wants(tuple) {
