@@ -32,17 +32,20 @@ PORTS = np.array([443, 443, 443, 22, 80, 53, 8443, 990, 587, 993])
 SURE = "('five_tuple', 'community_id', 'process')"
 
 
-def generate(con: duckdb.DuckDBPyConnection, sessions: int, seed: int) -> None:
-    """Fill `session`, `event` and the truth (`truth_session`: sid, proc; `truth_event`: eid, proc)."""
+def generate(con: duckdb.DuckDBPyConnection, sessions: int, seed: int, hosts: int | None = None, ports: int = 16383, remotes: int = 5000) -> None:
+    """Fill `session`, `event` and the truth (`truth_session`: sid, proc; `truth_event`: eid, proc).
+
+    Few `hosts`, `ports` and `remotes` make a small world as dense as a large one: ports are used again all the time.
+    """
     tables.create(con)
-    world = _world(np.random.default_rng(seed), sessions)
+    world = _world(np.random.default_rng(seed), sessions, hosts or max(6, sessions // 2000), ports, remotes)
     _store_sessions(con, world)
     _store_events(con, world)
 
 
-def _world(rng: np.random.Generator, n: int) -> dict[str, Any]:
+def _world(rng: np.random.Generator, n: int, hosts: int, ports: int, remotes: int) -> dict[str, Any]:
     """Numbers only: hosts, processes, sessions, and what is lost."""
-    hosts, procs = max(6, n // 2000), max(12, n // 10)
+    procs = max(12, n // 10)
     w: dict[str, Any] = {"rng": rng, "hosts": hosts} | _hosts(rng, hosts)
     # Half of the processes connect.
     busy = rng.pareto(1.2, hosts) + 0.05  # most hosts are quiet, a few carry most of the traffic
@@ -55,13 +58,14 @@ def _world(rng: np.random.Generator, n: int) -> dict[str, Any]:
     proc = np.sort(rng.integers(0, procs, n))
     host, life = w["p_host"][proc], w["p_life"][proc]
     ts = w["p_start"][proc] + np.where(rng.random(n) < 0.5, np.minimum(rng.exponential(7, n), life), rng.random(n) * life)
-    w |= {"proc": proc, "host": host, "ts": ts, "dur": rng.exponential(20, n), "port": rng.integers(49152, 65535, n)}
+    w |= {"proc": proc, "host": host, "ts": ts, "dur": rng.exponential(20, n), "port": rng.integers(49152, 49152 + ports, n)}
     # Where to: mostly to the process's own place, or to one that its image always uses, or to what everybody uses.
-    own, usual = (proc * 2654435761) % 5000, (w["p_image"][proc] * 131 + host % 7) % 5000
-    w["remote"] = np.choose(rng.choice(3, n, p=[0.4, 0.3, 0.3]), [own, usual, (5000 * rng.random(n) ** 4).astype(np.int64)])
+    own, usual = (proc * 2654435761) % remotes, (w["p_image"][proc] * 131 + host % 7) % remotes
+    w["remote"] = np.choose(rng.choice(3, n, p=[0.4, 0.3, 0.3]), [own, usual, (remotes * rng.random(n) ** 4).astype(np.int64)])
     w["rport"] = PORTS[(w["remote"] * 7919) % len(PORTS)]
     w["udp"] = w["rport"] == 53
     _use_again(rng, w)
+    _one_at_a_time(rng, w, ports)
     w["lost"], w["cut"], w["untold"] = rng.random(n) < 0.05, rng.random(n) < 0.02, rng.random(n) < 0.10
     return w
 
@@ -103,6 +107,19 @@ def _use_again(rng: np.random.Generator, w: dict[str, Any]) -> None:
     chosen = np.flatnonzero((w["host"][a] == w["host"][b]) & free & (rng.random(len(a)) < 0.06))[::2]
     for name in ("port", "remote", "rport", "udp"):
         w[name][second[chosen]] = w[name][first[chosen]]
+
+
+def _one_at_a_time(rng: np.random.Generator, w: dict[str, Any], ports: int) -> None:
+    """A five-tuple has one connection at a time: what would begin before the last one ended, or within a second of that, gets another port."""
+    for _ in range(50):
+        tuple_ = ((w["host"] * 100_000 + w["remote"]) * 65536 + w["port"]) * 2 + w["udp"]
+        order = np.lexsort((w["ts"], tuple_))
+        a, b = order[:-1], order[1:]
+        clash = b[(tuple_[a] == tuple_[b]) & (w["ts"][b] <= w["ts"][a] + w["dur"][a] + 1)]
+        if not len(clash):
+            return
+        w["port"][clash] = rng.integers(49152, 49152 + ports, len(clash))
+    raise ValueError("too few ports for so many sessions")
 
 
 def _store_sessions(con: duckdb.DuckDBPyConnection, w: dict[str, Any]) -> None:

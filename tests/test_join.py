@@ -83,6 +83,25 @@ def test_a_port_used_again_is_refused() -> None:
     assert ties(links, "five_tuple") == {(n, n) for n in range(4)}
 
 
+def test_a_session_joined_in_the_middle_bounds_the_clock() -> None:
+    """Its first packet is later than its start by nobody knows how much: the offset is that much or more, and the note says so."""
+    links, notes, _ = run([session(0, T, 50000, history="^dADFf")], [conn(0, T + 8.83, 50000)])
+    assert [(link["match"], link["confidence"]) for link in links] == [("five_tuple", 0.97)]
+    assert any("is at least 8.830 s ahead of" in note.reason and "start was not seen" in note.reason for note in notes)
+
+
+def test_a_clock_that_tells_of_beginnings_is_held_to_it() -> None:
+    """Eighty connections told of when they began; one more has the five-tuple of a session that had begun 40 s before: not its session."""
+    sessions = [session(i, T + 100 * i, 50000 + i, duration=90.0) for i in range(81)]
+    events = [conn(i, T + 100 * i + 0.003, 50000 + i) for i in range(80)] + [conn(80, T + 8000 + 40, 50080)]
+    links, _, _ = run(sessions, events)
+    assert ties(links, "five_tuple") == {(i, i) for i in range(80)}
+    # One that also tells of connections that are open (polls, repeated events) is believed.
+    polls = [conn(100 + i, T + 100 * i + 50, 50000 + i) for i in range(80)]
+    links, _, _ = run(sessions, events + polls)
+    assert (80, 80) in ties(links, "five_tuple")
+
+
 def test_addresses_meet_in_any_spelling() -> None:
     links, _, _ = run([session(0, T, 50000, orig="fe80::1:3", resp="::ffff:192.0.2.1")],
                       [conn(0, T, 50000, local="FE80:0:0:0:0:0:1:3", remote="192.0.2.1")])

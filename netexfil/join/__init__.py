@@ -4,6 +4,7 @@
 |---|---|
 | `prepare` | addresses, hosts, clocks and five-tuples as numbers |
 | `clocks` | offsets and drift of every clock from the matches themselves (NumPy) |
+| `remote` | offsets of clocks that no tuple decides, from remote ends in common |
 | `tuples` | same five-tuple or community id, at the same corrected time |
 | `carry` | through the process to its start, files, scripts, look-ups, alerts |
 | `hosts` | who had which address when |
@@ -41,14 +42,14 @@ def link(con: duckdb.DuckDBPyConnection, policy: Policy, window: tuple[float, fl
     Raises:
         NetexfilError: the hosts file cannot be read.
     """
-    from netexfil.join import carry, gaps, prepare, tuples, weak
+    from netexfil.join import carry, gaps, prepare, remote, tuples, weak
     from netexfil.join import hosts as ledger
 
     tables.create(con, ("session", "event", "alert", "name", "link", "unmatched"))
     con.execute("DELETE FROM link")
     prepare.build(con)
     tuples.match(con)
-    tuples.translated(con)
+    remote.estimate(con)
     tuples.correct(con)
     notes = gaps.apart(con) if not prepare.count(con, "join_tuple") else []
     carry.processes(con)
@@ -79,9 +80,10 @@ def _emit(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
         """
         CREATE OR REPLACE TEMP TABLE join_near AS
-        WITH told AS (SELECT eid, sid, match, candidates, dt, confidence FROM join_weak
-        -- The start of a process that is tied to a session by a likely tie is tied to it as likely.
-        UNION ALL SELECT s.eid, w.sid, w.match, w.candidates, t.t - x.ts, w.confidence FROM join_weak w JOIN join_proc p USING (eid)
+        WITH best AS (SELECT * FROM join_weak QUALIFY row_number() OVER (PARTITION BY sid ORDER BY confidence DESC, place, eid) = 1),
+        told AS (SELECT eid, sid, match, candidates, dt, confidence FROM join_weak
+        -- The start of the likeliest process is as likely as the tie that names it. Not of the others: many ties of one session name one process.
+        UNION ALL SELECT s.eid, w.sid, w.match, w.candidates, t.t - x.ts, w.confidence FROM best w JOIN join_proc p USING (eid)
             JOIN join_proc q USING (pk) JOIN join_event s ON s.eid = q.eid AND s.kind = 'process_start' AND s.eid <> w.eid
             JOIN join_time t ON t.eid = s.eid JOIN join_session x USING (sid) WHERE w.match = 'remote_time')
         SELECT sid, eid, match, confidence, candidates, dt FROM told

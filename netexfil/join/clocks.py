@@ -19,6 +19,7 @@ Bools = NDArray[np.bool_]
 WIDTHS = (0.05, 0.25, 1.0, 5.0, 30.0, 120.0)  # seconds; measured: connection clocks agree within 0.05 s, record clocks within 60 s
 AGREEING = 3  # tuples that decide an offset by themselves
 NEAR = 600.0  # seconds round the offset in which drift and jitter are looked for
+HOURLY = 2.0  # seconds: what a clock drifts in an hour (500 ppm), and a little
 JITTER = 150.0  # seconds round the (drifting) offset that count for its tolerance
 SMALL = 7230.0  # with one or two matches: an offset within 2 h …
 HOUR, HOUR_SLACK, ZONES = 3600.0, 120.0, 86400.0  # … or a whole hour (late records: 2 min) within a day
@@ -31,7 +32,8 @@ MICRO, SPAN, BATCH = 1_000_000, 1 << 46, 1 << 16  # time as whole microseconds, 
 
 @dataclass(frozen=True, slots=True)
 class Offsets:
-    """One row per clock that has an offset. `how`: `agreeing` (>= 3), `few` (1 or 2 plausible matches). `extra` is a second offset
+    """One row per clock that has an offset. `how`: `agreeing` (>= 3), `few` (1 or 2 plausible matches), `least` (the
+    match is a session joined in the middle: the offset is this or more). `extra` is a second offset
     relative to the first (a 12-hour clock), NaN where there is none. `lo`/`hi`: seconds an event may come before / after its session's
     start, by protocol (tcp, udp)."""
 
@@ -112,19 +114,21 @@ def agree(clock: Ints, delta: Floats, loose: bool = True) -> tuple[Ints, Floats,
     return names, np.array([r[0] for r in rows], float), np.array([r[1] for r in rows], np.int64), np.array([r[2] for r in rows], float)
 
 
-def few(clock: Ints, delta: Floats, preferred: Bools, clean: Bools) -> tuple[Ints, Floats, Ints]:
-    """Clocks with one or two matches of unique tuples: the plausible difference nearest to zero, `preferred` (TCP) ones first."""
+def few(clock: Ints, delta: Floats, preferred: Bools, clean: Bools) -> tuple[Ints, Floats, Ints, NDArray[np.str_]]:
+    """Clocks with one or two matches of unique tuples: the plausible difference nearest to zero, `preferred` (TCP) ones first; and `how`."""
     # Where a session was joined in the middle, the event came before its first packet: the offset is at least the difference.
     whole = HOUR * np.ceil(delta / HOUR)
-    delta = np.where(~clean & (whole - delta <= HOUR_SLACK), whole, delta)
+    taken = ~clean & (whole - delta <= HOUR_SLACK)
+    delta, least = np.where(taken, whole, delta), ~clean & ~taken
     good = plausible(delta)
-    clock, delta, preferred = clock[good], delta[good], preferred[good]
+    clock, delta, preferred, least = clock[good], delta[good], preferred[good], least[good]
     order = np.lexsort((np.abs(delta), ~preferred, clock))
     names, first = np.unique(clock[order], return_index=True)
     offset = delta[order][first]
     position = np.searchsorted(names, clock)
     near = np.abs(delta - offset[position]) <= WIDTHS[3] if len(names) else np.zeros(0, bool)
-    return names, offset, np.bincount(position[near], minlength=len(names)).astype(np.int64)
+    how = np.where(least[order][first], "least", "few")
+    return names, offset, np.bincount(position[near], minlength=len(names)).astype(np.int64), how
 
 
 def lookup(names: Ints, values: Floats, clock: Ints) -> Floats:
@@ -159,14 +163,20 @@ def quantile(group: Ints, value: Floats, share: float, groups: int) -> Floats:
     return out
 
 
-def drift(clock: Ints, time: Floats, rest: Floats) -> Segments:
-    """Clocks that run fast or slow: medians of each hour (>= 3 matches), joined by lines, kept where they halve the scatter."""
+def drift(clock: Ints, time: Floats, rest: Floats, loose: bool = True) -> Segments:
+    """Clocks that run fast or slow: medians of each hour (>= 3 matches), joined by lines, kept where they halve the scatter.
+
+    Where most pairs are chance (not `loose`): the densest seconds of each hour, kept where half as many pairs again come to agree.
+    """
     hour = np.floor(time / HOUR).astype(np.int64)
     bucket = np.unique(np.stack((clock, hour), 1), axis=0, return_inverse=True) if len(clock) else (np.zeros((0, 2), np.int64), np.zeros(0, np.int64))
     names, index = bucket[0], np.asarray(bucket[1]).reshape(-1)
     sizes = np.bincount(index, minlength=len(names))
-    enough = sizes >= AGREEING
-    at, middle = quantile(index, time, 0.5, len(names))[enough], quantile(index, rest, 0.5, len(names))[enough]
+    enough, middle = sizes >= AGREEING, quantile(index, rest, 0.5, len(names))
+    if not loose and len(index):
+        _, counts, middle, sizes = densest(index, rest, HOURLY)
+        enough = (counts >= AGREEING) & (by_chance(counts, sizes, HOURLY, np.full(len(counts), 2 * NEAR)) < np.log(CHANCE[1]))
+    at, middle = quantile(index, time, 0.5, len(names))[enough], middle[enough]
     owner = names[enough, 0]
     whole, counts = np.unique(owner, return_counts=True)
     keep = np.isin(owner, whole[counts > 1])
@@ -177,6 +187,9 @@ def drift(clock: Ints, time: Floats, rest: Floats) -> Segments:
     size = int(clock.max(initial=0)) + 1
     before, after = quantile(clock[inside], flat, 0.5, size), quantile(clock[inside], bent, 0.5, size)
     worth = np.flatnonzero((before > 0.02) & (after < 0.5 * before))
+    if not loose:
+        agreed = [np.bincount(clock[inside][part <= HOURLY / 2], minlength=size) for part in (flat, bent)]
+        worth = np.flatnonzero(agreed[1] > 1.5 * agreed[0])
     chosen = np.isin(segments.clock, worth)
     return Segments(segments.clock[chosen], segments.start[chosen], segments.origin[chosen], segments.base[chosen], segments.slope[chosen])
 
@@ -197,13 +210,18 @@ def _lines(owner: Ints, at: Floats, middle: Floats) -> Segments:
 
 def evaluate(segments: Segments, clock: Ints, time: Floats) -> Floats:
     """The drift of each (clock, event time), 0 for clocks without."""
-    if not len(segments.clock):
-        return np.zeros(len(clock))
+    names = np.unique(segments.clock)
+    rows = np.flatnonzero(np.isin(clock, names))
     out = np.zeros(len(clock))
-    for name in np.unique(segments.clock):
-        mine, rows = segments.clock == name, clock == name
-        place = np.maximum(np.searchsorted(segments.start[mine], time[rows], side="right") - 1, 0)
-        out[rows] = segments.base[mine][place] + segments.slope[mine][place] * (time[rows] - segments.origin[mine][place])
+    if not len(rows):
+        return out
+    # Segments and rows in one order of (clock, time): the segment of a row is the last one before it.
+    owner = np.concatenate((segments.clock, clock[rows]))
+    order = np.lexsort((np.arange(len(owner)) >= len(segments.clock), np.concatenate((segments.start, time[rows])), owner))
+    place = np.empty(len(owner), np.int64)
+    place[order] = np.maximum.accumulate(np.where(order < len(segments.clock), order, 0))
+    mine = place[len(segments.clock) :]
+    out[rows] = segments.base[mine] + segments.slope[mine] * (time[rows] - segments.origin[mine])
     return out
 
 
@@ -234,7 +252,7 @@ def estimate(
         rest &= ~np.isin(clock, parts[-1][0])
     single = few(clock[rest & unique], delta[rest & unique], (tcp & clean)[rest & unique], clean[rest & unique])
     sure = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    how = np.array(["agreeing"] * len(sure[0]) + ["few"] * len(single[0]))
+    how = np.concatenate((np.full(len(sure[0]), "agreeing"), single[3]))
     names, offset = np.concatenate((sure[0], single[0])), np.concatenate((sure[1], single[1]))
     support, width = np.concatenate((sure[2], single[2])), np.concatenate((sure[3], np.full(len(single[0]), WIDTHS[3])))
     order = np.argsort(names)
@@ -245,7 +263,7 @@ def estimate(
     ground = near & tcp & clean
     few_tcp = ~np.isin(clock, np.unique(clock[ground]))
     ground |= near & few_tcp
-    segments = drift(clock[ground], time[ground], residual[ground])
+    segments = drift(clock[ground], time[ground], residual[ground], loose)
     residual = residual - evaluate(segments, clock, time)
     lo, hi = _tolerance(clock, residual, tcp, names, support)
     return Offsets(names, offset, support, width, how, extra, lo, hi), segments

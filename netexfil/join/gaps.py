@@ -117,11 +117,18 @@ def _clocks(con: duckdb.DuckDBPyConnection) -> list[Note]:
     return [_clock(row) for row in rows[:LISTED] if abs(row[4]) >= WRONG or row[7] is not None or row[8]]
 
 
+_SUPPORT = {
+    "agreeing": " agree)", "few": ", too few to be certain)", "least": ", of a session whose start was not seen)",
+    "remote": " of remote ends, no five-tuple)",
+}
+
+
 def _clock(row: tuple[str, str, str, str, float, int, str, float | None, bool]) -> Note:
     name, dialect, event_id, field, offset, support, how, extra, drifts = row
     where, many = "ahead of" if offset > 0 else "behind", "match" if support == 1 else "matches"
-    said = f"{name}: {dialect} {event_id} {field} is {abs(offset):.3f} s {where} the capture ({support} {many}"
-    said += {"agreeing": " agree)", "few": ", too few to be certain)", "remote": " of remote ends, no five-tuple)"}[how]
+    bound = "" if how != "least" else "at least " if offset > 0 else "at most "
+    said = f"{name}: {dialect} {event_id} {field} is {bound}{abs(offset):.3f} s {where} the capture ({support} {many}"
+    said += _SUPPORT[how]
     return Note("clocks", "clock_offset", said + _cause(offset, extra) + ("; it drifts, and is followed" if drifts else ""), loss=False)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from netexfil.join import clocks
@@ -14,14 +13,12 @@ if TYPE_CHECKING:
 REUSED = 16  # sessions on one tuple above which pairs are not all looked at, only the neighbours in time
 SAMPLE = 20_000  # pairs per clock that its offset is estimated from
 FINER = 10.0  # seconds within which another event's clock of the same field is believed before the record's
+# A clock that tells of connections when they begin: of so many, one or at most this share are later. What it tells of later is another use of
+# the port.
+HABIT, LATE = 60, 0.02
 WORSE = 0.5  # seconds by which the time of a second process on one session may fit worse than the first's
 APART = 240.0  # seconds: events of one session nearer than this are one witness
 EVERYBODY = r"^(22[4-9]|23[0-9])\.|^ff|\.255$"  # multicast and broadcast: processes share the port
-# Events whose own address is a host's, but nowhere on this sensor: behind a translator. Not what a host says to itself.
-FAR = """
-    (initiated IS NULL OR initiated) AND l <> r AND l IN (SELECT id FROM join_addr WHERE NOT regexp_matches(form, '^(127|169\\.254|0)\\.|:'))
-    AND l NOT IN (SELECT a FROM join_session WHERE a IS NOT NULL UNION SELECT b FROM join_session WHERE b IS NOT NULL)
-"""
 WAIT = 300.0  # seconds an event may come before a session whose start was not seen
 
 
@@ -66,11 +63,11 @@ def _estimate(con: duckdb.DuckDBPyConnection) -> None:
             QUALIFY row_number() OVER (PARTITION BY clock ORDER BY hash(ts, delta)) <= {SAMPLE}
         """
     ).fetchnumpy()
-    found, segments = clocks.estimate(*_columns(rows))
-    _store(con, found, segments, "CREATE TEMP TABLE {} AS")
+    found, segments = clocks.estimate(*columns(rows))
+    store(con, found, segments, "CREATE TEMP TABLE {} AS")
 
 
-def _columns(rows: dict[str, Any]) -> tuple[Any, Any, Any, Any, Any, Any]:
+def columns(rows: dict[str, Any]) -> tuple[Any, Any, Any, Any, Any, Any]:
     """What `clocks.estimate` asks for, in its order."""
     import numpy as np
 
@@ -78,7 +75,7 @@ def _columns(rows: dict[str, Any]) -> tuple[Any, Any, Any, Any, Any, Any]:
     return clock, time, delta, tcp, clean, single
 
 
-def _store(con: duckdb.DuckDBPyConnection, found: clocks.Offsets, segments: clocks.Segments, into: str) -> None:
+def store(con: duckdb.DuckDBPyConnection, found: clocks.Offsets, segments: clocks.Segments, into: str) -> None:
     how = found.how.astype(object) if len(found.how) else found.offset  # an empty column of texts has no type
     con.register("incoming", {
         "clock": found.clock, "offset": found.offset, "support": found.support, "width": found.width, "how": how,
@@ -90,44 +87,6 @@ def _store(con: duckdb.DuckDBPyConnection, found: clocks.Offsets, segments: cloc
     con.register("incoming", {name: getattr(segments, name) for name in ("clock", "start", "origin", "base", "slope")})
     con.execute(f"{into.format('join_seg')} SELECT * FROM incoming")
     con.unregister("incoming")
-
-
-def translated(con: duckdb.DuckDBPyConnection) -> None:
-    """Offsets of clocks that no five-tuple decides (NAT, telemetry without local ports): from events and sessions with the same remote end.
-
-    Only those that nobody else explains take part; where the event's own address is on this sensor, it must be the session's too. Such pairs
-    meet by chance far oftener, and in rhythms, so agreement must be beyond chance, the offset one that clocks really have, and a single pair
-    counts only where it is the only one.
-    """
-    import numpy as np
-
-    rows = con.execute(
-        f"""
-        WITH here AS (SELECT a AS id FROM join_session WHERE a IS NOT NULL UNION SELECT b FROM join_session WHERE b IS NOT NULL),
-        asked AS (SELECT eid, clock, ts, r, rp, CASE WHEN l IN (SELECT id FROM here) THEN l END AS l FROM join_event
-            WHERE r IS NOT NULL AND rp IS NOT NULL AND ts IS NOT NULL AND clock NOT IN (SELECT clock FROM join_offset)
-            AND eid NOT IN (SELECT eid FROM join_tuple) AND (lp IS NULL OR {FAR})
-            QUALIFY row_number() OVER (PARTITION BY clock ORDER BY hash(ts, r, rp)) <= {SAMPLE} // {REUSED}),
-        there AS (SELECT sid, a, b AS r, bp AS rp, ts, proto = 6 AS tcp, midstream FROM join_session
-            WHERE sid NOT IN (SELECT sid FROM join_tuple) AND b IN (SELECT r FROM asked)
-            QUALIFY count(*) OVER (PARTITION BY a, b, bp) <= {REUSED}),
-        pair AS (SELECT eid, sid, clock, asked.ts, asked.ts - there.ts AS delta, tcp, midstream FROM asked JOIN there USING (r, rp)
-            WHERE (l IS NULL OR l = a) AND abs(asked.ts - there.ts) <= {clocks.HALF_DAY + 2 * clocks.HOUR})
-        SELECT clock::BIGINT AS clock, ts, delta, tcp, NOT midstream AS clean,
-            count(*) OVER (PARTITION BY eid) = 1 AND count(*) OVER (PARTITION BY sid) = 1 AND count(*) OVER (PARTITION BY clock) <= 4 AS single
-        FROM pair QUALIFY row_number() OVER (PARTITION BY clock ORDER BY hash(ts, delta)) <= {SAMPLE}
-        """
-    ).fetchnumpy()
-    found, segments = clocks.estimate(*_columns(rows), loose=False)
-    real = clocks.plausible(found.offset)
-    found = replace(
-        found, clock=found.clock[real], offset=found.offset[real], support=found.support[real], width=found.width[real],
-        how=np.full(int(real.sum()), "remote"), extra=found.extra[real], lo=(found.lo[0][real], found.lo[1][real]),
-        hi=(found.hi[0][real], found.hi[1][real]),
-    )
-    kept = np.isin(segments.clock, found.clock)
-    segments = clocks.Segments(segments.clock[kept], segments.start[kept], segments.origin[kept], segments.base[kept], segments.slope[kept])
-    _store(con, found, segments, "INSERT INTO {}")
 
 
 # Where the event falls in the session: at its start, inside it, or beside it (a clock that jitters).
@@ -153,13 +112,15 @@ def _assign(con: duckdb.DuckDBPyConnection) -> None:
         f"""
         CREATE TEMP TABLE join_fit AS
         WITH rest AS (
-            SELECT p.eid, p.sid, p.via, p.dur, p.tcp, p.midstream, o.support, o.offset + coalesce(d.drift, 0) AS base,
+            SELECT p.eid, p.sid, p.via, p.clock, p.dur, p.tcp, p.midstream, o.support, o.offset + coalesce(d.drift, 0) AS base,
             p.delta - base AS plain, CASE WHEN abs(plain - o.extra) < abs(plain) THEN o.extra ELSE 0 END AS jump, o.tcp_lo,
-            o.tcp_hi, o.udp_lo, o.udp_hi FROM join_pair p JOIN join_offset o USING (clock) LEFT JOIN join_drift d USING (eid))
-        SELECT eid, sid, via, dur, support, midstream, base + jump AS offset, plain - jump AS resid,
-            count(*) OVER (PARTITION BY eid) AS candidates FROM rest
+            o.tcp_hi, o.udp_lo, o.udp_hi FROM join_pair p JOIN join_offset o USING (clock) LEFT JOIN join_drift d USING (eid)),
+        fit AS (SELECT *, base + jump AS shift, plain - jump AS resid, tcp AND NOT midstream AS begun FROM rest
             WHERE resid >= -CASE WHEN midstream THEN {WAIT} WHEN tcp THEN tcp_lo ELSE udp_lo END
-            AND resid <= dur + CASE WHEN tcp THEN tcp_hi ELSE udp_hi END
+            AND resid <= dur + CASE WHEN tcp THEN tcp_hi ELSE udp_hi END),
+        habit AS (SELECT clock, count(*) FILTER (resid > tcp_hi) AS late, count(*) AS seen FROM fit WHERE begun GROUP BY clock)
+        SELECT eid, sid, via, dur, support, midstream, shift AS offset, resid, count(*) OVER (PARTITION BY eid) AS candidates
+            FROM fit LEFT JOIN habit USING (clock) WHERE NOT begun OR resid <= tcp_hi OR seen < {HABIT} OR late > greatest(1, {LATE} * seen)
             QUALIFY row_number() OVER (PARTITION BY eid ORDER BY {_PLACE}, abs(resid), sid) = 1
         """
     )

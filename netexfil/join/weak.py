@@ -12,20 +12,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netexfil.join.nearest import nearest
-from netexfil.join.tuples import FAR
+from netexfil.join.remote import FAR
 
 if TYPE_CHECKING:
     import duckdb
 
 KEEP = 3  # links of one class that a session gets
-LEARN = 60_000  # sessions with a known owner that are learned from
+LEARN = 120_000  # sessions with a known owner that are learned from
+COARSE = 20  # times as many are drawn first, and of these the sample
 PRIOR = 10.0  # measured cases that weigh as much as the usual share
+RIGHT = 2.0  # seconds: a clock that is off by less can be taken at its word
+TRUST = 0.9  # usual share of clocks that are right
 LEAST = 0.02  # below this a link says nothing and is dropped
 GOOD = 0.5  # a session with such a link is not searched by time alone
 LOOKUP = 300.0  # seconds in which a looked-up address is used
 
 # Steps of candidates and of seconds apart (up to); a cell of the table is one of each.
-CANDIDATES = (1, 2, 3, 5, 10, 30)
+CANDIDATES = (1, 2, 3, 5, 10, 30, 100, 300, 1000, 3000)
 APART = (0.02, 0.1, 0.5, 2.0, 10.0, 60.0)
 
 # class -> share right at (one candidate and within 10 s, else one candidate, up to three, more); measured on generated networks.
@@ -99,21 +102,22 @@ def weak(con: duckdb.DuckDBPyConnection, window: tuple[float, float]) -> None:
     )
     _loose(con)
     _known(con)
-    untold = _untold(con)
+    untold, trusted = _untold(con), _trusted(con)
     _peers(con)
     for kind in _classes(-window[0], window[1]):
         if not _any(con, kind.events) and kind.name != "sibling":
             continue
+        _try(con, kind, kind.events, "join_loose", kind.which, 0.0, "join_tied")
         _learn(con, kind, untold if kind.hidden is None else kind.hidden)
-        _try(con, kind, kind.events, "join_loose", kind.which, 0.0)
         con.execute(
             f"""
             INSERT INTO join_weak
-            SELECT f.eid, f.sid, '{kind.match}', '{kind.name}', f.place, f.candidates, f.dt, s.share AS confidence
-            FROM join_found f JOIN join_share s USING (place, n, far) WHERE confidence >= {LEAST}
+            SELECT f.eid, f.sid, '{kind.match}', '{kind.name}', f.place, f.candidates, f.dt,
+                s.share * CASE WHEN t.offset IS NULL THEN {trusted} ELSE 1 END AS confidence
+            FROM join_tied f JOIN join_share s USING (place, n, far) JOIN join_time t USING (eid) WHERE confidence >= {LEAST}
             """
         )
-    for table in ("join_known", "join_found", "join_share", "join_told", "join_peers"):
+    for table in ("join_known", "join_found", "join_tied", "join_share", "join_told", "join_peers", "join_size"):
         con.execute(f"DROP TABLE IF EXISTS {table}")
 
 
@@ -137,28 +141,43 @@ def _loose(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _known(con: duckdb.DuckDBPyConnection) -> None:
-    """`join_known`: the same columns (and pid, base of the owner) of sessions with a certain owner, a sample of `LEARN`."""
+    """`join_known`: the same columns (and pid, base of the owner) of sessions with a certain owner, a sample of about `LEARN`.
+
+    Busy hosts teach other things than quiet ones, so hosts are sorted into classes of size (`join_size`: hk, size, the power of two of the
+    connections told of), each with its fair share of the sample; how much it counts is for the class of links to say.
+    """
+    con.execute(
+        """
+        CREATE TEMP TABLE join_size AS
+        SELECT hk, floor(log2(count(*)))::INTEGER AS size FROM join_event WHERE r IS NOT NULL AND hk IS NOT NULL GROUP BY hk
+        """
+    )
     con.execute(
         f"""
         CREATE TEMP TABLE join_known AS
-        WITH size AS (SELECT greatest(1, count(*) // {LEARN}) AS n FROM join_tuple),
-        sample AS (SELECT eid, sid FROM size, join_tuple JOIN (SELECT sid, h FROM join_session) USING (sid) WHERE h % size.n = 0)
-        SELECT s.sid * 2 + (s.a <> e.l)::INTEGER AS ref, s.sid, 0 AS side, e.hk, e.r AS remote, e.rp, s.proto, s.ts, e.pid, e.base
-        FROM sample t JOIN join_event e USING (eid) JOIN join_session s USING (sid)
-        WHERE e.l IS NOT NULL AND e.pid IS NOT NULL QUALIFY row_number() OVER (PARTITION BY s.sid, e.hk ORDER BY e.eid) = 1
+        WITH coarse AS (SELECT greatest(1, count(*) // {LEARN * COARSE}) AS n FROM join_tuple),
+        owned AS (SELECT t.eid, t.sid, s.h, s.a, s.proto, s.ts FROM coarse, join_tuple t
+            JOIN (SELECT sid, h, a, proto, ts FROM join_session) s USING (sid) WHERE s.h % coarse.n = 0),
+        sized AS (SELECT o.*, z.size, e.hk, e.l, e.r, e.rp, e.pid, e.base FROM owned o JOIN join_event e USING (eid) JOIN join_size z USING (hk)
+            WHERE e.l IS NOT NULL AND e.pid IS NOT NULL),
+        fair AS (SELECT size, greatest(1, count(*) * count(*) OVER () / {LEARN}) AS every FROM sized GROUP BY size)
+        SELECT sid * 2 + (a <> l)::INTEGER AS ref, sid, 0 AS side, hk, r AS remote, rp, proto, ts, pid, base, size
+        FROM sized JOIN fair USING (size) WHERE (h % 1000003) * every < 1000003
+        QUALIFY row_number() OVER (PARTITION BY sid, hk ORDER BY eid) = 1
         """
     )
     con.execute("DELETE FROM join_known WHERE ref IN (SELECT ref FROM join_known GROUP BY ref HAVING count(*) > 1)")
 
 
 def _peers(con: duckdb.DuckDBPyConnection) -> None:
-    """`join_peers` (hk): as many hosts whose sessions are known as stand behind translators: together they are about as busy."""
+    """`join_peers` (hk): for each host behind a translator one of its size whose sessions are known: together they are about as busy."""
     con.execute(
         f"""
         CREATE TEMP TABLE join_peers AS
-        WITH hidden AS (SELECT count(DISTINCT e.hk) AS n FROM join_event e WHERE e.key IS NOT NULL AND {_FREE} AND {FAR})
-        SELECT k.hk FROM (SELECT DISTINCT hk FROM join_known) k JOIN (SELECT hk, min(name) AS name FROM join_host GROUP BY hk) h USING (hk)
-        QUALIFY row_number() OVER (ORDER BY hash(h.name)) <= greatest(1, (SELECT n FROM hidden))
+        WITH hidden AS (SELECT size, count(*) AS n FROM join_size WHERE hk IN (SELECT e.hk FROM join_event e
+            WHERE e.key IS NOT NULL AND {_FREE} AND {FAR}) GROUP BY size)
+        SELECT hk FROM (SELECT DISTINCT hk, size FROM join_known) JOIN (SELECT hk, min(name) AS name FROM join_host GROUP BY hk) USING (hk)
+        LEFT JOIN hidden USING (size) QUALIFY row_number() OVER (PARTITION BY size ORDER BY hash(name)) <= coalesce(n, 0)
         """
     )
 
@@ -175,14 +194,21 @@ def _untold(con: duckdb.DuckDBPyConnection) -> float:
     return float(loose / (loose + known)) if known else 0.0
 
 
-def _try(con: duckdb.DuckDBPyConnection, kind: Class, events: str, ends: str, which: str, hidden: float) -> None:
-    """`join_found` (eid, sid, place, n, far, candidates, dt): the nearest events of each session end, in the cells of the table."""
+def _trusted(con: duckdb.DuckDBPyConnection) -> float:
+    """How far an event whose clock nothing decides can be taken at its word: the share of clocks that are right, of those that are decided."""
+    rows = con.execute(f"SELECT count(*) FILTER (abs(\"offset\") <= {RIGHT}), count(*) FROM join_offset").fetchall()
+    right, decided = rows[0]
+    return float((right + TRUST * PRIOR) / (decided + PRIOR))
+
+
+def _try(con: duckdb.DuckDBPyConnection, kind: Class, events: str, ends: str, which: str, hidden: float, out: str = "join_found") -> None:
+    """Table `out` (eid, sid, place, n, far, candidates, dt): the nearest events of each session end, in the cells of the table."""
     sessions = f"SELECT ref AS id, {kind.group} AS g, ts AS t FROM {ends} WHERE {which}"
     nearest(con, sessions, events, "join_near", KEEP + (hidden > 0), kind.before, kind.after)
     eid = "n.other // 64" if kind.name == "dns" else "n.other"
     con.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE join_found AS
+        CREATE OR REPLACE TEMP TABLE {out} AS
         WITH found AS (SELECT {eid} AS eid, n.id // 2 AS sid, -n.dt AS dt, n.candidates, s.h % 1000 < {1000 * hidden} AS hide
             FROM join_near n JOIN (SELECT sid, h FROM join_session) s ON s.sid = n.id // 2),
         one AS (SELECT * REPLACE (candidates - hide::INTEGER AS candidates) FROM found
@@ -213,13 +239,22 @@ def _learn(con: duckdb.DuckDBPyConnection, kind: Class, hidden: float) -> None:
         _try(con, kind, kind.trial, "join_known", which, hidden)
         con.execute(
             f"""
-            CREATE OR REPLACE TEMP TABLE join_share AS
-            WITH tried AS (
+            CREATE OR REPLACE TEMP TABLE join_share AS SELECT * EXCLUDE (usual) FROM (
+            -- Hosts of each size count as often as they do among the ties that are to be judged.
+            WITH sized AS (SELECT eid, size FROM join_event JOIN join_size USING (hk)),
+            wanted AS (SELECT size, count(*) AS n FROM join_tied JOIN sized USING (eid) WHERE place = 1 GROUP BY size),
+            had AS (SELECT size, count(*) AS n FROM join_found JOIN sized USING (eid) WHERE place = 1 GROUP BY size),
+            ratio AS (SELECT size, w.n / h.n * sum(h.n) OVER () / sum(w.n) OVER () AS counts FROM wanted w JOIN had h USING (size)),
+            tried AS (
                 -- Within a window of minutes one host's pid and image name one process.
-                SELECT f.place, f.n, f.far, count(*) AS tried, count(*) FILTER (k.hk = e.hk AND k.pid = e.pid AND k.base = e.base) AS good
-                FROM join_found f JOIN join_known k USING (sid) JOIN join_event e USING (eid) WHERE e.pid IS NOT NULL GROUP BY ALL)
-            SELECT s.place, s.n, s.far, (coalesce(t.good, 0) + {PRIOR} * s.share) / (coalesce(t.tried, 0) + {PRIOR}) AS share
+                SELECT f.place, f.n, f.far, sum(counts) AS tried, sum(counts) FILTER (k.hk = e.hk AND k.pid = e.pid AND k.base = e.base) AS good
+                FROM join_found f JOIN join_known k USING (sid) JOIN ratio USING (size) JOIN join_event e USING (eid)
+                WHERE e.pid IS NOT NULL GROUP BY ALL)
+            -- First all distances of a number of candidates together, then each by itself.
+            SELECT s.place, s.n, s.far, (coalesce(u.good, 0) + {PRIOR} * s.share) / (coalesce(u.tried, 0) + {PRIOR}) AS usual,
+                (coalesce(t.good, 0) + {PRIOR} * usual) / (coalesce(t.tried, 0) + {PRIOR}) AS share
             FROM join_share s LEFT JOIN tried t USING (place, n, far)
+            LEFT JOIN (SELECT place, n, sum(good) AS good, sum(tried) AS tried FROM tried GROUP BY ALL) u USING (place, n))
             """
         )
     if kind.name == "sibling":
