@@ -102,7 +102,7 @@ pub fn ssh(data: &[u8]) {
 
 pub fn lines(data: &[u8]) {
     let streams = streams(data);
-    for parse in [hello::http::parse, hello::ftp::parse, hello::smtp::parse, hello::imap::parse, hello::imap::parse_pop3, hello::socks::parse] {
+    for parse in [hello::http::parse, hello::text::parse, hello::socks::parse] {
         check_found(parse(streams), streams.done, data.len());
     }
 }
@@ -128,9 +128,9 @@ const LIMITS: Limits = Limits { sessions: 32, hello: 2048 };
 fn close(mut flows: Flows, packets: u64) {
     flows.close();
     let done = flows.done();
-    let counted: u64 = done.iter().map(|(_, session)| session.orig.pkts + session.resp.pkts).sum();
+    let counted: u64 = done.iter().map(|session| session.orig.pkts + session.resp.pkts).sum();
     assert!(counted <= packets, "{counted} packets of {packets}");
-    for (_, session) in done {
+    for session in done {
         for side in [&session.orig, &session.resp] {
             assert!(side.high.is_none_or(|high| side.low <= high), "bounds the wrong way round");
         }
@@ -214,7 +214,7 @@ pub fn zeek(data: &[u8]) {
     let [choice, text @ ..] = data else { return };
     let mut plan = plan().clone();
     if choice & 1 == 1 {
-        plan.keep = Keep::new(&["10.0.0.0/8".into(), "2001:db8::/32".into()], &["127.0.0.0/8".into()], vec![443, 22]);
+        plan.keep = Keep::new(&["10.0.0.0/8".into(), "2001:db8::/32".into()], &["127.0.0.0/8".into()], vec![443, 22], choice & 4 == 4);
     }
     let file = File { path: "fuzz".into(), json: choice & 2 == 2, name: "conn".into(), start: 0, end: None };
     let (batches, tally) = zeek::text(plan, &file, text);
