@@ -55,6 +55,24 @@ def test_one_conversation(tmp_path: Path) -> None:
     assert row["source"].endswith("one.pcap")
 
 
+@pytest.mark.parametrize("engine", ["core", "portable"])
+@pytest.mark.parametrize(
+    ("first", "port", "quality", "hints"),
+    [(b"\xc0", 443, "exact", "open"), (b"\x45", 443, "bounded", "midstream,open"), (b"\x45", 5004, "exact", "open"), (b"\x16", 443, "exact", "open")],
+    ids=["opens", "from its middle", "no port of QUIC", "DTLS"],
+)
+def test_a_quic_conversation_joined_in_its_middle_has_no_upper_bound(
+    tmp_path: Path, engine: str, first: bytes, port: int, quality: str, hints: str | None
+) -> None:
+    frames = [(p.START + n, p.ethernet(p.ip4("10.0.0.5", "192.0.2.9", 17, p.udp(40000, port, first + bytes(99)), n + 1))) for n in range(3)]
+    (tmp_path / "quic.pcap").write_bytes(p.pcap(frames))
+    con = tables.connect()
+    tables.create(con)
+    read.sessions(con, [str(tmp_path / "quic.pcap")], read.Options(engine=engine), Policy())
+    wanted = (300, 300 if quality == "exact" else None, quality, hints)
+    assert con.execute("SELECT orig_low, orig_high, orig_quality, hints FROM session").fetchall() == [wanted]
+
+
 def test_a_second_run_gives_the_same_uids(tmp_path: Path) -> None:
     data = p.pcap(ether(p.talk()))
     assert one(tmp_path, data)["uid"] == one(tmp_path, data)["uid"]

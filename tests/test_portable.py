@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from netexfil import read, tables
+from netexfil.policy import Policy
 from netexfil.read import portable
 from netexfil.read.portable import flows
 
@@ -36,7 +37,8 @@ def sessions(module, *paths, options=None):
     """TCP and UDP rows and notes of one engine."""
     con = duckdb.connect()
     tables.create(con)
-    notes = module.read(con, [str(path) for path in paths], options or read.Options())
+    more = () if module is portable else (Policy(),)
+    notes = module.read(con, [str(path) for path in paths], options or read.Options(), *more)
     columns = ", ".join(SAME)
     rows = con.execute(f"SELECT {columns} FROM session WHERE proto IN ('tcp', 'udp') ORDER BY ALL").fetchall()
     return rows, notes, con

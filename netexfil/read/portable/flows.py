@@ -221,6 +221,8 @@ class Session:
         letter = "D" if orig else "d"
         if letter not in self.tcp.history:
             self.tcp.history += letter
+        if not any(side.pkts for side in self.sides) and _in_the_middle(packet):
+            self.marks.add("midstream")
         side = self.sides[not orig]
         side.pkts += 1
         side.ip_bytes += packet.ip_bytes
@@ -232,6 +234,14 @@ class Session:
         side.add(have, have + packet.length)
         if len(packet.payload) < packet.length:
             self.marks.add("cut")
+
+
+QUIC_PORTS = {443, 8443}
+
+
+def _in_the_middle(packet: Packet) -> bool:
+    """Is a session's first datagram one of QUIC's short headers (RFC 9000, 17.3.1)? A conversation opens with long ones."""
+    return not QUIC_PORTS.isdisjoint((packet.source_port, packet.target_port)) and packet.payload[:1] != b"" and packet.payload[0] & 0xC0 == 0x40
 
 
 class Flows:

@@ -57,8 +57,10 @@ def _truth(session: Session, index: int) -> tuple[int, int | None, str]:
     """Unique payload bytes of one side: no fewer than, no more than, and how sure."""
     side, peer = session.sides[index], session.sides[1 - index]
     seen = side.unique()
+    if session.proto != TCP and side.pkts:
+        return (seen, None, "bounded") if "midstream" in session.marks else (seen, seen, "exact")
     if session.proto != TCP:
-        return (seen, seen, "exact") if side.pkts else (0, None, "unknown")
+        return 0, None, "unknown"
     proven = side.acknowledged()
     if side.pkts == 0:
         silent = not peer.seen and peer.pkts <= 4

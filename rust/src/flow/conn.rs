@@ -116,6 +116,8 @@ pub struct Marks {
     pub ftp_data: bool,
     /// A clear FTP control session whose lines are followed.
     pub lines: bool,
+    /// A QUIC conversation whose first datagram here comes from its middle.
+    pub joined: bool,
 }
 
 pub struct Conn {

@@ -64,6 +64,7 @@ impl Flows {
             conn.history.push(if orig { b'D' } else { b'd' });
         }
         conn.marks.carrier |= packet.carrier;
+        conn.marks.joined |= udp && conn.counts.iter().all(|count| count.pkts == 0) && in_the_middle(packet);
         let count = conn.count(orig);
         count.pkts += 1;
         count.ip_bytes += u64::from(packet.ip_bytes);
@@ -80,6 +81,15 @@ impl Flows {
             self.look(place, false);
         }
     }
+}
+
+/// UDP ports on which QUIC is spoken.
+const QUIC_PORTS: [u16; 2] = [443, 8443];
+
+/// Is a session's first datagram one of QUIC's short headers (RFC 9000, 17.3.1)? A conversation opens with long ones.
+fn in_the_middle(packet: &Packet<'_>) -> bool {
+    let quic = QUIC_PORTS.contains(&packet.target_port) || QUIC_PORTS.contains(&packet.source_port);
+    quic && packet.payload.first().is_some_and(|first| first & 0xc0 == 0x40)
 }
 
 /// Count the payload bytes seen, each once; where the segment lies in its stream (0: first byte), if that is known.

@@ -84,7 +84,7 @@ fn told(conn: &mut Conn, session: &mut Session) {
     let told = conn.told.take();
     let marks = conn.marks;
     let started = conn.counts.iter().any(|count| count.syn);
-    let midstream = conn.key.proto == decode::TCP && !started;
+    let midstream = marks.joined || conn.key.proto == decode::TCP && !started;
     let both = conn.counts.iter().all(|count| count.pkts > 0);
     let words = [
         (marks.open && !ended(conn), "open"),
@@ -145,16 +145,17 @@ fn lonely(conn: &Conn) -> bool {
 /// One side: what Zeek writes, and how many bytes it is certain to have sent.
 fn side(conn: &Conn, index: usize, bytes: Option<u64>) -> Side {
     let Some(count) = conn.counts.get(index) else { return Side::default() };
-    let (low, high, quality) = if conn.key.proto == decode::TCP { stream_truth(conn, index, count) } else { datagram_truth(count) };
+    let (low, high, quality) = if conn.key.proto == decode::TCP { stream_truth(conn, index, count) } else { datagram_truth(count, conn.marks.joined) };
     Side { bytes, pkts: count.pkts, ip_bytes: count.ip_bytes, low, high, quality }
 }
 
-/// Every datagram is counted by its header; one that was captured twice counts once.
-fn datagram_truth(count: &Count) -> (u64, Option<u64>, Quality) {
+/// Every datagram is counted by its header; one that was captured twice counts once. `joined`: what went before was not seen.
+fn datagram_truth(count: &Count, joined: bool) -> (u64, Option<u64>, Quality) {
     if count.pkts == 0 {
         return (0, None, Quality::Unknown); // nothing was sent, or nothing of it was seen: the other side does not say
     }
-    (count.seen.unique(), Some(count.seen.unique()), Quality::Exact)
+    let seen = count.seen.unique();
+    if joined { (seen, None, Quality::Bounded) } else { (seen, Some(seen), Quality::Exact) }
 }
 
 /// Seen bytes are certain; what the other side acknowledged without their being seen was sent too.
