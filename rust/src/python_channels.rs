@@ -32,7 +32,13 @@ impl Channels {
     #[pyo3(signature = (found, fields, names, networks, watched, large, daily=false, threads=2))]
     #[allow(clippy::too_many_arguments)] // one call, by name
     fn new(
-        found: Vec<FileSpec>, fields: Vec<FieldSpec>, names: &Bound<'_, PyDict>, networks: NetworkSpec, watched: Vec<u16>, large: i64, daily: bool,
+        found: Vec<FileSpec>,
+        fields: Vec<FieldSpec>,
+        names: &Bound<'_, PyDict>,
+        networks: NetworkSpec,
+        watched: Vec<u16>,
+        large: i64,
+        daily: bool,
         threads: usize,
     ) -> PyResult<Self> {
         if !fields.iter().map(|field| field.0.as_str()).eq(zeek::FIELDS) {

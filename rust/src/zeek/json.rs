@@ -22,6 +22,7 @@ pub struct Keys {
     /// the same.
     pub order: Vec<(Vec<u8>, Option<usize>)>,
     names: Vec<usize>,
+    /// Keys that name a log, and what the log is then called: as the file, where that is a name of the same log.
     pub signs: Vec<(usize, String)>,
     pub uid: usize,
     pub ts: usize,
@@ -45,7 +46,7 @@ struct Ends {
 }
 
 impl Keys {
-    pub fn new(plan: &Plan) -> Self {
+    pub fn new(plan: &Plan, default: &str) -> Self {
         let mut ids = HashMap::new();
         let mut id = |name: &str| {
             let next = ids.len();
@@ -61,7 +62,9 @@ impl Keys {
             resp_bytes: id("resp_bytes"),
         };
         let names = plan.names.iter().map(|name| id(name)).collect();
-        let signs = plan.signs.iter().map(|(key, log)| (id(key), log.clone())).collect();
+        let file = plan.place(default);
+        let called = |log: &str| if file.is_some() && file == plan.place(log) { default.to_owned() } else { log.to_owned() };
+        let signs = plan.signs.iter().map(|(key, log)| (id(key), called(log))).collect();
         let fields = plan.logs.iter().map(|log| log.fields.iter().map(|f| f.names.iter().map(|n| id(n)).collect()).collect()).collect();
         let values = vec![Slot::default(); ids.len()];
         Self { ids, order: Vec::new(), names, signs, uid, ts, ends, fields, values, last: (String::new(), plan.place("")) }
@@ -71,14 +74,11 @@ impl Keys {
         self.ids.get(normal).copied()
     }
 
-    /// The number of the `index`-th key of a line, which the next line will have there as well.
+    /// The number of a key that stood nowhere near `index`; the next line may have it there.
     pub fn learn(&mut self, index: usize, key: &[u8]) -> Option<usize> {
         let id = self.look(&normal(key));
-        let quoted = [b"\"", key, b"\":"].concat();
-        if let Some(slot) = self.order.get_mut(index) {
-            *slot = (quoted, id);
-        } else if self.order.len() < 256 {
-            self.order.push((quoted, id));
+        if self.order.len() < 256 {
+            self.order.insert(index.min(self.order.len()), ([b"\"", key, b"\":"].concat(), id));
         }
         id
     }
@@ -137,11 +137,9 @@ fn take<'a>(
     sink: &mut Sink<'_>,
     passed: &mut Option<String>,
 ) -> Row {
-    let name = name_of(keys, get, default, plan);
-    if keys.last.0 != name {
-        keys.last = (name.to_string(), plan.place(&name));
-    }
-    let Some(place) = keys.last.1 else {
+    let name = name_of(keys, get, default);
+    let known = if keys.last.0 == name { keys.last.1 } else { plan.place(&name) };
+    let Some(place) = known else {
         *passed = Some(name.into_owned());
         return Row::Other;
     };
@@ -204,7 +202,7 @@ fn wanted<'a>(plan: &Plan, ends: &Ends, get: &dyn Fn(usize) -> Cell<'a>) -> bool
 }
 
 /// The log a record belongs to: what it says, else what its keys say, else what the file is called.
-fn name_of<'a, 'n>(keys: &Keys, get: &dyn Fn(usize) -> Cell<'a>, default: &'n str, plan: &Plan) -> Cow<'n, str>
+fn name_of<'a, 'n>(keys: &'n Keys, get: &dyn Fn(usize) -> Cell<'a>, default: &'n str) -> Cow<'n, str>
 where
     'a: 'n,
 {
@@ -216,11 +214,8 @@ where
             };
         }
     }
-    let sign = keys.signs.iter().find(|(id, _)| !matches!(get(*id), Cell::Missing)).map(|(_, log)| log.as_str());
-    match sign {
-        Some(log) if plan.place(default).is_none_or(|place| Some(place) != plan.place(log)) => Cow::Owned(log.to_owned()),
-        _ => Cow::Borrowed(default),
-    }
+    let sign = keys.signs.iter().find(|(id, _)| !matches!(get(*id), Cell::Missing));
+    Cow::Borrowed(sign.map_or(default, |(_, log)| log.as_str()))
 }
 
 /// The first object of a JSON line begins here; a UTF-8 byte order mark is passed over.

@@ -90,8 +90,8 @@ mod tests {
     #[test]
     fn sides() -> Result<(), String> {
         let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let keep =
-            Keep::new(&texts(&["10.0.0.0/8", "fc00::/7"]), &texts(&["10.0.0.0/8", "192.168.0.0/16", "fe80::/10"]), vec![443], true).ok_or("networks")?;
+        let keep = Keep::new(&texts(&["10.0.0.0/8", "fc00::/7"]), &texts(&["10.0.0.0/8", "192.168.0.0/16", "fe80::/10"]), vec![443], true)
+            .ok_or("networks")?;
         let side = |text: &str| keep.side(text.as_bytes()).ok_or("an address");
         assert_eq!(side("10.1.2.3")?, Side::Inside);
         assert_eq!(side("::ffff:10.1.2.3")?, Side::Inside);

@@ -122,7 +122,11 @@ pub fn ipv6(text: &[u8]) -> Option<u128> {
     }
     let mut close = |group: u32, gap: Option<u32>| {
         groups += 1;
-        if gap.is_some() { tail = tail << 16 | u128::from(group) } else { head = head << 16 | u128::from(group) }
+        if gap.is_some() {
+            tail = tail << 16 | u128::from(group)
+        } else {
+            head = head << 16 | u128::from(group)
+        }
         groups
     };
     while let Some((byte, after)) = rest.split_first() {
@@ -213,9 +217,28 @@ mod tests {
 
     #[test]
     fn long_addresses() {
-        for text in ["::", "::1", "1::", "fe80::1", "2001:db8:0:1:2:3:4:5", "2001:DB8::a:b", "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8:9",
-            "1::2::3", ":1", "1:", "12345::", "g::", "1:2:3:4:5:6:7", ":::", "1:::2", "::1:", "1:2:3:4::5:6:7:8", ""]
-        {
+        for text in [
+            "::",
+            "::1",
+            "1::",
+            "fe80::1",
+            "2001:db8:0:1:2:3:4:5",
+            "2001:DB8::a:b",
+            "1:2:3:4:5:6:7::",
+            "::2:3:4:5:6:7:8",
+            "1:2:3:4:5:6:7:8:9",
+            "1::2::3",
+            ":1",
+            "1:",
+            "12345::",
+            "g::",
+            "1:2:3:4:5:6:7",
+            ":::",
+            "1:::2",
+            "::1:",
+            "1:2:3:4::5:6:7:8",
+            "",
+        ] {
             let expected = text.parse().ok().map(|address: std::net::Ipv6Addr| u128::from(address));
             assert_eq!(ipv6(text.as_bytes()), expected, "{text}");
         }

@@ -247,13 +247,19 @@ struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    fn new(shared: &'a Shared, file: &'a File, number: usize, header: Option<Header>, forward: &'a mut dyn FnMut(usize, RecordBatch) -> bool) -> Self {
+    fn new(
+        shared: &'a Shared,
+        file: &'a File,
+        number: usize,
+        header: Option<Header>,
+        forward: &'a mut dyn FnMut(usize, RecordBatch) -> bool,
+    ) -> Self {
         Self {
             shared,
             held: None,
             file,
             header: header.unwrap_or_else(|| Header::new(&file.name, &shared.plan)),
-            keys: json::Keys::new(&shared.plan),
+            keys: json::Keys::new(&shared.plan, &file.name),
             cells: Cells::default(),
             sink: Sink::new(&shared.plan, &file.path, number, forward),
             tally: Tally::default(),

@@ -36,6 +36,9 @@ impl Slot {
     }
 }
 
+/// How many keys that earlier lines had may be missing in a row.
+const AHEAD: usize = 8;
+
 /// The scan met something that it does not know.
 pub struct Unknown;
 
@@ -85,8 +88,7 @@ impl<'a, 'k> Scan<'a, 'k> {
         let start = self.at;
         let mut what = What::Text;
         loop {
-            let found = memchr2(b'"', b'\\', self.line.get(self.at..).ok_or(Unknown)?).ok_or(Unknown)?;
-            self.at += found;
+            self.at += mark(self.line.get(self.at..).ok_or(Unknown)?).ok_or(Unknown)?;
             if self.line.get(self.at) == Some(&b'"') {
                 self.at += 1;
                 return Ok(Slot::new(what, start, self.at - 1));
@@ -107,10 +109,11 @@ impl<'a, 'k> Scan<'a, 'k> {
             return Ok(());
         }
         loop {
-            let known = if depth == 0 { self.usual() } else { None };
-            match known {
+            let before = self.index;
+            match if depth == 0 { self.usual() } else { None } {
                 Some(id) => self.member("", b"", 0, Some(id))?,
                 None => {
+                    self.index = before;
                     let key = self.string()?;
                     if key.what == What::Escaped {
                         return Err(Unknown);
@@ -131,17 +134,21 @@ impl<'a, 'k> Scan<'a, 'k> {
         }
     }
 
-    /// The number of the key that stands here, where the line before had the same and its value is no object.
+    /// The number of the key that stands here, where earlier lines had it about here and its value is no object. Keys whose values are
+    /// unset are left out, so some are passed over.
     #[inline]
     fn usual(&mut self) -> Option<Option<usize>> {
-        let (quoted, id) = self.keys.order.get(self.index)?;
-        let rest = self.line.get(self.at..)?.strip_prefix(quoted.as_slice())?;
-        if rest.first() == Some(&b'{') {
-            return None;
+        let rest = self.line.get(self.at..)?;
+        for (quoted, id) in self.keys.order.get(self.index..)?.iter().take(AHEAD) {
+            self.index += 1;
+            let Some(value) = rest.strip_prefix(quoted.as_slice()) else { continue };
+            if value.first() == Some(&b'{') {
+                return None;
+            }
+            self.at += quoted.len();
+            return Some(*id);
         }
-        self.at += quoted.len();
-        self.index += 1;
-        Some(*id)
+        None
     }
 
     fn member(&mut self, prefix: &str, key: &[u8], depth: usize, known: Option<Option<usize>>) -> Step<()> {
@@ -202,9 +209,13 @@ impl<'a, 'k> Scan<'a, 'k> {
     #[inline]
     fn bare(&mut self) -> Step<Slot> {
         let rest = self.line.get(self.at..).ok_or(Unknown)?;
-        let end = rest.iter().position(|b| matches!(b, b',' | b'}' | b']' | b' ' | b'\t' | b'\r')).ok_or(Unknown)?;
-        let text = rest.get(..end).ok_or(Unknown)?;
         let start = self.at;
+        if let Some(end) = plain_number(rest) {
+            self.at += end;
+            return Ok(Slot::new(What::Bare, start, self.at));
+        }
+        let end = rest.iter().position(|b| ends_value(*b)).ok_or(Unknown)?;
+        let text = rest.get(..end).ok_or(Unknown)?;
         self.at += end;
         match text {
             b"null" => Ok(Slot::default()),
@@ -213,6 +224,44 @@ impl<'a, 'k> Scan<'a, 'k> {
             _ => Err(Unknown),
         }
     }
+}
+
+/// Where the first quote or backslash is: most strings are short.
+#[inline]
+fn mark(text: &[u8]) -> Option<usize> {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    let zeros = |x: u64| !(((x & LOW) + LOW) | x | LOW);
+    let (words, _) = text.as_chunks::<8>();
+    for (at, word) in words.iter().take(4).enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let marks = zeros(word ^ 0x2222_2222_2222_2222) | zeros(word ^ 0x5c5c_5c5c_5c5c_5c5c);
+        if marks != 0 {
+            return Some(at * 8 + marks.trailing_zeros() as usize / 8);
+        }
+    }
+    memchr2(b'"', b'\\', text)
+}
+
+fn ends_value(byte: u8) -> bool {
+    matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\r')
+}
+
+/// The length of a number of the usual form: digits, perhaps with a fraction.
+#[inline]
+fn plain_number(text: &[u8]) -> Option<usize> {
+    let digits = |from: usize| text.get(from..).map_or(0, |rest| rest.iter().take_while(|byte| byte.is_ascii_digit()).count());
+    let mut end = digits(0);
+    if end == 0 || (end > 1 && text.first() == Some(&b'0')) {
+        return None;
+    }
+    if text.get(end) == Some(&b'.') {
+        let fraction = digits(end + 1);
+        if fraction == 0 {
+            return None;
+        }
+        end += 1 + fraction;
+    }
+    ends_value(*text.get(end)?).then_some(end)
 }
 
 /// JSON's grammar of a number.

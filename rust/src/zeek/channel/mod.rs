@@ -27,8 +27,23 @@ use twice::{Sample, Seen};
 
 /// The fields that are asked of a conn log, in this order.
 pub const FIELDS: [&str; 17] = [
-    "ts", "uid", "orig_h", "orig_p", "resp_h", "resp_p", "proto", "service", "duration", "orig_bytes", "resp_bytes", "missed_bytes",
-    "history", "orig_pkts", "orig_ip_bytes", "resp_pkts", "resp_ip_bytes",
+    "ts",
+    "uid",
+    "orig_h",
+    "orig_p",
+    "resp_h",
+    "resp_p",
+    "proto",
+    "service",
+    "duration",
+    "orig_bytes",
+    "resp_bytes",
+    "missed_bytes",
+    "history",
+    "orig_pkts",
+    "orig_ip_bytes",
+    "resp_pkts",
+    "resp_ip_bytes",
 ];
 
 const TABLES: usize = 64;
@@ -211,7 +226,14 @@ impl Local {
         let orig_counts = Counts { bytes: bytes[0], pkts: count(13)?, ip_bytes: count(14)? };
         let resp_counts = Counts { bytes: bytes[1], pkts: count(15)?, ip_bytes: count(16)? };
         let (tcp, udp) = (proto == 0, proto == 1);
-        let given = Given { orig: orig_counts, resp: resp_counts, history: history.as_ref().map(AsRef::as_ref).unwrap_or_default(), gaps, tcp, v6: orig.is_ipv6() };
+        let given = Given {
+            orig: orig_counts,
+            resp: resp_counts,
+            history: history.as_ref().map(AsRef::as_ref).unwrap_or_default(),
+            gaps,
+            tcp,
+            v6: orig.is_ipv6(),
+        };
         let ends = Ends { orig: orig_side, resp: resp_side, port: resp_p, tcp, udp, watched: keep.watched(resp_p) };
         let last = ts + duration.unwrap_or(0.0);
         let tuple = twice::hash((orig, orig_p, resp, resp_p, proto));

@@ -71,7 +71,9 @@ impl Order {
         }
         for run in found.chunk_by_mut(|a, b| a.sums.out == b.sums.out && a.sums.first.to_bits() == b.sums.first.to_bits()) {
             if run.len() > 1 {
-                run.sort_by_cached_key(|one| (one.inside.to_string(), one.remote.to_string(), one.key.port, one.key.proto, one.key.pull, one.key.day));
+                run.sort_by_cached_key(|one| {
+                    (one.inside.to_string(), one.remote.to_string(), one.key.port, one.key.proto, one.key.pull, one.key.day)
+                });
             }
         }
         found

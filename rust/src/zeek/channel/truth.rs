@@ -149,7 +149,13 @@ pub fn protocol(ends: &Ends, service: Service, moved: &Moved) -> u8 {
     }
     match service {
         Service { data: true, .. } => 2,
-        Service { ftp: true, .. } => if service.tls || ends.port == 990 || service.auth { 2 } else { 1 },
+        Service { ftp: true, .. } => {
+            if service.tls || ends.port == 990 || service.auth {
+                2
+            } else {
+                1
+            }
+        }
         Service { tls: true, .. } => match ends.port {
             990 | 989 | 21 => 2,
             465 | 587 | 25 => 8,

@@ -51,12 +51,15 @@ impl Seen {
     /// `known`: TCP or UDP.
     pub fn new(tuple: u64, file: u32, uid: Option<&[u8]>, (ts, end): (f64, f64), known: bool) -> Self {
         // A session without a uid is named by its tuple and start.
-        let uid = uid.map_or_else(|| ts.to_bits(), |uid| {
-            let (words, rest) = uid.as_chunks::<8>();
-            let mut last = [0; 8];
-            last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-            words.iter().chain([&last]).fold(uid.len() as u64, |hash, word| fold(hash ^ u64::from_le_bytes(*word)))
-        });
+        let uid = uid.map_or_else(
+            || ts.to_bits(),
+            |uid| {
+                let (words, rest) = uid.as_chunks::<8>();
+                let mut last = [0; 8];
+                last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+                words.iter().chain([&last]).fold(uid.len() as u64, |hash, word| fold(hash ^ u64::from_le_bytes(*word)))
+            },
+        );
         Self { tuple, uid, ts, end, file, known }
     }
 
