@@ -26,7 +26,7 @@ def visible(text: object) -> str:
 
 
 def defused(text: str) -> str:
-    """A cell that a spreadsheet will not take for a formula: an apostrophe before = + - @ (behind blanks too), tab or line end (OWASP CSV injection)."""
+    """A cell that no spreadsheet takes for a formula: an apostrophe before = + - @ (behind blanks too), tab or line end (OWASP CSV injection)."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
