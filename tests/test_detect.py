@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -379,6 +380,17 @@ def test_queries_are_escaped() -> None:
     assert 'SHA256 == "AB12"' in text
     assert "x\"y" not in text
     assert quoted("a\x1b[31m\n") == '"a [31m "'
+
+
+@pytest.mark.parametrize("budget", [0.01, 1, 3, 40])
+def test_a_budget_that_looks_ahead_finds_the_same(budget: float) -> None:
+    """Halvings counted several at once ask for the same volumes, so that parts of a fleet agree with one machine."""
+
+    def counts(volumes: Sequence[float]) -> list[int]:
+        return [int(2e7 / volume) + (7 if volume < 1e9 else 0) for volume in volumes]
+
+    one, four = detect.search(INSIDE, budget, 3, counts), detect.search(INSIDE, budget, 3, counts, 4)
+    assert one == four
 
 
 def test_a_budget_is_kept() -> None:

@@ -22,6 +22,7 @@ FORMATS = ("console", "jsonl", "csv", "parquet", "ecs", "ocsf", "html")
 @click.option("--conf", multiple=True, metavar="KEY=VALUE", help="A Spark setting; may be given again.")
 @click.option("--parts", type=click.IntRange(min=2), help="Partitions of hosts; default: three for each core.")
 @click.option("--piece", default=256, show_default=True, type=click.IntRange(min=1), help="Megabytes that one task reads.")
+@click.option("--budget", type=click.FloatRange(min=0, min_open=True), help="Alerts a day you can read; thresholds follow from this input.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="console", show_default=True)
 @common.output_option
 @click.option("--min-severity", type=click.Choice(SEVERITIES), default="low", show_default=True, help="Leave out findings below this.")
@@ -47,7 +48,7 @@ def command(
     )
     job = pipeline.Job(
         sources=asked["sources"], join=asked["join"], policy=common.load_policy(asked["policy_file"]), options=options,
-        window=asked["window"], hosts=asked["hosts"], sigma=asked["sigma"],
+        window=asked["window"], hosts=asked["hosts"], sigma=asked["sigma"], budget=asked["budget"],
     )
     session = spark.session(master, settings)
     try:

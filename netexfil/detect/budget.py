@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,25 +24,53 @@ def budget(con: duckdb.DuckDBPyConnection, policy: Policy, alerts_per_day: float
     Needs `session`, `channel` and `fleet`; counts alerts that no allow entry hides. Alerts by other reasons (tools, mismatches,
     endpoint) may remain above the budget at any scale: the remark then says so.
     """
+    row = con.execute("SELECT count(DISTINCT day) FROM channel").fetchone()
+    return search(policy, alerts_per_day, int(row[0]) if row else 0, lambda volumes: count(con, policy, volumes))
+
+
+def count(con: duckdb.DuckDBPyConnection, policy: Policy, volumes: Sequence[float]) -> list[int]:
+    """Alerts at each of these volumes; counts of disjoint hosts may be added up."""
     from netexfil import detect
 
-    row = con.execute("SELECT count(DISTINCT day) FROM channel").fetchone()
-    days = max(int(row[0]) if row else 0, 1)
+    return [sum(finding.is_alert for finding in detect.score(con, at_volume(policy, volume))) for volume in volumes]
 
-    def alerts(volume: float) -> float:
-        changed = replace(policy, thresholds={**policy.thresholds, "outbound_volume": float(round(volume))})
-        return sum(finding.is_alert for finding in detect.score(con, changed)) / days
 
-    low, high = np.log(LOWEST), np.log(HIGHEST)
-    if alerts(LOWEST) <= alerts_per_day:
+def at_volume(policy: Policy, volume: float) -> Policy:
+    return replace(policy, thresholds={**policy.thresholds, "outbound_volume": float(round(volume))})
+
+
+def search(
+    policy: Policy, alerts_per_day: float, days: int, counts: Callable[[Sequence[float]], Sequence[int]], ahead: int = 1
+) -> tuple[Policy, Note]:
+    """The search of `budget` with the counting left to `counts`, which is asked for what the next `ahead` halvings can want at once."""
+    days = max(days, 1)
+    known: dict[float, float] = {}
+
+    def alerts(volume: float, others: Sequence[float] = ()) -> float:
+        if volume not in known:
+            asked = list(dict.fromkeys([volume, *others]))
+            known.update(zip(asked, (found / days for found in counts(asked)), strict=True))
+        return known[volume]
+
+    low, high = float(np.log(LOWEST)), float(np.log(HIGHEST))
+    if alerts(LOWEST, _middles(low, high, ahead) if ahead > 1 else ()) <= alerts_per_day:
         chosen = LOWEST
     else:
         for _ in range(STEPS):
             middle = (low + high) / 2
-            low, high = (low, middle) if alerts(float(np.exp(middle))) <= alerts_per_day else (middle, high)
+            enough = alerts(float(np.exp(middle)), _middles(low, high, ahead)) <= alerts_per_day
+            low, high = (low, middle) if enough else (middle, high)
         chosen = float(np.exp(high))
     remain = alerts(chosen)
     text = f"outbound_volume = {round(chosen)} leaves {remain:.2g} alerts a day over {days} days of records (budget {alerts_per_day:g})"
     if remain > alerts_per_day:
         text += "; the rest does not depend on volume: allow entries are the way"
-    return replace(policy, thresholds={**policy.thresholds, "outbound_volume": float(round(chosen))}), Note("budget", "budget", text, loss=False)
+    return at_volume(policy, chosen), Note("budget", "budget", text, loss=False)
+
+
+def _middles(low: float, high: float, halvings: int) -> list[float]:
+    """Every volume that so many halvings of this range (logarithms) can ask for."""
+    if halvings == 0:
+        return []
+    middle = (low + high) / 2
+    return [float(np.exp(middle)), *_middles(low, middle, halvings - 1), *_middles(middle, high, halvings - 1)]

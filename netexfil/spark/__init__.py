@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +62,8 @@ def analyze(spark: Any, job: pipeline.Job, parts: int | None = None, size: int =
         size: bytes that one task reads.
 
     Raises:
-        NetexfilError: the job asks for a budget, which needs all findings in one place.
         Unreadable: not one source could be read.
     """
-    if job.budget is not None:
-        raise NetexfilError("a budget needs all channels in one place; run it without Spark and put the thresholds into the policy")
     work, notes = pieces.pieces(job.sources, size)
     if not work:
         raise Unreadable("no capture and no log in the sources")
@@ -83,14 +81,35 @@ def analyze(spark: Any, job: pipeline.Job, parts: int | None = None, size: int =
     everywhere = tasks.Everywhere(names, ends)
     first = _keep(_map(hosts, partial(tasks.score, shared, everywhere)))
     fleet = _fleet(first)
-    last = _map(hosts, partial(tasks.score, shared, tasks.Everywhere(names, ends, fleet)))
+    everywhere = replace(everywhere, fleet=fleet)
+    shared, remarks = _budget(hosts, shared, everywhere, set(_things(first, "day")))
+    last = _map(hosts, partial(tasks.score, shared, everywhere))
     findings = [finding for row in last.filter("tag = 'finding'").collect() for finding in pickle.loads(row.data)]
-    notes += [*events.notes, *_things(raw, "note"), *_things(first, "note")]
+    notes += [*events.notes, *_things(raw, "note"), *_things(first, "note"), *remarks]
     _refuse(notes, whole)
     for frame in (raw, whole, hosts, first):
         frame.unpersist()
     findings.sort(key=lambda finding: (-finding.score, finding.first_ts, finding.id))
     return pipeline.Result(tuple(findings), tuple(dict.fromkeys(notes)))
+
+
+AHEAD = 4  # halvings of a budget's search that are counted in one pass
+
+
+def _budget(hosts: Any, shared: tasks.Shared, everywhere: tasks.Everywhere, days: set[Any]) -> tuple[tasks.Shared, list[Note]]:
+    """The thresholds that keep the budget, found as on one machine: each part counts its alerts, the counts are added up."""
+    job = shared.job
+    if job.budget is None:
+        return shared, []
+    from netexfil import detect
+
+    def counts(volumes: Sequence[float]) -> list[int]:
+        part = _map(hosts, partial(tasks.score, shared, replace(everywhere, volumes=tuple(volumes))))
+        told = [pickle.loads(row.data) for row in part.filter("tag = 'count'").collect()]
+        return [sum(column) for column in zip(*told, strict=True)] or [0] * len(volumes)
+
+    policy, note = detect.search(job.policy, job.budget, len(days), counts, AHEAD)
+    return replace(shared, job=replace(job, policy=policy)), [note]
 
 
 def _refuse(notes: Sequence[Note], whole: Any) -> None:

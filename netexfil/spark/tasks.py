@@ -143,11 +143,12 @@ def place(shared: Shared, known: set[str], found: Iterable[payload.Row]) -> Iter
 
 @dataclass(frozen=True, slots=True)
 class Everywhere:
-    """What every partition of hosts needs of the others. `fleet` is None in the first pass, which makes it."""
+    """What every partition of hosts needs of the others. `fleet` is None in the first pass, which makes it; `volumes`: only count their alerts."""
 
     names: bytes | None
     ends: tuple[float, float] | None
     fleet: bytes | None = None
+    volumes: tuple[float, ...] = ()
 
 
 def score(shared: Shared, everywhere: Everywhere, found: Iterable[payload.Row]) -> Iterator[payload.Row]:
@@ -168,11 +169,15 @@ def score(shared: Shared, everywhere: Everywhere, found: Iterable[payload.Row]) 
     channels.build(con, shared.job.policy)
     if everywhere.fleet is None:
         yield from payload.split(con, "fleet", "SELECT 0, * FROM fleet")
+        yield from payload.things("day", [day for (day,) in con.execute("SELECT DISTINCT day FROM channel").fetchall()])
         yield from payload.things("note", notes)
     else:
         con.execute("DELETE FROM fleet")
         payload.fill(con, "fleet", everywhere.fleet)
-        yield from payload.things("finding", detect.score(con, shared.job.policy))
+        if everywhere.volumes:
+            yield from payload.things("count", detect.count(con, shared.job.policy, everywhere.volumes))
+        else:
+            yield from payload.things("finding", detect.score(con, shared.job.policy))
     con.close()
 
 
