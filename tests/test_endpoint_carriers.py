@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netexfil import tables
-from netexfil.endpoint import convert, dialect, inside, reading
+from netexfil.endpoint import convert, dialect, inside, program, reading
 
 RECORDS = [made.flat(provider, event, data) for provider, event, data, _ in made.FACTS.values()]
 LINES = "".join(json.dumps(record) + "\n" for record in RECORDS)
@@ -191,7 +191,7 @@ def test_a_program_made_for_a_layout_gives_what_the_general_one_gives(record: di
     record = {name: value for name, value in record.items() if name in names}
     shape = next(shape for shape in dialect.shapes() if shape.name == "windows-flat")
     specs = dialect.section(shape, [record["Channel"], str(record["EventID"])])
-    general, special = (dialect.compile_program(shape, specs, "1", layout) for layout in (None, frozenset(record)))
+    general, special = (program.compile_program(shape, specs, "1", layout) for layout in (None, frozenset(record)))
     one, other = (dict(zip(made_.columns, made_.extract(record, record, 1, 2), strict=True)) for made_ in (general, special))
     assert {name: value for name, value in one.items() if value is not None and (name != "ts_field" or one["ts"] is not None)} == {
         name: value for name, value in other.items() if value is not None and (name != "ts_field" or other["ts"] is not None)}

@@ -13,10 +13,11 @@ import orjson
 
 from netexfil.endpoint import audit, dialect, store
 from netexfil.endpoint.carriers import Part, parts, pieces
-from netexfil.endpoint.convert import text
 from netexfil.endpoint.cutting import CarrierError, Piece, Run, piece_of
-from netexfil.endpoint.dialect import Program, Shape
+from netexfil.endpoint.dialect import Shape
 from netexfil.endpoint.nested import EMPTY, event_xml, nest, sub
+from netexfil.endpoint.plain import text
+from netexfil.endpoint.program import Program, compile_program
 from netexfil.endpoint.unwrap import unwrap
 from netexfil.errors import Note
 
@@ -118,7 +119,7 @@ class Recognizer:
         """The program for a section that no key leads to."""
         key = (shape.name, "@", section)
         if key not in self._programs:
-            self._programs[key] = dialect.compile_program(shape, shape.events[section], section)
+            self._programs[key] = compile_program(shape, shape.events[section], section)
             self.programs.append(self._programs[key])
         return self._programs[key]
 
@@ -129,7 +130,7 @@ class Recognizer:
             made = self._generic.get((shape.name, event_id, id(specs)))
             if made is not None:
                 return made
-        made = dialect.compile_program(shape, specs, event_id, names)
+        made = compile_program(shape, specs, event_id, names)
         self.programs.append(made)
         if names is None:
             self._generic[(shape.name, event_id, id(specs))] = made

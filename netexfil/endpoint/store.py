@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netexfil import tables
-from netexfil.endpoint.dialect import Program
+from netexfil.endpoint.program import Program
 
 if TYPE_CHECKING:
     import duckdb
