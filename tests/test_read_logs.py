@@ -304,6 +304,18 @@ def test_ranges_read_complete_lines_only(tmp_path: pathlib.Path, engine: str) ->
         assert [len(part.sessions) for part in whole] == [1, 2]
 
 
+def test_a_range_is_read_with_the_header_that_stands_before_it(tmp_path: pathlib.Path, engine: str) -> None:
+    turned = dict(reversed(CONN.items()))
+    text = tsv([conn(1), conn(2)]) + tsv([conn(3), conn(4)], fields=turned)
+    start = len(text) - len(text.splitlines(keepends=True)[-1])
+    for name in ("conn.log", "conn.log.gz"):
+        path = write(tmp_path, name, text)
+        found = Read(path, engine=engine, ranges={str(path): (start, None)})
+        assert found.one["uid"] == conn(4)["uid"]
+        assert (found.one["resp_h"], found.one["orig_bytes"]) == ("203.0.113.9", 5000)
+        assert not found.notes
+
+
 def test_facts_kept_for_sessions_that_come_later(tmp_path: pathlib.Path, engine: str) -> None:
     ssl = {name: conn(1)[name] for name in list(SSL)[:6]} | {"server_name": "late.example", "established": True}
     first = Read(write(tmp_path, "ssl.log", tsv([ssl], "ssl", SSL)), engine=engine, keep_facts=True)

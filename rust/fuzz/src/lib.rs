@@ -4,7 +4,7 @@
 //! (`tests/inputs.rs`), without a fuzzer.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use netexfil_core::capture::{Capture, Frame, Input};
 use netexfil_core::decode::Decoder;
@@ -209,6 +209,30 @@ fn plan() -> &'static Plan {
     })
 }
 
+/// The same lines summed by channel: no more sessions than rows, every channel told once.
+fn channels(mut plan: Plan, file: &File, text: &[u8]) {
+    let kind = |name: &str| match name {
+        "ts" => Kind::Time,
+        "orig_h" | "resp_h" => Kind::Addr,
+        "orig_p" | "resp_p" => Kind::Port,
+        "uid" | "service" | "history" => Kind::Str,
+        "proto" => Kind::Proto,
+        "duration" => Kind::Float,
+        _ => Kind::Int,
+    };
+    let called = |name: &str| if name.ends_with("_h") || name.ends_with("_p") { format!("id_{name}") } else { name.to_owned() };
+    let field = |name: &&str| Field { name: (*name).into(), kind: kind(name), names: vec![called(name)], required: false, filled: false };
+    plan.logs = vec![Log { name: "conn".into(), fields: zeek::FIELDS.iter().map(field).collect() }];
+    plan.places = HashMap::from([("conn".into(), 0)]);
+    let sums = Arc::new(zeek::Channels::new(1000, true));
+    plan.channels = Some(Arc::clone(&sums));
+    let (_, tally) = zeek::text(plan, file, text);
+    let mut order = zeek::Order::new(&sums, None);
+    assert!(order.totals.sessions <= tally.rows);
+    assert_eq!(order.next(&sums, usize::MAX).len() as u64, order.totals.channels);
+    sums.doubtful();
+}
+
 /// The lines of a Zeek log, TSV (header and all) or JSON, with and without the filter on conn rows.
 pub fn zeek(data: &[u8]) {
     let [choice, text @ ..] = data else { return };
@@ -217,6 +241,9 @@ pub fn zeek(data: &[u8]) {
         plan.keep = Keep::new(&["10.0.0.0/8".into(), "2001:db8::/32".into()], &["127.0.0.0/8".into()], vec![443, 22], choice & 4 == 4);
     }
     let file = File { path: "fuzz".into(), json: choice & 2 == 2, name: "conn".into(), start: 0, end: None };
+    if choice & 9 == 9 {
+        return channels(plan, &file, text);
+    }
     let (batches, tally) = zeek::text(plan, &file, text);
     let rows: usize = batches.iter().map(|(_, batch)| batch.num_rows()).sum();
     assert_eq!(rows as u64, tally.rows, "rows told and rows handed out");

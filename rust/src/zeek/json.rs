@@ -173,7 +173,10 @@ fn take<'a>(
         };
         let result = match empty {
             true if field.filled => Err(format!("no {}", field.name)),
-            true => Ok(out.null()),
+            true => {
+                out.null();
+                Ok(())
+            }
             false => out.cell(&found).map_err(|reason| format!("{}: {reason}", field.name)),
         };
         if let Err(reason) = result {

@@ -271,22 +271,28 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// Read the `#` lines at the beginning of a file whose span begins later.
+    /// Read the `#` lines before a span: those at the beginning of the file, and for a range that the caller set all others too, as a
+    /// header may change in mid-file. Parts that we cut ourselves learn of such a change from the part before.
     fn learn(&mut self, span: Span) -> std::io::Result<()> {
         let plan = &self.shared.plan;
         let (header, tally) = (&mut self.header, &mut self.tally);
         let before = Span { until: span.start, ..Span::ALL };
+        let (mut rows, mut changed) = (false, false);
         lines::walk(&self.file.path, self.held.as_ref(), before, &mut |piece| {
-            let Piece::Line(Line { data, .. }) = piece else { return false };
+            let Piece::Line(Line { data, .. }) = piece else { return !span.inner };
             let data = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
             let data = data.strip_suffix(b"\r").unwrap_or(data);
-            if data.starts_with(b"#")
-                && let Err(reason) = header.take(data, plan)
-            {
-                tally.note("unreadable", reason, None);
+            if data.starts_with(b"#") {
+                let known = header.clone();
+                if let Err(reason) = header.take(data, plan) {
+                    tally.note("unreadable", reason, None);
+                }
+                changed |= rows && *header != known;
             }
-            data.starts_with(b"#") || data.is_empty()
+            rows |= !data.starts_with(b"#") && !data.is_empty();
+            !rows || !span.inner
         })?;
+        self.changed |= changed;
         self.begun = true;
         Ok(())
     }

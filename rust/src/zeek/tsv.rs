@@ -267,10 +267,15 @@ pub fn row(header: &Header, line: &[u8], plan: &Plan, cells: &mut Cells, sink: &
 #[inline]
 fn take(header: &Header, field: &Field, raw: &[u8], escaped: bool, out: &mut columns::Row<'_>) -> Result<(), value::Bad> {
     if raw.is_empty() || header.is_unset(raw) {
-        return if field.filled { Err("empty") } else { Ok(out.null()) };
+        out.null();
+        return if field.filled { Err("empty") } else { Ok(()) };
+    }
+    if raw == header.empty && field.kind != Kind::List {
+        out.null();
+        return Ok(());
     }
     if raw == header.empty {
-        return if field.kind == Kind::List { out.text(b"") } else { Ok(out.null()) };
+        return out.text(b"");
     }
     if field.kind == Kind::List && memchr::memmem::find(raw, &header.set_separator).is_some() {
         return out.cell(&Cell::Text(Cow::Owned(pieces(raw, &header.set_separator))));
