@@ -110,7 +110,7 @@ impl Input {
             };
         }
         if matches!(self.source, Source::Here(_)) {
-            self.to_front(size);
+            self.bring_front(size);
         }
         while self.available() < size {
             match &mut self.source {
@@ -137,7 +137,7 @@ impl Input {
     }
 
     /// What is left goes to the front of the buffer, which holds at least `size` bytes.
-    fn to_front(&mut self, size: usize) {
+    fn bring_front(&mut self, size: usize) {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end = self.available();
         self.start = 0;
