@@ -75,14 +75,14 @@ def cid(host: str, remote: str, port: str, proto: str, day: str, way: str) -> st
     return f"CAST(md5_number_lower(concat_ws('|', {host}, {remote}, {port}, {proto}, CAST({day} AS INTEGER), {way})) >> 1 AS BIGINT)"
 
 
-_CID = cid("inside_h", "remote_h", "remote_p", "proto", "floor(ts / 86400)", "outbound")
+CID = cid("inside_h", "remote_h", "remote_p", "proto", "floor(ts / 86400)", "outbound")
 
 
 def _assign(con: duckdb.DuckDBPyConnection) -> None:
     """Set `cid` of every session that belongs to a channel; add those that its port did not give away."""
     _add_linked(con)
     _add_clear_legs(con)
-    con.execute(f"UPDATE session SET cid = {_CID} WHERE outbound IS NOT NULL AND cid IS NULL")
+    con.execute(f"UPDATE session SET cid = {CID} WHERE outbound IS NOT NULL AND cid IS NULL")
     _add_siblings(con)
 
 

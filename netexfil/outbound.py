@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import duckdb
     from numpy.typing import NDArray
 
-__all__ = ["side", "sides", "turn", "turned"]
+__all__ = ["placed", "side", "sides", "turn", "turned"]
 
 OTHER, INSIDE, PUBLIC = 0, 1, 2
 _CODE = {"other": OTHER, "inside": INSIDE, "public": PUBLIC}
@@ -54,9 +54,7 @@ def turn(con: duckdb.DuckDBPyConnection, policy: Policy) -> list[Note]:
 
 def _turn_rest(con: duckdb.DuckDBPyConnection, policy: Policy, replace: bool) -> None:
     """Turn all rows without a `sid`. `replace`: no row has one, so that the result takes the place of the table, without a second copy."""
-    _classify(con, policy)
-    rows = """SELECT s.*, o.side AS orig_side, r.side AS resp_side FROM session s
-        LEFT JOIN address_side o ON o.address = s.orig_h LEFT JOIN address_side r ON r.address = s.resp_h WHERE s.sid IS NULL"""
+    rows = placed(con, policy, "SELECT * FROM session WHERE sid IS NULL")
     con.execute(f"CREATE OR REPLACE TABLE turned AS SELECT *, CAST(NULL AS BIGINT) AS cid FROM ({turned(rows, policy)})")
     if replace:
         con.execute("DROP TABLE session")
@@ -92,13 +90,15 @@ def _within(numbers: NDArray[np.uint32], networks: tuple[ipaddress.IPv4Network |
     return held
 
 
-def _classify(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
-    """Temporary table address_side(address, side) of every address in the rows to come."""
-    found = con.execute("SELECT orig_h FROM session WHERE sid IS NULL UNION SELECT resp_h FROM session WHERE sid IS NULL").fetchall()
+def placed(con: duckdb.DuckDBPyConnection, policy: Policy, rows: str) -> str:
+    """A query for the rows of a query with `orig_side` and `resp_side`; good until the next call (temporary table address_side)."""
+    found = con.execute(f"WITH given AS ({rows}) SELECT orig_h FROM given UNION SELECT resp_h FROM given").fetchall()
     addresses = [row[0] for row in found if row[0] is not None]
     con.register("incoming_side", {"address": np.array(addresses, object), "side": sides(addresses, policy)})
     con.execute("CREATE OR REPLACE TEMP TABLE address_side AS SELECT CAST(address AS VARCHAR) AS address, side FROM incoming_side")
     con.unregister("incoming_side")
+    return f"""SELECT s.*, o.side AS orig_side, r.side AS resp_side FROM ({rows}) s
+        LEFT JOIN address_side o ON o.address = s.orig_h LEFT JOIN address_side r ON r.address = s.resp_h"""
 
 
 def _has(column: str, word: str) -> str:

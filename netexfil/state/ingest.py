@@ -94,19 +94,23 @@ def prepare(con: duckdb.DuckDBPyConnection, tally: Tally) -> None:
         UNION SELECT fuid FROM state.fact WHERE fuid IS NOT NULL AND uid IN (FROM fresh)""")
     con.execute(f"CREATE OR REPLACE TEMP TABLE taken AS SELECT {kept} FROM state.session WHERE uid IN (FROM fresh)")
     con.execute(f"INSERT INTO session ({kept}) SELECT {kept} FROM taken")
-    con.execute(f"INSERT INTO fact ({facts}) SELECT {facts} FROM state.fact WHERE {_TAKEN}")
-    merging.merge_facts(con)
-    merging.once(con)
+    found = con.execute(f"INSERT INTO fact ({facts}) SELECT {facts} FROM state.fact WHERE {_TAKEN}").fetchone()
+    again = tables.some(con, "taken")
+    if again or (found and found[0]):  # else the reader has merged everything that there is
+        merging.merge_facts(con)
+        merging.once(con)
     _refuse_late(con, tally)
     _prepare_names(con)
-    con.execute(f"""CREATE OR REPLACE TEMP TABLE changed AS SELECT uid FROM session WHERE uid NOT IN (SELECT uid FROM taken)
-        UNION SELECT uid FROM (SELECT {kept} FROM session WHERE uid IN (SELECT uid FROM taken) EXCEPT FROM taken)""")
-    row = con.execute("SELECT count(*), max(ts + coalesce(duration, 0)) FROM session WHERE uid IN (FROM changed)").fetchone()
+    if again:
+        con.execute(f"""CREATE OR REPLACE TEMP TABLE changed AS SELECT uid FROM session WHERE uid NOT IN (SELECT uid FROM taken)
+            UNION SELECT uid FROM (SELECT {kept} FROM session WHERE uid IN (SELECT uid FROM taken) EXCEPT FROM taken)""")
+    row = con.execute(f"SELECT count(*), max(ts + coalesce(duration, 0)) FROM session {_CHANGED if again else ''}").fetchone()
     if row and row[0]:
         tally.sessions += row[0]
         tally.last_ts = max(row[1], tally.last_ts or row[1])
 
 
+_CHANGED = "WHERE uid IN (FROM changed)"
 _TAKEN = "uid IN (FROM fresh) OR (uid IS NULL AND fuid IN (FROM certificate)) OR (kind = 'ftp' AND fuid IN (FROM endpoint))"
 
 
@@ -124,12 +128,14 @@ def _announced(con: duckdb.DuckDBPyConnection) -> None:
 def push(con: duckdb.DuckDBPyConnection) -> None:
     """What `prepare` made takes the place of what it took. Inside a transaction on the state."""
     kept, facts = ", ".join(tables.READ), ", ".join(tables.FACT)
-    con.execute(f"""INSERT INTO state.stale (talk) SELECT DISTINCT {keys.talk()} FROM (SELECT * FROM taken UNION ALL SELECT {kept} FROM session
-        WHERE uid IN (SELECT uid FROM taken)) WHERE uid IN (FROM changed)""")
-    con.execute("DELETE FROM state.session WHERE uid IN (SELECT uid FROM taken WHERE uid IN (FROM changed))")
+    again = tables.some(con, "taken")
+    if again:
+        con.execute(f"""INSERT INTO state.stale (talk) SELECT DISTINCT {keys.talk()} FROM (SELECT * FROM taken UNION ALL SELECT {kept} FROM session
+            WHERE uid IN (SELECT uid FROM taken)) {_CHANGED}""")
+        con.execute(f"DELETE FROM state.session WHERE uid IN (SELECT uid FROM taken {_CHANGED})")
     con.execute(f"DELETE FROM state.fact WHERE {_TAKEN}")
     con.execute(f"""INSERT INTO state.session ({kept}, day, batch, talk, ends)
-        SELECT {kept}, {keys.DAY_OF}, {NEXT_BATCH}, {keys.talk()}, {keys.ENDS} FROM session WHERE uid IN (FROM changed)""")
+        SELECT {kept}, {keys.DAY_OF}, {NEXT_BATCH}, {keys.talk()}, {keys.ENDS} FROM session {_CHANGED if again else ''}""")
     con.execute(f"INSERT INTO state.fact ({facts}) SELECT DISTINCT {facts} FROM fact WHERE {_STILL_NEEDED}")
     _push_names(con)
 

@@ -26,6 +26,14 @@ READ = ", ".join(tables.READ)
 SUMS = tuple(name for name in tables.CHANNEL if name not in ("cid", "entity", "server_name"))
 KEYS = tuple(f"{name}_key" for name in channels.TIED)
 STORED = (*tables.CHANNEL, "asked", *KEYS, "talk", "pair", "cand")
+# Columns of which sums are made; the rest of a session is read only where its channel is judged.
+_USED = tuple("""ts uid orig_h orig_p resp_h resp_p proto service duration orig_bytes resp_bytes server_name tls_version ssh_client ssh_server
+    orig_low orig_high orig_quality resp_low resp_high resp_quality hints""".split())
+_SUMMED = tuple(name if name in _USED else f"CAST(NULL AS {kind}) AS {name}" for name, kind in tables.READ.items())
+_TURNED = tuple(name for name in tables.SESSION if name not in tables.READ and name not in ("pcr", "rate_out", "cid"))
+# Stands for a channel's number while sessions are grouped: MD5 is worth its time once a channel, not once a session.
+_QUICK = keys.hashed("inside_h", "remote_h", "remote_p", "proto", keys.DAY_OF, "outbound")
+_NUMBER = channels.cid("inside_h", "remote_h", "remote_p", "proto", "day", "CASE direction WHEN 'pull' THEN 'pull' ELSE 'true' END")
 CHANNEL_TALK = keys.talk("inside_h", "remote_h", "day")
 
 
@@ -102,12 +110,15 @@ def _sessions(con: duckdb.DuckDBPyConnection, policy: Policy, whole: str, rest: 
         facts = ", ".join(tables.FACT)
         con.execute(f"INSERT INTO fact ({facts}) SELECT {facts} FROM state.fact WHERE kind = 'ftp'")
         read.merge(con)
+    outbound.turn(con, policy)
     if rest != "FALSE":
-        con.execute(f"INSERT INTO session ({READ}) SELECT {READ} FROM state.session WHERE {rest}")
+        rows = outbound.placed(con, policy, f"SELECT {', '.join(_SUMMED)} FROM state.session WHERE {rest}")
+        held = ", ".join((*_USED, *_TURNED))
+        con.execute(f"""INSERT INTO session BY NAME SELECT {held}, CASE WHEN outbound IS NOT NULL THEN {_QUICK} END AS cid
+            FROM ({outbound.turned(rows, policy)})""")
     names = ", ".join(tables.NAME)
     con.execute(f"""INSERT INTO name ({names}) SELECT {names} FROM state.name WHERE kind = 'dns' AND address IN (
         SELECT orig_h FROM session UNION SELECT resp_h FROM session UNION SELECT address FROM state.stale WHERE address IS NOT NULL)""")
-    outbound.turn(con, policy)
     channels.assign(con)
 
 
@@ -132,7 +143,7 @@ def again(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
 
 def _renamed(con: duckdb.DuckDBPyConnection) -> None:
     """Channels of the state that are touched: more came, a talk is whole, or their address has another name now. Only where sessions are kept."""
-    con.execute(f"CREATE OR REPLACE TEMP TABLE grouped AS {channels.GROUPED}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE grouped AS SELECT * REPLACE ({_NUMBER} AS cid) FROM ({channels.GROUPED})")
     con.execute("CREATE OR REPLACE TEMP TABLE kept_day AS SELECT DISTINCT CAST(day AS INTEGER) AS day FROM state.session")
     con.execute("""CREATE OR REPLACE TEMP TABLE gone AS SELECT * FROM state.channel WHERE day IN (FROM kept_day) AND (cid IN (SELECT cid FROM grouped)
         OR talk IN (FROM whole) OR remote_h IN (SELECT address FROM state.stale WHERE address IS NOT NULL))""")
