@@ -136,6 +136,7 @@ def connect(path: str = ":memory:", memory: str = MEMORY) -> duckdb.DuckDBPyConn
     con = duckdb.connect(path)
     con.execute(f"SET temp_directory = '{tempfile.gettempdir()}/netexfil-spill'")
     con.execute("SET TimeZone = 'UTC'")
+    con.execute("SET enable_progress_bar = false")  # DuckDB would print one to stdout, among the results
     con.execute(f"SET memory_limit = '{memory}'")
     return con
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from world import START, World, header, records, run, table, whole
+from world import START, World, cut, header, records, run, table, whole
 
 from netexfil import state
 from netexfil.errors import Busy, StateError
@@ -150,7 +150,7 @@ def test_a_session_in_progress_is_the_same_finding_when_it_ends(tmp_path):
 
 
 def test_a_session_cut_between_two_captures_continues(tmp_path):
-    packets = _split(PCAPS / "test2-pscp.pcap", 3)
+    packets = cut(PCAPS / "test2-pscp.pcap", 3)
     ring = tmp_path / "ring"
     ring.mkdir()
     for number, part in enumerate(packets):
@@ -160,17 +160,6 @@ def test_a_session_cut_between_two_captures_continues(tmp_path):
     run(tmp_path / "w.duckdb", [str(tmp_path / "whole.pcap")])
     mine, want = table(tmp_path / "s.duckdb"), table(tmp_path / "w.duckdb")
     assert [(f["id"], f["bytes_out"], f["sessions"], f["score"]) for f in mine] == [(f["id"], f["bytes_out"], f["sessions"], f["score"]) for f in want]
-
-
-def _split(path: Path, parts: int) -> list[bytes]:
-    """A little-endian pcap cut into captures of whole packets."""
-    data, at, frames = path.read_bytes(), 24, []
-    while at + 16 <= len(data):
-        size = 16 + int.from_bytes(data[at + 8 : at + 12], "little")
-        frames.append(data[at : at + size])
-        at += size
-    each = -(-len(frames) // parts)
-    return [data[:24] + b"".join(frames[i : i + each]) for i in range(0, len(frames), each)]
 
 
 def test_forget_vacuum_export_metrics_diff(world, tmp_path):

@@ -238,3 +238,14 @@ def whole(root: Path, lines: list[tuple[str, str]], policy: Policy | None = None
             (logs / f"{log}.log").write_text(header(log) + "\n".join(rows) + "\n")
     run(root / "whole.duckdb", [str(logs)], policy=policy)
     return table(root / "whole.duckdb")
+
+
+def cut(path: Path, parts: int) -> list[bytes]:
+    """A little-endian pcap cut into captures of whole packets."""
+    data, at, frames = path.read_bytes(), 24, []
+    while at + 16 <= len(data):
+        size = 16 + int.from_bytes(data[at + 8 : at + 12], "little")
+        frames.append(data[at : at + size])
+        at += size
+    each = -(-len(frames) // parts)
+    return [data[:24] + b"".join(frames[i : i + each]) for i in range(0, len(frames), each)]
