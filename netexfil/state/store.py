@@ -51,13 +51,29 @@ def locked(path: Path, wait: bool) -> Iterator[None]:
 @contextlib.contextmanager
 def attached(con: duckdb.DuckDBPyConnection, path: Path, read_only: bool = False) -> Iterator[None]:
     """The database as `state` inside the block."""
+    import duckdb
+
     _attach(con, path, read_only)
     try:
         yield
-    finally:
-        with contextlib.suppress(Exception):
-            con.execute("ROLLBACK")
         con.execute("DETACH state")
+    except duckdb.Error as error:
+        if not _is_io(error):
+            raise
+        raise StateError(f"{path}: {_first(error)}; what was not stored is read again by the next run") from error
+    finally:
+        for statement in ("ROLLBACK", "DETACH state"):
+            with contextlib.suppress(Exception):
+                con.execute(statement)
+
+
+def _first(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
+
+def _is_io(error: Exception) -> bool:
+    """Whether the disk, not the statement, is at fault: full, failing, or the file damaged."""
+    return any(word in str(error).lower() for word in ("could not write", "could not read", "no space", "io error", "checksum", "invalidated"))
 
 
 def _attach(con: duckdb.DuckDBPyConnection, path: Path, read_only: bool) -> None:
@@ -81,7 +97,7 @@ def _attach(con: duckdb.DuckDBPyConnection, path: Path, read_only: bool) -> None
 
 
 def _reason(path: Path, error: Exception) -> str:
-    text = str(error).splitlines()[0]
+    text = _first(error)
     if "lock" in text.lower():
         return f"{path}: held by another program for over {PATIENCE_SECONDS:.0f} s"
     return f"{path}: not a usable state file, left as it is ({text})"
