@@ -260,7 +260,7 @@ def _name(con: duckdb.DuckDBPyConnection, found: str) -> None:
         INSERT INTO channel SELECT {columns} FROM ({found}) g
         LEFT JOIN entity_of e ON e.name = g.server_name
         LEFT JOIN resolved d ON d.address = CASE WHEN e.entity IS NULL AND g.direction = 'out' THEN g.remote_h END
-            AND coalesce(d.first_ts, 0) < (g.day + 1) * {DAY}
+            AND coalesce(d.first_ts, 0) < (g.day + 1.0) * {DAY}
         LEFT JOIN entity_of r ON r.name = d.name""")
     con.execute("RESET disabled_optimizers")
     for table in ("resolved", "entity_of", "leg", "sibling", "several"):

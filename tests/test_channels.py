@@ -51,6 +51,16 @@ def test_a_clear_leg_is_kept_only_beside_a_watched_session() -> None:
     assert rows(con, "remote_p, entity") == [(80, "mega.co.nz"), (443, "mega.co.nz")]
 
 
+def test_a_clock_beyond_2038_is_a_clock() -> None:
+    """A stamp need not be sane: a sensor's clock may be wrong by decades, and the other hosts' channels must not go with it."""
+    late = 2_305_900_000.0
+    con = fill([session(late, HOST, OUT, 2_000, 4_000), session(MONDAY, HOST, OUT, 2_000, 4_000)])
+    tables.insert(con, "name", [[OUT, "late.example.org", "dns", late, late, "dns.log"]])
+    outbound.turn(con, INSIDE)
+    channels.build(con, INSIDE)
+    assert rows(con, "day") == [(int(MONDAY // DAY),), (int(late // DAY),)]
+
+
 def test_a_name_that_arrives_after_the_window_does_not_change_it() -> None:
     con = fill([session(MONDAY, HOST, OUT, 2_000, 4_000)])
     tables.insert(con, "name", [[OUT, "late.example.org", "dns", MONDAY + DAY, MONDAY + DAY, "dns.log"]])
