@@ -1,4 +1,4 @@
-"""Which channels must be judged again, because they or something that their evidence speaks of has changed. docs/state.md has the table.
+"""Which channels must be judged again, because they or something that their evidence speaks of has changed. docs/cron.md has the table.
 
 Tables in: `gone`, `made` (parts), `pair_was`, `pair_now`, `moved`, `reborn` (pairs), `session`. Out: `judged` (cid), `wanted` (inside_h, entity,
 day, pair, direction: everything that a host has to one entity in one window is judged together).
