@@ -77,6 +77,7 @@ impl Reader {
         let done = self.flows.done();
         let take = done.len().min(BATCH);
         if take == 0 {
+            self.flows.clear();
             return None;
         }
         Some(done.drain(..take).collect())

@@ -211,7 +211,7 @@ impl Input {
 }
 
 fn several_cores() -> bool {
-    static CORES: LazyLock<bool> = LazyLock::new(|| std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1));
+    static CORES: LazyLock<bool> = LazyLock::new(|| !cfg!(fuzzing) && std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1));
     *CORES
 }
 
@@ -237,5 +237,52 @@ impl Read for Rest {
         target.copy_from_slice(source);
         self.0.consume(size);
         Ok(size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use super::*;
+
+    /// Gives a few bytes at a time, then breaks off.
+    struct Broken(usize);
+
+    impl Read for Broken {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let size = into.len().min(self.0).min(50_000);
+            self.0 -= size;
+            into[..size].fill(7);
+            if size == 0 { Err(io::Error::other("worn out")) } else { Ok(size) }
+        }
+    }
+
+    #[test]
+    fn blocks_read_ahead_are_one_stream() {
+        let bytes: Vec<u8> = (0..6_000_000_u32).map(|place| (place.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let mut input = Input::new(Box::new(io::Cursor::new(bytes.clone())));
+        let mut at = 0;
+        // Records shorter and longer than what fits in front of a block, and longer than a block.
+        for size in [16, 1_500, 70, 70_000, 3, 300_000, 1_200_000, 16, 65_536].into_iter().cycle() {
+            if !input.ensure(size) {
+                assert!(at + size > bytes.len(), "ended at {at}");
+                break;
+            }
+            assert!(input.peek(size) == bytes.get(at..at + size), "{size} bytes at {at}");
+            input.consume(size);
+            at += size;
+            assert_eq!(input.offset(), at as u64);
+        }
+        assert_eq!(input.view(0, usize::MAX), &bytes[at..]);
+        assert_eq!(input.trouble(), None);
+    }
+
+    #[test]
+    fn what_was_read_before_trouble_counts() {
+        let mut input = Input::new(Box::new(Broken(2_000_000)));
+        assert!(!input.skip(3_000_000));
+        assert_eq!(input.offset(), 2_000_000);
+        assert_eq!(input.trouble().as_deref(), Some("worn out"));
     }
 }

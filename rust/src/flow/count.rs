@@ -2,11 +2,11 @@
 
 use super::conn::{Conn, NEVER, UNKNOWN};
 use super::expire::next_look;
-use super::{ATTEMPT, CLOSE, Flows, LOGIN_IDLE, LOGIN_PORTS, LOOK_AGAIN, TCP_IDLE, finish, tcp};
+use super::{ATTEMPT, CLOSE, Flows, LOGIN_IDLE, LOGIN_PORTS, LOOK_AGAIN, Place, TCP_IDLE, finish, tcp};
 use crate::decode::Packet;
 
 impl Flows {
-    pub(super) fn tcp(&mut self, place: u32, mut orig: bool, packet: &Packet<'_>) {
+    pub(super) fn tcp(&mut self, place: Place, mut orig: bool, packet: &Packet<'_>) {
         let time = self.time;
         let Some(conn) = self.conn_mut(place) else { return };
         let stored = packet.payload.len() >= packet.length as usize;
@@ -53,7 +53,7 @@ impl Flows {
         }
     }
 
-    pub(super) fn datagram(&mut self, place: u32, orig: bool, packet: &Packet<'_>) {
+    pub(super) fn datagram(&mut self, place: Place, orig: bool, packet: &Packet<'_>) {
         let time = self.time;
         let Some(conn) = self.conn_mut(place) else { return };
         conn.last = time;

@@ -1,17 +1,15 @@
 //! When a session is over: the timers, by packet time, with Zeek's defaults.
 
 use super::conn::{Conn, NEVER};
-use super::{ATTEMPT, DNS_IDLE, DNS_LOOK, Flows, LINGER, LOOK_AGAIN};
+use super::attempt::Attempt;
+use super::{ATTEMPT, DNS_IDLE, DNS_LOOK, Flows, LINGER, LOOK_AGAIN, Place};
 use super::tcp;
 
 impl Flows {
-    pub(super) fn fire(&mut self, place: u32, due: i64) {
+    pub(super) fn fire(&mut self, place: Place, due: i64) {
         let now = self.now;
+        let Some(place) = self.reminded(place, due) else { return };
         let Some(conn) = self.conn_mut(place) else { return };
-        if !conn.live || conn.armed != due {
-            return;
-        }
-        conn.armed = NEVER;
         if over(conn, now) {
             self.finish(place);
         } else {
@@ -19,24 +17,32 @@ impl Flows {
         }
     }
 
+    /// The whole session that a timer was set for, now without one; `None` where the timer is out of date.
+    fn reminded(&mut self, place: Place, due: i64) -> Option<Place> {
+        if place.is_attempt() {
+            self.attempts.get(place.index()).and_then(Attempt::due).filter(|set| *set == due)?;
+            return self.promote(place);
+        }
+        let conn = self.conn_mut(place).filter(|conn| conn.live && conn.armed == due)?;
+        conn.armed = NEVER;
+        Some(place)
+    }
+
     /// Make sure that a timer stands no later than the session's next time.
-    pub(super) fn arm(&mut self, place: u32) {
+    pub(super) fn arm(&mut self, place: Place) {
         let Some(conn) = self.conn_mut(place) else { return };
         let due = conn.due();
         if due < conn.armed {
             conn.armed = due;
-            self.timers.push(due, place);
+            self.timers.push(due, place.0);
         }
     }
 
     /// Hand out the session that would time out first.
     pub(super) fn evict(&mut self) {
         while let Some((due, place)) = self.timers.pop_any() {
+            let Some(place) = self.reminded(Place(place), due) else { continue };
             let Some(conn) = self.conn_mut(place) else { continue };
-            if !conn.live || conn.armed != due {
-                continue;
-            }
-            conn.armed = NEVER;
             if conn.due() > due {
                 self.arm(place);
                 continue;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::Flows;
+use super::{Flows, Place};
 use crate::decode::Packet;
 use crate::hello::ftp;
 
@@ -60,7 +60,7 @@ pub struct Lines {
 
 impl Flows {
     /// Follow a session from these offsets in its two streams on.
-    pub(super) fn follow(&mut self, place: u32, (orig, resp): (u64, u64)) {
+    pub(super) fn follow(&mut self, place: Place, (orig, resp): (u64, u64)) {
         if self.followed.len() >= FOLLOWED {
             return;
         }
@@ -71,7 +71,7 @@ impl Flows {
     }
 
     /// The session is over, or encrypted from here on.
-    pub(super) fn unfollow(&mut self, place: u32) {
+    pub(super) fn unfollow(&mut self, place: Place) {
         if let Some(conn) = self.conn_mut(place) {
             conn.marks.lines = false;
         }
@@ -80,7 +80,7 @@ impl Flows {
 
     /// Payload of a followed session.
     #[cold]
-    pub(super) fn hear_lines(&mut self, place: u32, orig: bool, packet: &Packet<'_>, at: u64) {
+    pub(super) fn hear_lines(&mut self, place: Place, orig: bool, packet: &Packet<'_>, at: u64) {
         let Some(lines) = self.followed.get_mut(&place) else { return };
         let [first, second] = &mut lines.sides;
         let (mut announced, mut over): (Vec<(Option<IpAddr>, u16)>, bool) = (Vec::new(), false);

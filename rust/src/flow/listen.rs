@@ -2,15 +2,15 @@
 
 use std::net::IpAddr;
 
-use super::conn::Conn;
-use super::{CHUNK, EXPECTED, FIRST_PACKETS, Flows, HELLO_TOTAL, LOGIN_IDLE, LOGIN_SERVICES, SPARES, TCP_IDLE, key};
+use super::{EXPECTED, FIRST_PACKETS, Flows, HELLO_TOTAL, LOGIN_IDLE, LOGIN_SERVICES, Place, SPARES, TCP_IDLE, key};
 use crate::decode::Packet;
 use crate::hello::{Proto, ftp};
 use crate::stream::{self, Stream};
 
 impl Flows {
     /// Is it the data channel that an FTP session announced?
-    pub(super) fn announced(&mut self, conn: &mut Conn) {
+    pub(super) fn announced(&mut self, place: Place) {
+        let Some(conn) = self.conns.get_mut(place.index()) else { return };
         let (address, port) = if conn.orig_is_a { (&conn.key.b, conn.key.b_port) } else { (&conn.key.a, conn.key.a_port) };
         if let Some((_, control)) = self.expected.remove(&(key::ip(address), port)) {
             conn.marks.ftp_data = true;
@@ -19,7 +19,7 @@ impl Flows {
     }
 
     /// Let the hellos look at the first bytes.
-    pub(super) fn look(&mut self, place: u32, done: bool) {
+    pub(super) fn look(&mut self, place: Place, done: bool) {
         let Some(conn) = self.conn_mut(place) else { return };
         let ports = conn.ports();
         let proto = if conn.key.proto == crate::decode::TCP { Proto::Tcp } else { Proto::Udp };
@@ -50,7 +50,7 @@ impl Flows {
     }
 
     /// An FTP session announced where data will go.
-    pub(super) fn expect(&mut self, place: u32, announced: Vec<(Option<IpAddr>, u16)>) {
+    pub(super) fn expect(&mut self, place: Place, announced: Vec<(Option<IpAddr>, u16)>) {
         let now = self.now;
         let Some(conn) = self.conn(place) else { return };
         let resp = if conn.orig_is_a { key::ip(&conn.key.b) } else { key::ip(&conn.key.a) };
@@ -67,15 +67,13 @@ impl Flows {
 
     /// First bytes for the hellos; true where there is something new to look at.
     #[inline]
-    pub(super) fn keep(&mut self, place: u32, orig: bool, packet: &Packet<'_>, at: Option<u64>) -> bool {
+    pub(super) fn keep(&mut self, place: Place, orig: bool, packet: &Packet<'_>, at: Option<u64>) -> bool {
         let limit = self.limits.hello;
         let room = self.held < HELLO_TOTAL;
-        let Some(mut conn) = self.conns.get_mut(place as usize / CHUNK).and_then(|chunk| chunk.get_mut(place as usize % CHUNK)) else { return false };
-        if conn.marks.lines {
+        if self.conn(place).is_some_and(|conn| conn.marks.lines) {
             self.hear_lines(place, orig, packet, at.unwrap_or(0));
-            let Some(again) = self.conns.get_mut(place as usize / CHUNK).and_then(|chunk| chunk.get_mut(place as usize % CHUNK)) else { return false };
-            conn = again;
         }
+        let Some(conn) = self.conns.get_mut(place.index()) else { return false };
         if conn.heard || packet.payload.is_empty() || limit == 0 {
             return false;
         }

@@ -1,5 +1,6 @@
 //! The table of open sessions: packets in, finished sessions out, by Zeek's rules and timeouts.
 
+mod attempt;
 mod conn;
 mod count;
 mod expire;
@@ -10,9 +11,11 @@ pub mod key;
 mod listen;
 mod ports;
 mod ranges;
+mod slab;
 mod table;
 pub mod tcp;
 mod wheel;
+mod who;
 #[cfg(test)]
 mod tests;
 
@@ -20,8 +23,10 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
+use attempt::Attempt;
 use conn::{Conn, SECOND};
 use key::Key;
+use slab::Slab;
 use table::Table;
 use wheel::Wheel;
 
@@ -73,8 +78,8 @@ pub struct Flows {
     limits: Limits,
     seeds: (u64, u64),
     table: Table,
-    conns: Vec<Vec<Conn>>,
-    free: Vec<u32>,
+    conns: Slab<Conn>,
+    attempts: Slab<Attempt>,
     live: usize,
     timers: Wheel,
     /// Highest time so far; timers never go back.
@@ -91,15 +96,35 @@ pub struct Flows {
     /// Announced FTP data endpoints: who listens, and the control session's uid.
     expected: HashMap<(IpAddr, u16), (i64, Box<str>)>,
     /// Control sessions that are read line by line, by place.
-    followed: HashMap<u32, follow::Lines>,
+    followed: HashMap<Place, follow::Lines>,
     done: Vec<Session>,
     lost: Vec<(&'static str, String)>,
 }
 
 /// Sessions that the end of the input closes in one step.
 const CLOSE_AT_ONCE: usize = 2048;
-/// Conns lie in chunks, so that growing never copies them all.
-const CHUNK: usize = 1024;
+
+/// Where an open session stands: twice its number among the whole ones, or that of an attempt and one more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Place(u32);
+
+impl Place {
+    fn whole(index: u32) -> Self {
+        Self(index << 1)
+    }
+
+    fn attempt(index: u32) -> Self {
+        Self(index << 1 | 1)
+    }
+
+    fn is_attempt(self) -> bool {
+        self.0 & 1 == 1
+    }
+
+    fn index(self) -> u32 {
+        self.0 >> 1
+    }
+}
 
 impl Flows {
     #[must_use]
@@ -109,8 +134,8 @@ impl Flows {
             limits,
             seeds: (random.hash_one(1_u8), random.hash_one(2_u8) | 1),
             table: Table::default(),
-            conns: Vec::new(),
-            free: Vec::new(),
+            conns: Slab::default(),
+            attempts: Slab::default(),
             live: 0,
             timers: Wheel::default(),
             now: i64::MIN,
@@ -126,14 +151,19 @@ impl Flows {
         }
     }
 
-    #[inline]
-    fn conn(&self, place: u32) -> Option<&Conn> {
-        self.conns.get(place as usize / CHUNK)?.get(place as usize % CHUNK)
+    /// Give the memory back: nothing follows.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.limits);
     }
 
     #[inline]
-    fn conn_mut(&mut self, place: u32) -> Option<&mut Conn> {
-        self.conns.get_mut(place as usize / CHUNK)?.get_mut(place as usize % CHUNK)
+    fn conn(&self, place: Place) -> Option<&Conn> {
+        self.conns.get(place.index())
+    }
+
+    #[inline]
+    fn conn_mut(&mut self, place: Place) -> Option<&mut Conn> {
+        self.conns.get_mut(place.index())
     }
 
     /// A new frame at this time, from this file: what has timed out until then is done.
@@ -143,7 +173,7 @@ impl Flows {
         self.file = file;
         self.now = if self.now.saturating_sub(time) > STEP { time } else { self.now.max(time) };
         while let Some((due, place)) = self.timers.pop(self.now) {
-            self.fire(place, due);
+            self.fire(Place(place), due);
         }
     }
 
@@ -160,13 +190,16 @@ impl Flows {
     /// The end of the input: everything still open is done, some thousands a call, so that the records never stand
     /// in memory together. False once nothing is left.
     pub fn close(&mut self) -> bool {
-        let end = u32::try_from(self.conns.len() * CHUNK).unwrap_or(u32::MAX);
+        // Attempts first: they become whole ones, and are done at once.
+        let attempts = self.attempts.end();
         for _ in 0..CLOSE_AT_ONCE {
-            if self.closed >= end {
-                return false;
-            }
-            let place = self.closed;
+            let place = match self.closed.checked_sub(attempts) {
+                None => self.promote(Place::attempt(self.closed)),
+                Some(whole) if whole >= self.conns.end() => return false,
+                Some(whole) => Some(Place::whole(whole)),
+            };
             self.closed += 1;
+            let Some(place) = place else { continue };
             if let Some(conn) = self.conn_mut(place).filter(|conn| conn.live) {
                 conn.marks.open = true;
                 self.finish(place);
@@ -175,10 +208,8 @@ impl Flows {
         true
     }
 
-    fn create(&mut self, key: Key, hash: u64, forward: bool, packet: &Packet<'_>) -> u32 {
-        if self.live >= self.limits.sessions.max(1) {
-            self.evict();
-        }
+    /// A whole session that begins with this packet, not yet in the table.
+    fn begin(&mut self, key: Key, forward: bool, packet: &Packet<'_>) -> Place {
         let turned = ports::turned(packet);
         let mut conn = Conn::new(key, forward != turned, packet, self.time, self.file);
         if turned {
@@ -189,38 +220,17 @@ impl Flows {
             crate::decode::UDP if DNS_PORTS.contains(&conn.ports().1) => conn.expire = self.now.saturating_add(DNS_LOOK),
             _ => {}
         }
-        if !self.expected.is_empty() {
-            self.announced(&mut conn);
-        }
-        let place = if let Some(place) = self.free.pop() {
-            if let Some(old) = self.conn_mut(place) {
-                *old = conn;
-            }
-            place
-        } else {
-            if self.conns.last().is_none_or(|chunk| chunk.len() >= CHUNK) {
-                self.conns.push(Vec::with_capacity(CHUNK));
-            }
-            let full = (self.conns.len() - 1) * CHUNK;
-            let chunk = self.conns.last_mut().map_or(0, |chunk| {
-                chunk.push(conn);
-                chunk.len() - 1
-            });
-            u32::try_from(full + chunk).unwrap_or(u32::MAX)
-        };
-        self.table.insert(hash, place);
-        self.live += 1;
-        place
+        Place::whole(self.conns.put(conn))
     }
 
-    fn finish(&mut self, place: u32) {
+    fn finish(&mut self, place: Place) {
         self.look(place, true);
         if self.conn(place).is_some_and(|conn| conn.marks.lines) {
             self.unfollow(place);
         }
         let hash = self.conn(place).map(|conn| conn.key.hash(self.seeds));
         if let Some(hash) = hash {
-            self.table.remove(hash, place);
+            self.table.remove(hash, place.0);
         }
         let mut session = None;
         if let Some(conn) = self.conn_mut(place) {
@@ -230,29 +240,39 @@ impl Flows {
             conn.told = None;
         }
         self.done.extend(session);
-        self.free.push(place);
+        self.conns.free(place.index());
         self.live -= 1;
     }
 
-    /// Place and start of the open session that a packet was counted in.
-    #[must_use]
-    pub fn whose(&self, packet: &Packet<'_>) -> Option<(u32, i64)> {
-        let (key, _) = Key::of(packet);
-        let place = self.find(&key, key.hash(self.seeds))?;
-        self.conn(place).map(|conn| (place, conn.start))
+    #[inline]
+    fn find(&self, key: &Key, hash: u64) -> Option<Place> {
+        let same = |place: Place| {
+            if place.is_attempt() {
+                self.attempts.get(place.index()).is_some_and(|attempt| attempt.key().0 == *key)
+            } else {
+                self.conn(place).is_some_and(|conn| conn.key == *key)
+            }
+        };
+        self.table.find(hash, |place| same(Place(place))).map(Place)
     }
 
-    /// Uid of the session at a place, with protocol, originator and responder.
-    #[must_use]
-    pub fn who(&self, place: u32) -> Option<(String, (u8, key::End, key::End))> {
-        let conn = self.conn(place)?;
-        let (a, b) = ((conn.key.a, conn.key.a_port), (conn.key.b, conn.key.b_port));
-        let (orig, resp) = if conn.orig_is_a { (a, b) } else { (b, a) };
-        Some((key::name(&conn.key, conn.start), (conn.key.proto, orig, resp)))
-    }
-
-    fn find(&self, key: &Key, hash: u64) -> Option<u32> {
-        self.table.find(hash, |place| self.conn(place).is_some_and(|conn| conn.key == *key))
+    /// A session that its first packet opens.
+    fn open(&mut self, key: Key, hash: u64, forward: bool, packet: &Packet<'_>) -> Option<Place> {
+        if self.live >= self.limits.sessions.max(1) {
+            self.evict();
+        }
+        let announced = || self.expected.contains_key(&(key::ip(&packet.target), packet.target_port));
+        if Attempt::fits(packet) && (self.expected.is_empty() || !announced()) {
+            self.attempt(hash, packet);
+            return None;
+        }
+        let place = self.begin(key, forward, packet);
+        if !self.expected.is_empty() {
+            self.announced(place);
+        }
+        self.table.insert(hash, place.0);
+        self.live += 1;
+        Some(place)
     }
 }
 
@@ -262,6 +282,10 @@ impl Sink for Flows {
         let (key, forward) = Key::of(packet);
         let hash = key.hash(self.seeds);
         let mut found = self.find(&key, hash);
+        if let Some(place) = found.filter(|place| place.is_attempt()) {
+            found = self.promote(place);
+            found.into_iter().for_each(|place| self.arm(place));
+        }
         let is_tcp = packet.proto == crate::decode::TCP;
         if let Some(place) = found.filter(|_| is_tcp && packet.tcp.flags & tcp::SYN != 0)
             && self.conn(place).is_some_and(|conn| conn.tcp.is_reuse(packet.tcp))
@@ -270,7 +294,7 @@ impl Sink for Flows {
             found = None;
         }
         let new = found.is_none();
-        let place = found.unwrap_or_else(|| self.create(key, hash, forward, packet));
+        let Some(place) = found.or_else(|| self.open(key, hash, forward, packet)) else { return };
         let orig = self.conn(place).is_none_or(|conn| conn.orig_is_a == forward);
         if is_tcp {
             self.tcp(place, orig, packet);

@@ -75,6 +75,19 @@ impl Table {
         }
     }
 
+    /// The same session stands at another place now.
+    pub fn replace(&mut self, hash: u64, old: u32, new: u32) {
+        let word = |place: u32| (tag(hash) << 32) | (u64::from(place) + 1);
+        let mut at = self.home(tag(hash));
+        while self.word(at) != word(old) {
+            if self.word(at) == 0 {
+                return;
+            }
+            at = (at + 1) & self.mask;
+        }
+        self.set(at, word(new));
+    }
+
     /// Take a place out; what was pushed aside by it moves back.
     pub fn remove(&mut self, hash: u64, place: u32) {
         let wanted = (tag(hash) << 32) | (u64::from(place) + 1);

@@ -29,6 +29,12 @@ proptest! {
         let hash = |key: u64| (key % 7) << 32;
         for (key, insert) in steps {
             let place = key as u32;
+            if insert && map.contains_key(&key) {
+                // Somewhere else and back.
+                table.replace(hash(key), place, place + 1000);
+                prop_assert_eq!(table.find(hash(key), |found| found == place + 1000), Some(place + 1000));
+                table.replace(hash(key), place + 1000, place);
+            }
             if insert && !map.contains_key(&key) {
                 table.insert(hash(key), place);
                 map.insert(key, place);
