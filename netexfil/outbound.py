@@ -61,7 +61,7 @@ def _turn_rest(con: duckdb.DuckDBPyConnection, policy: Policy, replace: bool) ->
         con.execute("ALTER TABLE turned RENAME TO session")
     else:
         con.execute("DELETE FROM session WHERE sid IS NULL")
-        con.execute("INSERT INTO session BY NAME SELECT * FROM turned")
+        con.execute(f"INSERT INTO session BY NAME SELECT {', '.join(tables.stored(con))} FROM turned")
         con.execute("DROP TABLE turned")
     con.execute("DROP TABLE address_side")
 
@@ -103,7 +103,7 @@ def placed(con: duckdb.DuckDBPyConnection, policy: Policy, rows: str) -> str:
 
 def _has(column: str, word: str) -> str:
     """Whether a comma separated list holds a word; no word that is asked for is part of another."""
-    return f"contains(coalesce({column}, ''), '{word}')"
+    return f"coalesce(contains({column}, '{word}'), false)"
 
 
 # What the content says, from any log or parser.

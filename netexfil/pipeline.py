@@ -128,7 +128,8 @@ def judge(con: duckdb.DuckDBPyConnection, job: Job, days: Sequence[int] | None =
 
 def analyze(con: duckdb.DuckDBPyConnection, job: Job, progress: Progress | None = None) -> Result:
     """The whole flow over everything that is named."""
-    tables.create(con)
+    unasked = tables.LISTED if job.join else tables.LISTED | tables.JOINED
+    tables.create(con, without=unasked if read.engine(job.options) == "core" else ())
     notes = load(con, job, progress)
     if job.join:
         notes += load_events(con, job, progress)

@@ -6,7 +6,7 @@ A step takes a DuckDB connection with some of these tables filled and fills the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -141,11 +141,27 @@ def connect(path: str = ":memory:", memory: str = MEMORY) -> duckdb.DuckDBPyConn
     return con
 
 
-def create(con: duckdb.DuckDBPyConnection, names: Iterable[str] = TABLES) -> None:
-    """Create the named tables where they are not there yet."""
+# Columns of `session` that are for those who list sessions; findings never ask for them. The second ones only a join asks for.
+LISTED = frozenset((
+    "conn_state", "local_orig", "local_resp", "missed_bytes", "orig_ip_bytes", "resp_ip_bytes", "alpn", "ja3", "cert_fingerprint", "hassh_server",
+    "tunnel", "pcr", "rate_out",
+))
+JOINED = frozenset(("history", "community_id"))
+
+
+def create(con: duckdb.DuckDBPyConnection, names: Iterable[str] = TABLES, without: Collection[str] = ()) -> None:
+    """Create the named tables where they are not there yet. Columns of `session` named in `without` are null and take no room."""
     for name in names:
-        columns = ", ".join(f'"{column}" {kind}' for column, kind in TABLES[name].items())
-        con.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
+        parts = (f'"{column}" {kind}{_NOT_STORED if name == "session" and column in without else ""}' for column, kind in TABLES[name].items())
+        con.execute(f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(parts)})")
+
+
+_NOT_STORED = " GENERATED ALWAYS AS (NULL) VIRTUAL"
+
+
+def stored(con: duckdb.DuckDBPyConnection, table: str = "session") -> list[str]:
+    """The columns of a table that can be written; none of ours has a default."""
+    return [row[1] for row in con.execute(f"PRAGMA table_info('{table}')").fetchall() if row[4] is None]
 
 
 def some(con: duckdb.DuckDBPyConnection, rows: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,6 @@ TOOLS: Sequence[Tool] = (
     Tool("PowerShell", None, r"powershell|pwsh|powershell_ise", 0, 15),
     Tool("scp/sftp", None, r"scp|sftp", 0, 25, r"\b(scp|sftp)\b"),
 )
-# Programs people send with every day; a TLS upload by one of these says nothing by itself.
-BROWSERS = re.compile(r"^(firefox|chrome|chromium|msedge|safari|iexplore|opera|brave|thunderbird|outlook|teams|slack|zoom|onedrive|dropbox)\b", re.I)
-
 # Go's SSH client and Go's TLS client, by the lab's recordings: a Go program behind an OpenSSH banner is a disguise.
 GO_HASSH = frozenset({"4e066189c3bbeec38c99b1855113733a"})
 GO_JA4 = frozenset({"t13d1910h2_9dc949149365_97f8aa674fd9"})
@@ -75,14 +73,16 @@ LIBRARY_JA4 = {
     "t13i3712h2_db35923f8641_0c6f02743557": "Java", "t13i310900_e8f1e7e78f70_1f22a2ca17c4": "openssl s_client",
 }
 
-_BANNERS = [(tool, re.compile(tool.banner, re.I)) for tool in TOOLS if tool.banner]
-_IMAGES = [(tool, re.compile(rf"^(?:{tool.image})(?:[-_ ]?v?[\d.]+)?(?:64|32)?$", re.I)) for tool in TOOLS if tool.image]
-_WORDS = [(tool, re.compile(tool.words, re.I)) for tool in TOOLS if tool.words]
+
+@cache
+def _patterns(column: str, frame: str = "{}") -> list[tuple[Tool, re.Pattern[str]]]:
+    """The tools that have this pattern, each with it compiled: when it is first asked for, since most inputs ask for none."""
+    return [(tool, re.compile(frame.format(pattern), re.I)) for tool in TOOLS if (pattern := getattr(tool, column))]
 
 
 def by_banner(banner: str | None) -> Tool | None:
     """The tool that an SSH client banner names."""
-    return next((tool for tool, pattern in _BANNERS if banner and pattern.search(banner)), None)
+    return next((tool for tool, pattern in _patterns("banner") if pattern.search(banner)), None) if banner else None
 
 
 def base(image: str | None) -> str:
@@ -91,17 +91,20 @@ def base(image: str | None) -> str:
     return name.removesuffix(".exe")
 
 
+_IMAGE = r"^(?:{})(?:[-_ ]?v?[\d.]+)?(?:64|32)?$"
+
+
 def by_image(image: str | None) -> Tool | None:
     """The tool that a process image names; the one worth most where several fit (scp is both OpenSSH and a transfer)."""
     name = base(image)
-    fits = [tool for tool, pattern in _IMAGES if name and pattern.match(name)]
+    fits = [tool for tool, pattern in _patterns("image", _IMAGE) if pattern.match(name)] if name else []
     return max(fits, key=lambda tool: tool.process, default=None)
 
 
 def by_words(command_line: str | None) -> Tool | None:
     """The tool that a command line names, for scripts and renamed programs; the one worth most."""
     text = (command_line or "")[:4096]
-    fits = [tool for tool, pattern in _WORDS if pattern.search(text)]
+    fits = [tool for tool, pattern in _patterns("words") if pattern.search(text)] if text else []
     return max(fits, key=lambda tool: tool.process, default=None)
 
 

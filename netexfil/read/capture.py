@@ -48,10 +48,11 @@ def read(
 
 
 def _insert(con: duckdb.DuckDBPyConnection, stream: Stream, turn: Turn | None) -> None:
-    columns = ", ".join(f'"{name}"' for name in tables.READ)
+    from netexfil.read import merging
+
     con.register("captured", stream)
     try:
-        con.execute(f"INSERT INTO session BY NAME {turn('FROM captured') if turn else f'SELECT {columns} FROM captured'}")
+        merging.put(con, turn("FROM captured") if turn else "FROM captured", tables.SESSION.keys() - {"cid"} if turn else tables.READ)
     finally:
         con.unregister("captured")
 

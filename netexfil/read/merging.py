@@ -6,9 +6,10 @@ A session that changes loses its `sid`: it is to be turned again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from netexfil import tables
 from netexfil.read import truth
 from netexfil.tables import FACT, READ, SIDES
 
@@ -138,21 +139,29 @@ def sessions(con: duckdb.DuckDBPyConnection, rows: str, gathered: str, turn: Tur
     query = f"""SELECT {", ".join(f"{how} AS {name}" for name, how in columns.items())}
         FROM (SELECT *, {", ".join(f"{how} AS {name}" for name, how in hints.items())} FROM ({truth.prepared(rows)})) r
         LEFT JOIN {gathered} f ON f.uid = r.uid {tunnel if tunnels else ""}"""
-    con.execute(f"INSERT INTO session BY NAME {turn(query) if turn else query}")
+    put(con, turn(query) if turn else query, tables.SESSION.keys() - {"cid"} if turn else columns)
+
+
+def put(con: duckdb.DuckDBPyConnection, query: str, columns: Collection[str]) -> None:
+    """Store a query's rows in `session`, as far as it has room for their columns."""
+    con.execute(f"INSERT INTO session BY NAME SELECT {', '.join(name for name in tables.stored(con) if name in columns)} FROM ({query})")
 
 
 def _services(column: str) -> str:
-    """Zeek's service names sorted; a name that Zeek took back (`-ssl`) is left out."""
+    """Zeek's service names sorted; a name that Zeek took back (`-ssl`) is left out. One name, and two in order, are as they should be."""
     kept = f"list_filter(string_split(lower({column}), ','), lambda w: w <> '' AND NOT starts_with(w, '-'))"
     sorted_ = f"nullif(array_to_string(list_sort(list_distinct({kept})), ','), '')"
-    return f"CASE WHEN contains({column}, ',') OR starts_with({column}, '-') THEN {sorted_} ELSE {column} END"
+    one = f"{column} IS NULL OR NOT (contains({column}, ',') OR starts_with({column}, '-'))"
+    two = f"regexp_full_match({column}, '[a-z0-9_]+,[a-z0-9_]+') AND split_part({column}, ',', 1) < split_part({column}, ',', 2)"
+    return f"CASE WHEN {one} THEN {column} WHEN {two} THEN {column} ELSE {sorted_} END"
 
 
 def merge_facts(con: duckdb.DuckDBPyConnection, facts_table: str = "fact", sessions_table: str = "session") -> None:
     """Give sessions what facts say of them; what a session has already stays. May be called again after each batch."""
     gather(con, facts_table, "gathered_late")
-    filled = ", ".join(f"{name} = coalesce(s.{name}, f.{name})" for name in FILLED)
-    changed = " OR ".join(f"(s.{name} IS NULL AND f.{name} IS NOT NULL)" for name in FILLED)
+    kept = [name for name in tables.stored(con, sessions_table) if name in FILLED]
+    filled = ", ".join(f"{name} = coalesce(s.{name}, f.{name})" for name in kept)
+    changed = " OR ".join(f"(s.{name} IS NULL AND f.{name} IS NOT NULL)" for name in kept)
     con.execute(f"""UPDATE {sessions_table} AS s SET {filled}, hints = {words("s.hints", "f.hints")}, sid = NULL
         FROM gathered_late f WHERE f.uid = s.uid AND ({changed} OR {words("s.hints", "f.hints")} IS DISTINCT FROM s.hints)""")
     forget(con, "gathered_late")
@@ -188,8 +197,8 @@ def once(con: duckdb.DuckDBPyConnection, table: str = "session") -> int:
     over = f"OVER (PARTITION BY {key} ORDER BY {best} ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)"
     replaced = ", ".join(["NULL AS sid", *(f"coalesce({name}, first_value({name} IGNORE NULLS) {over}) AS {name}" for name in late)])
     before = con.execute("SELECT count(*) FROM several").fetchone()
-    con.execute(f"""INSERT INTO {table} SELECT * REPLACE ({replaced}) FROM several
-        QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {best}) = 1""")
+    con.execute(f"""INSERT INTO {table} BY NAME SELECT {", ".join(tables.stored(con, table))} FROM (SELECT * REPLACE ({replaced}) FROM several
+        QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {best}) = 1)""")
     kept = con.execute(f"SELECT count(*) FROM {table} WHERE uid IN (SELECT uid FROM several)").fetchone()
     con.execute("DROP TABLE several")
     return (before[0] if before else 0) - (kept[0] if kept else 0)
@@ -216,7 +225,8 @@ def sensors(con: duckdb.DuckDBPyConnection, table: str = "session") -> int:
     if gone and gone[0]:
         con.execute(f"""UPDATE {table} AS s SET hints = {words("s.hints", "w.said")} FROM
             (SELECT stays, string_agg('sensor2=' || gone, ',') AS said FROM seen_twice GROUP BY stays) w WHERE s.uid = w.stays""")
-        known = ", ".join(f"{name} = coalesce(s.{name}, o.{name})" for name in ("service", *FILLED))
+        kept = tables.stored(con, table)
+        known = ", ".join(f"{name} = coalesce(s.{name}, o.{name})" for name in ("service", *FILLED) if name in kept)
         con.execute(f"""UPDATE {table} AS s SET {known}, sid = NULL FROM (SELECT stays, {", ".join(f"min({n}) AS {n}" for n in ("service", *FILLED))}
             FROM {table} JOIN seen_twice ON uid = gone GROUP BY stays) o WHERE s.uid = o.stays""")
         con.execute(f"DELETE FROM {table} WHERE uid IN (SELECT gone FROM seen_twice)")
