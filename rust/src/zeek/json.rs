@@ -31,7 +31,7 @@ pub struct Keys {
     fields: Vec<Vec<Vec<usize>>>,
     /// The values of the line at hand.
     values: Vec<Slot>,
-    /// The log that the line before named, in its words, and its place.
+    /// What the file is called, and the place of that log.
     last: (String, Option<usize>),
 }
 
@@ -67,7 +67,7 @@ impl Keys {
         let signs = plan.signs.iter().map(|(key, log)| (id(key), called(log))).collect();
         let fields = plan.logs.iter().map(|log| log.fields.iter().map(|f| f.names.iter().map(|n| id(n)).collect()).collect()).collect();
         let values = vec![Slot::default(); ids.len()];
-        Self { ids, order: Vec::new(), names, signs, uid, ts, ends, fields, values, last: (String::new(), plan.place("")) }
+        Self { ids, order: Vec::new(), names, signs, uid, ts, ends, fields, values, last: (default.to_owned(), file) }
     }
 
     pub fn look(&self, normal: &str) -> Option<usize> {
