@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -104,7 +105,7 @@ def main() -> None:
 def hours(asked: argparse.Namespace, program: list[str], file: Path, age: int, count: int) -> None:
     """Busy hours of the day that follows, on a copy of the state."""
     copy = asked.folder / "copy.duckdb"
-    copy.write_bytes(file.read_bytes())
+    shutil.copyfile(file, copy)
     for number in range(count):
         log = made(asked.folder / "hour.log", START + age * 86400 + (8 + number) * 3600, 3600, asked.hour, 1000 + number)
         read, _ = cost([sys.executable, "-c", READ, str(log)])
