@@ -160,7 +160,7 @@ def test_csv_defuses_a_formula_behind_what_a_reader_drops(lead):
 def test_parquet_of_findings(tmp_path):
     path = tmp_path / "findings.parquet"
     report.write([finding(), hostile()], [], "parquet", path)
-    row = duckdb.execute(f"SELECT id, evidence[1].points, links[1].event->>'pid', bytes_out.low, len(evidence) FROM '{path}' ORDER BY id").fetchone()
+    row = duckdb.connect().execute(f"SELECT id, evidence[1].points, links[1].event->>'pid', bytes_out.low, len(evidence) FROM '{path}' ORDER BY id").fetchone()
     assert row == ("0000000000000001", 40.0, "4242", 1301419, 4)
 
 
@@ -245,7 +245,7 @@ def test_sessions_zeek_header_and_types():
 def test_sessions_parquet(tmp_path):
     path = tmp_path / "s.parquet"
     report.write_sessions(stored(session()), "parquet", path)
-    assert duckdb.execute(f"""SELECT "id.orig_h", orig_bytes, ts FROM '{path}'""").fetchone() == ("10.0.0.14", 1301419, 1713500000.25)
+    assert duckdb.connect().execute(f"""SELECT "id.orig_h", orig_bytes, ts FROM '{path}'""").fetchone() == ("10.0.0.14", 1301419, 1713500000.25)
 
 
 def test_sessions_table_is_turned_and_harmless():

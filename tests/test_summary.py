@@ -123,7 +123,7 @@ def test_formats(tmp_path: pathlib.Path, form: str) -> None:
     if form == "parquet":
         import duckdb
 
-        got = duckdb.sql(f"SELECT inside_h, remote_p, bytes_out, CAST(day AS VARCHAR) FROM read_parquet('{out}')").fetchall()
+        got = duckdb.connect().sql(f"SELECT inside_h, remote_p, bytes_out, CAST(day AS VARCHAR) FROM read_parquet('{out}')").fetchall()
     elif form == "jsonl":
         got = [(r["inside_h"], r["remote_p"], r["bytes_out"], r["day"]) for r in map(json.loads, out.read_text().splitlines())]
     elif form == "csv":

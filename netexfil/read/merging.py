@@ -148,12 +148,10 @@ def put(con: duckdb.DuckDBPyConnection, query: str, columns: Collection[str]) ->
 
 
 def _services(column: str) -> str:
-    """Zeek's service names sorted; a name that Zeek took back (`-ssl`) is left out. One name, and two in order, are as they should be."""
+    """Zeek's service names sorted; a name that Zeek took back (`-ssl`) is left out."""
     kept = f"list_filter(string_split(lower({column}), ','), lambda w: w <> '' AND NOT starts_with(w, '-'))"
     sorted_ = f"nullif(array_to_string(list_sort(list_distinct({kept})), ','), '')"
-    one = f"{column} IS NULL OR NOT (contains({column}, ',') OR starts_with({column}, '-'))"
-    two = f"regexp_full_match({column}, '[a-z0-9_]+,[a-z0-9_]+') AND split_part({column}, ',', 1) < split_part({column}, ',', 2)"
-    return f"CASE WHEN {one} THEN {column} WHEN {two} THEN {column} ELSE {sorted_} END"
+    return f"CASE WHEN contains({column}, ',') OR starts_with({column}, '-') THEN {sorted_} ELSE {column} END"
 
 
 def merge_facts(con: duckdb.DuckDBPyConnection, facts_table: str = "fact", sessions_table: str = "session") -> None:
