@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from world import START, cut
@@ -68,9 +69,10 @@ def test_growing_logs_tell_what_the_logs_tell(tmp_path: Path) -> None:
     assert growing(logs, events, policy.Policy(), tmp_path) == want
 
 
-def lab() -> list[str]:
+def lab() -> list[Any]:
     cases = sorted(path.name.removesuffix(".truth.json") for path in (CORPUS / "lab").glob("*.truth.json")) if EVERY else []
-    return cases[:: max(EVERY, 1)]
+    skipped = pytest.param("", marks=pytest.mark.skip(reason="NETEXFIL_LAB_STEP=1 plays the lab's cases, every one of them"))
+    return cases[:: max(EVERY, 1)] or [skipped]
 
 
 def rules(case: str, folder: Path) -> policy.Policy:
