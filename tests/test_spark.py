@@ -25,6 +25,8 @@ from netexfil.policy import Policy
 pytest.importorskip("pyspark", reason="pyspark is not installed (extra `spark`)")
 pytest.importorskip("pyarrow")
 
+from packets import ethernet, pcap, talk
+
 from netexfil import spark
 from netexfil.spark import payload, pieces
 
@@ -136,6 +138,25 @@ def test_captures_and_telemetry(threads):
     assert len(local.findings) >= 3
     assert any(finding.links for finding in local.findings)
     same(local, spark.analyze(threads, wanted, parts=3))
+
+
+def unfinished(port: int, after: float, service: bytes = b"x" * 400_000, server: int = 443) -> list[tuple[float, bytes]]:
+    """A conversation without its last packets, some seconds after the start of all."""
+    sent = [service[at : at + 1400] for at in range(0, len(service), 1400)]
+    return [(after + time, ethernet(data)) for time, data in talk(sent, port=port, server=server)[:-4]]
+
+
+@JAVA
+@WARNINGS
+def test_folders_of_captures_end_together(threads, tmp_path):
+    """What one folder leaves open is in progress only where the packets of the others do not go on for longer than its silence may last."""
+    for number, (port, server) in enumerate([(40000, 443), (40001, 22), (40002, 8443)]):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "x.pcap").write_bytes(pcap(unfinished(port, 400.0 * (number == 2), server=server)))
+    wanted = job(tmp_path)
+    local = pipeline.analyze(tables.connect(), wanted)
+    assert sorted(finding.destination["port"] for finding in local.findings if finding.in_progress) == [22, 8443]
+    same(local, spark.analyze(threads, wanted, parts=2))
 
 
 @JAVA

@@ -23,6 +23,10 @@ Progress = Callable[[str, int, int], None]
 # How often progress is told while the core reads, in seconds.
 TICK = 0.2
 
+# Seconds of silence after which Zeek and the core end a session, in progress or not (scripts/base/init-bare.zeek, inactivity.zeek).
+SILENCE = """CASE WHEN proto <> 'tcp' THEN 60
+    WHEN resp_p IN (21, 22, 23, 513) OR list_has_any(string_split(coalesce(service, ''), ','), ['ssh', 'ftp']) THEN 3600 ELSE 300 END"""
+
 
 def read(
     con: duckdb.DuckDBPyConnection, paths: Sequence[str], options: Options, policy: Policy, progress: Progress | None = None,
@@ -55,6 +59,15 @@ def _insert(con: duckdb.DuckDBPyConnection, stream: Stream, turn: Turn | None) -
         merging.put(con, turn("FROM captured") if turn else "FROM captured", tables.SESSION.keys() - {"cid"} if turn else tables.READ)
     finally:
         con.unregister("captured")
+
+
+def ended(con: duckdb.DuckDBPyConnection, files: Sequence[str], until: float) -> None:
+    """Captures that were read apart, though packets go on until `until` (epoch seconds) in others: their sessions that were silent for
+    long enough by then are no longer in progress, as if all had been read together.
+    """
+    con.execute(f"""UPDATE session SET hints = nullif(array_to_string(list_filter(string_split(hints, ','), lambda w: w <> 'open'), ','), '')
+        WHERE list_contains(string_split(hints, ','), 'open') AND NOT list_contains(string_split(hints, ','), 'early')
+        AND source IN (SELECT unnest(?::VARCHAR[])) AND ts + coalesce(duration, 0) + {SILENCE} <= ?""", [list(files), until])
 
 
 def _note(row: dict[str, Any]) -> Note:

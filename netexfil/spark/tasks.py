@@ -66,6 +66,8 @@ def read(shared: Shared, found: Iterable[payload.Row]) -> Iterator[payload.Row]:
         yield from payload.split(con, "tied", f"SELECT DISTINCT 0, * FROM fact WHERE kind IN {TIED}")
         yield from payload.split(con, "name", "SELECT DISTINCT 0, * FROM name")
         yield from payload.things("note", notes)
+        if piece.captures:
+            yield from payload.things("end", [end for (end,) in con.execute("SELECT max(ts + coalesce(duration, 0)) FROM session").fetchall() if end])
         con.close()
 
 
@@ -88,14 +90,25 @@ def _read(con: duckdb.DuckDBPyConnection, shared: Shared, piece: Piece) -> list[
         return [replace(note, file=shown.get(note.file, note.file)) for note in notes]
 
 
-def whole(shared: Shared, tied: bytes | None, found: Iterable[payload.Row]) -> Iterator[payload.Row]:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one piece says of the sessions of others: facts tied by other things than uids; which captures there are, and their last packet's time."""
+
+    tied: bytes | None
+    captures: tuple[str, ...]
+    until: float | None
+
+
+def whole(shared: Shared, told: Told, found: Iterable[payload.Row]) -> Iterator[payload.Row]:
     """Sessions with what all logs say of them, each once; and which addresses there are."""
-    from netexfil.read import merging
+    from netexfil.read import capture, merging
 
     con = connect()
     others = payload.load(found, {"session": "session", "fact": "fact"}, con)
-    if tied is not None:
-        payload.fill(con, "fact", tied)
+    if told.tied is not None:
+        payload.fill(con, "fact", told.tied)
+    if told.until is not None:
+        capture.ended(con, told.captures, told.until)
     if shared.logs:
         merging.merge_facts(con)
         merging.once(con)
