@@ -11,6 +11,7 @@ mod hello;
 mod mixed;
 mod random;
 mod small;
+mod talk;
 mod zeek;
 
 use std::io;
