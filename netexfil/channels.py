@@ -211,20 +211,27 @@ _TOGETHER: Mapping[str, str] = {
 }
 
 
-def _members(where: str, siblings: bool, keys: bool = True) -> str:
+def _members(where: str, siblings: bool, keys: bool = True, sessions: str = "session") -> str:
     """What each session gives, a row a session; with `keys` what decides the words."""
     given = [f"{how} AS {name}" for name, (how, _) in _MEASURES.items()] + [f"{_key(name)} AS {name}_key" for name in TIED if keys]
     flags = ", ".join(f"{how} AS is_{name}" for name, how in _FLAGS.items())
-    rows = "b.sid IS NULL AS own FROM session s LEFT JOIN sibling b ON b.sid = s.sid" if siblings else "true AS own FROM session s"
+    rows = f"b.sid IS NULL AS own FROM {sessions} s LEFT JOIN sibling b ON b.sid = s.sid" if siblings else f"true AS own FROM {sessions} s"
     return f"SELECT cid, own, {', '.join(given)} FROM (SELECT s.*, {flags}, {rows} WHERE s.cid IS NOT NULL{where})"
 
 
-def _grouped(where: str = "", siblings: bool = True, keys: bool = True) -> str:
-    how = {name: _TOGETHER.get(kind, f"{kind}({{0}})").format(name) for name, (_, kind) in _MEASURES.items()}
+def _grouped(where: str = "", siblings: bool = True, keys: bool = True, sessions: str = "session") -> str:
+    together = _TOGETHER if siblings else {**_TOGETHER, "own": "any_value({0})"}
+    how = {name: together.get(kind, f"{kind}({{0}})").format(name) for name, (_, kind) in _MEASURES.items()}
     if keys:
         how |= {f"{name}_key": f"max({name}_key) FILTER ({name} IS NOT NULL)" for name in TIED}
-    return f"""SELECT cid, {", ".join(f"{sql} AS {name}" for name, sql in how.items())} FROM ({_members(where, siblings)})
-        GROUP BY cid HAVING count(*) FILTER (own) > 0"""
+    query = f"""SELECT cid, {", ".join(f"{sql} AS {name}" for name, sql in how.items())}
+        FROM ({_members(where, siblings, True, sessions)}) GROUP BY cid"""
+    return f"{query} HAVING count(*) FILTER (own) > 0" if siblings else query
+
+
+def grouped(sessions: str) -> str:
+    """SQL: as `GROUPED`, of the sessions that a query gives, none of which is a sibling."""
+    return _grouped("", False, True, f"({sessions})")
 
 
 # The channels of all sessions that have a `cid`, not named yet; `<column>_key` tell how far a channel's word is surpassed by another part of it.

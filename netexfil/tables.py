@@ -37,6 +37,9 @@ SESSION: dict[str, str] = READ | {
     "bytes_out_low": "BIGINT", "bytes_out_high": "BIGINT", "bytes_in": "BIGINT", "byte_quality": "VARCHAR", "cid": "BIGINT",
 }
 
+# What a reader can store of a session that is turned while it is read, where its table has room.
+TURNED = (SESSION.keys() | SIDES.keys()) - {"cid"}
+
 # A name for an address, with its time of validity: from DNS answers, certificates, SNI, DHCP …
 # `kind` is `dns` (name of a remote address) or `host` (name of an inside host).
 NAME: Mapping[str, str] = {

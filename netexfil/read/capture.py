@@ -56,7 +56,7 @@ def _insert(con: duckdb.DuckDBPyConnection, stream: Stream, turn: Turn | None) -
 
     con.register("captured", stream)
     try:
-        merging.put(con, turn("FROM captured") if turn else "FROM captured", tables.SESSION.keys() - {"cid"} if turn else tables.READ)
+        merging.put(con, turn("FROM captured") if turn else "FROM captured", tables.TURNED if turn else tables.READ)
     finally:
         con.unregister("captured")
 

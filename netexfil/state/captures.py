@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netexfil import pipeline, read, tables
+from netexfil import pipeline, read
 from netexfil.read import find, text
 from netexfil.state import ingest, store
 
@@ -41,7 +41,7 @@ def take_in(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, found
     known = sorted((c for c in there if c.identity in sizes and c not in fresh), key=lambda c: c.first_ts)
     began = open_since[0] if open_since and open_since[0] is not None else None
     again = _from(known, began) if began is not None else []
-    tables.create(con)
+    ingest.room(con, job)
     job = replace(job, options=replace(job.options, keep_facts=True))
     chosen = {capture.path for capture in (*again, *fresh)}
     tally.notes += read.sessions(con, [name for name in found.captures if name in chosen], job.options, job.policy)
@@ -101,11 +101,10 @@ def _settle(con: duckdb.DuckDBPyConnection, fresh_ts: float) -> None:
 
 def _add(con: duckdb.DuckDBPyConnection) -> None:
     """Add tails to the stored sessions that they continue: counts and bytes are summed, the end is the later one."""
-    sides = [f"{side}_{what}" for side in ("orig", "resp") for what in ("bytes", "pkts", "ip_bytes", "low")]
-    summed = [*sides, "missed_bytes"]
-    sums = ", ".join(f"{name} = coalesce(h.{name}, 0) + coalesce(t.{name}, 0)" for name in summed)
+    sides = [f"{side}_{what}" for side in ("orig", "resp") for what in ("bytes", "pkts", "low")]
+    sums = ", ".join(f"{name} = coalesce(h.{name}, 0) + coalesce(t.{name}, 0)" for name in sides)
     con.execute(f"""UPDATE state.session AS h SET {sums}, orig_high = h.orig_high + t.orig_high, resp_high = h.resp_high + t.resp_high,
-            duration = t.ts + coalesce(t.duration, 0) - h.ts, conn_state = t.conn_state, hints = t.hints,
+            duration = t.ts + coalesce(t.duration, 0) - h.ts, hints = t.hints,
             history = h.history || t.history, orig_quality = 'bounded', resp_quality = 'bounded'
         FROM (FROM tail WHERE still_open) t WHERE h.uid = t.head""")
     con.execute("INSERT INTO state.stale (talk) SELECT DISTINCT talk FROM state.session WHERE uid IN (SELECT head FROM tail WHERE still_open)")

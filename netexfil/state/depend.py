@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from netexfil import tables
-from netexfil.detect import collect
 from netexfil.policy import Policy
-from netexfil.state import keys, pairs
+from netexfil.state import pairs
 from netexfil.state.parts import any_row
 
 if TYPE_CHECKING:
@@ -52,8 +51,6 @@ def _because(con: duckdb.DuckDBPyConnection) -> Sequence[str]:
     """Conditions on `standing`, one a way in which other rows decide what is said of a channel."""
     con.execute("""CREATE OR REPLACE TEMP TABLE served_other AS SELECT inside_h, remote_p, min(day) AS since FROM touched
         WHERE direction = 'pull' GROUP BY inside_h, remote_p, cid HAVING count(*) = 1""")
-    con.execute(f"""CREATE OR REPLACE TEMP TABLE pulled AS SELECT DISTINCT orig_h AS inside_h, {keys.DAY_OF} AS day FROM session
-        WHERE remote_h IS NULL AND resp_p IN ({", ".join(map(str, collect.PORTS))})""")
     everybody = any_row(con, "reborn WHERE entity = ''")
     return (
         "TRUE" if everybody else "FALSE",
@@ -62,7 +59,7 @@ def _because(con: duckdb.DuckDBPyConnection) -> Sequence[str]:
         "entity IN (FROM reborn)",
         "(inside_h, protocol) IN (SELECT (inside_h, protocol) FROM spoke_moved)",
         "direction = 'pull' AND (inside_h, remote_p) IN (SELECT (inside_h, remote_p) FROM served_other)",
-        "(inside_h, CAST(day AS BIGINT)) IN (SELECT (inside_h, day) FROM pulled)",
+        "(inside_h, CAST(day AS BIGINT)) IN (SELECT (inside_h, day) FROM reads)",
         "inside_h IN (SELECT address FROM state.stale WHERE address IS NOT NULL)",
     )
 

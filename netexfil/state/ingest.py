@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from netexfil import pipeline, read, tables
 from netexfil.errors import Note
 from netexfil.read import find, merging
-from netexfil.state import keys, places, store
+from netexfil.state import keys, parts, places, store
 
 if TYPE_CHECKING:
     import duckdb
+
+    from netexfil.policy import Policy
 
 BATCH_BYTES = 256 << 20  # of decompressed text: what a killed first import loses at most
 DAY = 86400.0
@@ -22,12 +24,36 @@ DAY = 86400.0
 
 @dataclass(slots=True)
 class Tally:
-    """What a run took in."""
+    """What a run took in. `summed`: sums of what is read are made at once, for a run that will ask for them."""
 
     sessions: int = 0
     files: int | None = None
     last_ts: float | None = None
+    summed: bool = False
     notes: list[Note] = field(default_factory=list)
+
+
+def room(con: duckdb.DuckDBPyConnection, job: pipeline.Job) -> None:
+    """Tables for what is read. Sessions are turned only while sums are made of them: here they keep which side their ends are on."""
+    core = read.engine(job.options) == "core"
+    turned = tables.SESSION.keys() - tables.READ.keys() - {"sid", "cid"}
+    tables.create(con, without=turned | tables.LISTED if core else turned)
+    for side in tables.SIDES:
+        con.execute(f"ALTER TABLE session ADD COLUMN IF NOT EXISTS {side} TINYINT")
+
+
+def unturned(rows: str) -> str:
+    """What `read.sessions` is given as `turn`: the sides, and no more."""
+    return f"SELECT *, CAST(NULL AS BIGINT) AS sid FROM ({rows})"
+
+
+def rekey(con: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Keys of uids as this DuckDB makes them, where another version made those that are stored."""
+    with store.attached(con, path, read_only=True):
+        same = not tables.some(con, f"(SELECT uid, uid_key FROM state.session LIMIT 1) WHERE uid_key IS DISTINCT FROM {keys.UID}")
+    if not same:
+        with store.attached(con, path), store.transaction(con):
+            con.execute(f"UPDATE state.session SET uid_key = {keys.UID}")
 
 
 def logs(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, found: find.Found, now: float, tally: Tally) -> None:
@@ -37,9 +63,9 @@ def logs(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, found: f
     for batch in _batches(_parts(found, known, tally)):
         ranges = {part.path: (part.start, part.end) for part in batch}
         options = replace(job.options, ranges=ranges, keep_facts=True)
-        tables.create(con)
-        tally.notes += read.sessions(con, list(ranges), options, job.policy)
-        commit(con, path, batch, now, tally)
+        room(con, job)
+        tally.notes += read.sessions(con, list(ranges), options, job.policy, None, unturned)
+        commit(con, path, batch, now, tally, job.policy)
 
 
 def _parts(found: find.Found, known: dict[str, places.Place], tally: Tally) -> Iterator[places.Part]:
@@ -68,14 +94,16 @@ def _batches(parts: Iterator[places.Part]) -> Iterator[list[places.Part]]:
         yield batch
 
 
-def commit(con: duckdb.DuckDBPyConnection, path: Path, batch: Sequence[places.Part], now: float, tally: Tally) -> None:
-    """Merge what was read with what is stored, and store it with the places reached, in one transaction."""
+def commit(con: duckdb.DuckDBPyConnection, path: Path, batch: Sequence[places.Part], now: float, tally: Tally, policy: Policy) -> None:
+    """Merge what was read with what is stored, and store it with the places reached, in one transaction. Sums are made while it is at hand."""
     with store.attached(con, path):
         prepare(con, tally)
         with store.transaction(con):
-            push(con)
+            number = push(con)
             for part in batch:
                 _remember(con, part, now)
+    if tally.summed:
+        parts.add(con, policy, f"session {_OTHERS if tables.some(con, 'taken') else ''}", number)
     for table in ("session", "fact", "name"):
         con.execute(f"DELETE FROM {table}")
 
@@ -86,13 +114,15 @@ def prepare(con: duckdb.DuckDBPyConnection, tally: Tally) -> None:
     Leaves `taken`, the stored rows as they were, and `changed`, the uids that are new or not what they were. Writes to memory only: DuckDB lets
     one transaction write to one database. What two sensors saw stays two rows: which of them counts is decided when they are read.
     """
-    kept, facts = ", ".join(tables.READ), ", ".join(tables.FACT)
-    con.execute("CREATE OR REPLACE TEMP TABLE fresh AS SELECT uid FROM session UNION SELECT uid FROM fact WHERE uid IS NOT NULL")
+    kept, facts = ", ".join(keys.SESSION), ", ".join(tables.FACT)
+    con.execute("CREATE OR REPLACE TEMP TABLE fresh AS SELECT uid FROM session UNION ALL SELECT uid FROM fact WHERE uid IS NOT NULL")
     con.execute("INSERT INTO fresh SELECT uid FROM state.fact WHERE uid IS NOT NULL AND fuid IN (SELECT fuid FROM fact WHERE uid IS NULL)")
     _announced(con)
     con.execute("""CREATE OR REPLACE TEMP TABLE certificate AS SELECT fuid FROM fact WHERE fuid IS NOT NULL
         UNION SELECT fuid FROM state.fact WHERE fuid IS NOT NULL AND uid IN (FROM fresh)""")
-    con.execute(f"CREATE OR REPLACE TEMP TABLE taken AS SELECT {kept} FROM state.session WHERE uid IN (FROM fresh)")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE alike AS SELECT DISTINCT uid_key FROM state.session WHERE uid_key IN (SELECT {keys.UID} FROM fresh)")
+    same = "uid_key IN (FROM alike) AND uid IN (FROM fresh)" if tables.some(con, "alike") else "FALSE"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE taken AS SELECT {kept} FROM state.session WHERE {same}")
     con.execute(f"INSERT INTO session ({kept}) SELECT {kept} FROM taken")
     found = con.execute(f"INSERT INTO fact ({facts}) SELECT {facts} FROM state.fact WHERE {_TAKEN}").fetchone()
     again = tables.some(con, "taken")
@@ -110,6 +140,7 @@ def prepare(con: duckdb.DuckDBPyConnection, tally: Tally) -> None:
         tally.last_ts = max(row[1], tally.last_ts or row[1])
 
 
+_OTHERS = "WHERE uid NOT IN (SELECT uid FROM taken)"
 _CHANGED = "WHERE uid IN (FROM changed)"
 _TAKEN = "uid IN (FROM fresh) OR (uid IS NULL AND fuid IN (FROM certificate)) OR (kind = 'ftp' AND fuid IN (FROM endpoint))"
 
@@ -125,19 +156,25 @@ def _announced(con: duckdb.DuckDBPyConnection) -> None:
         con.execute("INSERT INTO endpoint SELECT DISTINCT fuid FROM fact WHERE kind = 'ftp'")
 
 
-def push(con: duckdb.DuckDBPyConnection) -> None:
-    """What `prepare` made takes the place of what it took. Inside a transaction on the state."""
-    kept, facts = ", ".join(tables.READ), ", ".join(tables.FACT)
+def push(con: duckdb.DuckDBPyConnection) -> int:
+    """What `prepare` made takes the place of what it took. Inside a transaction on the state.
+
+    Returns:
+        The number of this batch.
+    """
+    number = store.one(con, f"SELECT {NEXT_BATCH}")
+    kept, facts = ", ".join(keys.SESSION), ", ".join(tables.FACT)
     again = tables.some(con, "taken")
     if again:
         con.execute(f"""INSERT INTO state.stale (talk) SELECT DISTINCT {keys.talk()} FROM (SELECT * FROM taken UNION ALL SELECT {kept} FROM session
             WHERE uid IN (SELECT uid FROM taken)) {_CHANGED}""")
         con.execute(f"DELETE FROM state.session WHERE uid IN (SELECT uid FROM taken {_CHANGED})")
     con.execute(f"DELETE FROM state.fact WHERE {_TAKEN}")
-    con.execute(f"""INSERT INTO state.session ({kept}, day, batch, talk, ends)
-        SELECT {kept}, {keys.DAY_OF}, {NEXT_BATCH}, {keys.talk()}, {keys.ENDS} FROM session {_CHANGED if again else ''}""")
+    con.execute(f"""INSERT INTO state.session ({kept}, day, batch, talk, ends, uid_key)
+        SELECT {kept}, {keys.DAY_OF}, {number}, {keys.talk()}, {keys.ENDS}, {keys.UID} FROM session {_CHANGED if again else ''}""")
     con.execute(f"INSERT INTO state.fact ({facts}) SELECT DISTINCT {facts} FROM fact WHERE {_STILL_NEEDED}")
     _push_names(con)
+    return number
 
 
 # Greater than every batch that was stored or scored, whatever was dropped since.

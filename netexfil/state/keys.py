@@ -5,7 +5,11 @@ DuckDB's hash may change from one of its versions to the next; the settings of a
 
 from __future__ import annotations
 
+from netexfil import tables
+
 DAY = 86_400
+# What the state keeps of a session: all that a finding or a join can ask for.
+SESSION = tuple(name for name in tables.READ if name not in tables.LISTED)
 DAY_OF = f"CAST(floor(ts / {DAY}) AS BIGINT)"
 
 
@@ -18,6 +22,8 @@ def talk(one: str = "orig_h", other: str = "resp_h", day: str = DAY_OF) -> str:
     return hashed(f"least({one}, {other})", f"greatest({one}, {other})", f"CAST({day} AS BIGINT)")
 
 
+# Compared before texts are.
+UID = hashed("uid")
 # Sessions of one ordered five-tuple.
 ENDS = hashed("orig_h", "orig_p", "resp_h", "resp_p", "proto")
 

@@ -21,16 +21,16 @@ from netexfil.state import keys
 if TYPE_CHECKING:
     import duckdb
 
-READ = ", ".join(tables.READ)
-# What `channels.name` takes, as state.channel keeps it.
-SUMS = tuple(name for name in tables.CHANNEL if name not in ("cid", "entity", "server_name"))
+READ = ", ".join(keys.SESSION)
 KEYS = tuple(f"{name}_key" for name in channels.TIED)
 STORED = (*tables.CHANNEL, "asked", *KEYS, "talk", "pair", "cand")
+# What `channels.name` takes.
+KINDS = {name: kind for name, kind in tables.CHANNEL.items() if name != "entity"} | dict.fromkeys(KEYS, "HUGEINT")
 # Columns of which sums are made; the rest of a session is read only where its channel is judged.
 _USED = tuple("""ts uid orig_h orig_p resp_h resp_p proto service duration orig_bytes resp_bytes server_name tls_version ssh_client ssh_server
     orig_low orig_high orig_quality resp_low resp_high resp_quality hints""".split())
 _SUMMED = tuple(name if name in _USED else f"CAST(NULL AS {kind}) AS {name}" for name, kind in tables.READ.items())
-_TURNED = tuple(name for name in tables.SESSION if name not in tables.READ and name not in ("pcr", "rate_out", "cid"))
+_INSIDE = f"remote_h IS NULL AND resp_p IN ({', '.join(map(str, collect.PORTS))})"
 # Stands for a channel's number while sessions are grouped: MD5 is worth its time once a channel, not once a session.
 _QUICK = keys.hashed("inside_h", "remote_h", "remote_p", "proto", keys.DAY_OF, "outbound")
 _NUMBER = channels.cid("inside_h", "remote_h", "remote_p", "proto", "day", "CASE direction WHEN 'pull' THEN 'pull' ELSE 'true' END")
@@ -39,6 +39,34 @@ CHANNEL_TALK = keys.talk("inside_h", "remote_h", "day")
 
 def any_row(con: duckdb.DuckDBPyConnection, rows: str) -> bool:
     return con.execute(f"SELECT 1 FROM {rows} LIMIT 1").fetchone() is not None
+
+
+MADE = ("sums", "summed", "reads")
+
+
+def begin(con: duckdb.DuckDBPyConnection) -> None:
+    """Empty tables for `add`: `sums` of channels, `summed` (the batches in it), `reads` (inside hosts and days that read from inside servers)."""
+    con.execute(f"CREATE OR REPLACE TEMP TABLE sums ({', '.join(f'{name} {kind}' for name, kind in KINDS.items())})")
+    con.execute("CREATE OR REPLACE TEMP TABLE summed (batch BIGINT)")
+    con.execute("CREATE OR REPLACE TEMP TABLE reads (inside_h VARCHAR, day BIGINT)")
+
+
+def add(con: duckdb.DuckDBPyConnection, policy: Policy, rows: str, batch: int | None = None) -> None:
+    """Make sums of new sessions (a table, or one with a condition), in one pass. Sums of talks that turn out to be `whole` are not used.
+
+    What belongs to the channel of another session (`channels.assign`) is left out here: hosts with such sessions are `mixed`, so whole.
+    """
+    if not tables.some(con, rows):
+        return
+    query = f"SELECT {', '.join(_SUMMED)}, orig_side, resp_side FROM {rows}"
+    if rows.startswith("state.") or tables.some(con, f"{rows} {'AND' if ' WHERE ' in rows else 'WHERE'} orig_side IS NULL"):
+        query = outbound.placed(con, policy, f"SELECT {', '.join(_SUMMED)} FROM {rows}")
+    turned = f"SELECT *, {_QUICK} AS cid FROM ({outbound.turned(query, policy)})"
+    named = ", ".join(KINDS)
+    con.execute(f"INSERT INTO sums ({named}) SELECT {named} FROM ({channels.grouped(f'{turned} WHERE outbound IS NOT NULL')})")
+    con.execute(f"INSERT INTO reads SELECT DISTINCT orig_h, {keys.DAY_OF} FROM ({turned}) WHERE {_INSIDE}")
+    if batch is not None:
+        con.execute("INSERT INTO summed VALUES (?)", [batch])
 
 
 def build(con: duckdb.DuckDBPyConnection, policy: Policy, mark: int) -> None:
@@ -53,15 +81,20 @@ def build(con: duckdb.DuckDBPyConnection, policy: Policy, mark: int) -> None:
     flag(con, policy, f"batch > {mark} OR talk IN (FROM whole)", "flagged")
     con.execute("INSERT INTO mixed SELECT address, day FROM flagged EXCEPT SELECT address, day FROM mixed")
     _together(con, mark)
-    _sessions(con, policy, "talk IN (FROM whole)", f"batch > {mark} AND talk NOT IN (FROM whole)")
+    add(con, policy, f"state.session WHERE batch > {mark} AND batch NOT IN (FROM summed) AND talk NOT IN (FROM whole)")
+    con.execute(f"DELETE FROM sums WHERE {CHANNEL_TALK} IN (FROM whole)")
+    _sessions(con, policy, "talk IN (FROM whole)")
+    con.execute(f"INSERT INTO reads SELECT DISTINCT orig_h, {keys.DAY_OF} FROM session WHERE {_INSIDE}")
     _renamed(con)
     _channels(con)
 
 
 def _twins(con: duckdb.DuckDBPyConnection, mark: int) -> None:
     """Sessions that another batch told too, under another uid: two sensors. Which of them counts is seen in the whole talk."""
-    con.execute(f"""INSERT INTO whole SELECT unnest([n.talk, o.talk]) FROM state.session n JOIN state.session o ON o.ends = n.ends
-        WHERE n.batch > {mark} AND n.batch <> o.batch AND n.uid <> o.uid AND abs(n.ts - o.ts) <= 1""")
+    for batch, first, last in con.execute(f"SELECT batch, min(ts), max(ts) FROM state.session WHERE batch > {mark} GROUP BY batch").fetchall():
+        con.execute(f"""INSERT INTO whole SELECT unnest([n.talk, o.talk]) FROM state.session n JOIN state.session o ON o.ends = n.ends
+            WHERE n.batch = {batch} AND o.batch < {batch} AND o.ts BETWEEN {first - 1!r} AND {last + 1!r} AND n.uid <> o.uid
+                AND abs(n.ts - o.ts) <= 1""")
 
 
 def flag(con: duckdb.DuckDBPyConnection, policy: Policy, rows: str, into: str) -> None:
@@ -100,8 +133,8 @@ def _together(con: duckdb.DuckDBPyConnection, mark: int) -> None:
             return
 
 
-def _sessions(con: duckdb.DuckDBPyConnection, policy: Policy, whole: str, rest: str = "FALSE") -> None:
-    """`session` anew: those of whole talks, merged, and the rest as they are; turned, and given their channels."""
+def _sessions(con: duckdb.DuckDBPyConnection, policy: Policy, whole: str) -> None:
+    """`session` anew: those of whole talks, merged, turned, and given their channels."""
     con.execute("DELETE FROM session")
     con.execute("DELETE FROM name")
     con.execute("DELETE FROM fact")
@@ -111,14 +144,10 @@ def _sessions(con: duckdb.DuckDBPyConnection, policy: Policy, whole: str, rest: 
         con.execute(f"INSERT INTO fact ({facts}) SELECT {facts} FROM state.fact WHERE kind = 'ftp'")
         read.merge(con)
     outbound.turn(con, policy)
-    if rest != "FALSE":
-        rows = outbound.placed(con, policy, f"SELECT {', '.join(_SUMMED)} FROM state.session WHERE {rest}")
-        held = ", ".join((*_USED, *_TURNED))
-        con.execute(f"""INSERT INTO session BY NAME SELECT {held}, CASE WHEN outbound IS NOT NULL THEN {_QUICK} END AS cid
-            FROM ({outbound.turned(rows, policy)})""")
     names = ", ".join(tables.NAME)
     con.execute(f"""INSERT INTO name ({names}) SELECT {names} FROM state.name WHERE kind = 'dns' AND address IN (
-        SELECT orig_h FROM session UNION SELECT resp_h FROM session UNION SELECT address FROM state.stale WHERE address IS NOT NULL)""")
+        SELECT orig_h FROM session UNION SELECT resp_h FROM session UNION SELECT remote_h FROM sums
+        UNION SELECT address FROM state.stale WHERE address IS NOT NULL)""")
     channels.assign(con)
 
 
@@ -143,7 +172,9 @@ def again(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
 
 def _renamed(con: duckdb.DuckDBPyConnection) -> None:
     """Channels of the state that are touched: more came, a talk is whole, or their address has another name now. Only where sessions are kept."""
-    con.execute(f"CREATE OR REPLACE TEMP TABLE grouped AS SELECT * REPLACE ({_NUMBER} AS cid) FROM ({channels.GROUPED})")
+    named = ", ".join(KINDS)
+    rows = f"SELECT {named} FROM sums UNION ALL SELECT {named} FROM ({channels.GROUPED})" if tables.some(con, "session") else "FROM sums"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE grouped AS SELECT * REPLACE ({_NUMBER} AS cid) FROM ({rows})")
     con.execute("CREATE OR REPLACE TEMP TABLE kept_day AS SELECT DISTINCT CAST(day AS INTEGER) AS day FROM state.session")
     con.execute("""CREATE OR REPLACE TEMP TABLE gone AS SELECT * FROM state.channel WHERE day IN (FROM kept_day) AND (cid IN (SELECT cid FROM grouped)
         OR talk IN (FROM whole) OR remote_h IN (SELECT address FROM state.stale WHERE address IS NOT NULL))""")
@@ -167,12 +198,13 @@ def _combine(name: str) -> str:
 def _channels(con: duckdb.DuckDBPyConnection) -> None:
     """`made`: new sums added to those that were there, but where all of a talk was read again."""
     old = {"server_name": "asked"}
-    columns = [name for name in (*SUMS, "server_name", *KEYS) if name != "cid"]
-    kinds = dict(tables.CHANNEL) | dict.fromkeys(KEYS, "HUGEINT")
-    summed = ", ".join(f"CAST({_combine(name)} AS {kinds[name]}) AS {name}" for name in columns)
+    columns = [name for name in KINDS if name != "cid"]
+    summed = ", ".join(f"CAST({_combine(name)} AS {KINDS[name]}) AS {name}" for name in columns)
     parts = f"""SELECT cid, {", ".join(columns)} FROM grouped UNION ALL
         SELECT cid, {", ".join(f"{old.get(name, name)} AS {name}" for name in columns)} FROM gone WHERE talk NOT IN (FROM whole)"""
-    con.execute(f"CREATE OR REPLACE TEMP TABLE merged AS SELECT cid, {summed} FROM ({parts}) GROUP BY cid")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE several AS SELECT cid FROM ({parts}) GROUP BY cid HAVING count(*) > 1")
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE merged AS SELECT * FROM ({parts}) WHERE cid NOT IN (FROM several) UNION ALL
+        SELECT cid, {summed} FROM ({parts}) WHERE cid IN (FROM several) GROUP BY cid""")
     con.execute("DROP TABLE grouped")
     con.execute("ALTER TABLE merged RENAME TO grouped")
     con.execute("DELETE FROM channel")

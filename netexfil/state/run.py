@@ -18,7 +18,7 @@ from netexfil import __version__, pipeline, tables
 from netexfil.errors import Note
 from netexfil.finding import Finding, rank
 from netexfil.read import find
-from netexfil.state import captures, ingest, outbox, places, scoring, store
+from netexfil.state import captures, ingest, outbox, parts, places, scoring, store
 
 if TYPE_CHECKING:
     import duckdb
@@ -55,11 +55,13 @@ def run(path: Path, job: pipeline.Job, now: float, wait: bool = False) -> Outcom
         listing, settings = places.listing((*job.sources, *job.join)), _settings(job)
         with store.attached(con, path, read_only=True):
             last = con.execute("SELECT listing, settings FROM state.run ORDER BY id DESC LIMIT 1").fetchone() or (None, None)
+            anew = settings != last[1]
+            tally.summed = not job.join and scoring.apart(con, job, anew)
+        parts.begin(con)
         if listing != last[0]:
             _take_in(con, path, job, now, tally)
-        con.close()
-        con = tables.connect(memory=job.memory)  # the steps find an empty memory, as at once
-        number = _score(con, path, job, _Run(now, listing, settings, settings != last[1]), tally)
+        _empty(con)
+        number = _score(con, path, job, _Run(now, listing, settings, anew), tally)
         return Outcome(_waiting(con, path), tuple(tally.notes), number, tally.sessions, tally.files == 0)
 
 
@@ -81,10 +83,19 @@ def _settings(job: pipeline.Job) -> str:
     return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
 
 
+def _empty(con: duckdb.DuckDBPyConnection) -> None:
+    """Leave the sums; the steps find a memory that is empty besides, as at once."""
+    kept = ", ".join(f"'{name}'" for name in parts.MADE)
+    there = con.execute(f"SELECT table_name FROM duckdb_tables() WHERE table_name NOT IN ({kept})").fetchall()
+    for (name,) in there:
+        con.execute(f"DROP TABLE {name}")
+
+
 def _take_in(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, now: float, tally: ingest.Tally) -> None:
     with find.sources(job.sources) as found:
         tally.notes += found.notes
         tally.files = len(found.logs) + len(found.captures)
+        ingest.rekey(con, path)
         ingest.logs(con, path, job, found, now, tally)
         captures.take_in(con, path, job, found, now, tally)
     if job.join:

@@ -11,6 +11,7 @@ from netexfil.errors import Note
 from netexfil.finding import Finding
 from netexfil.policy import Policy
 from netexfil.state import depend, keys, pairs, parts
+from netexfil.state import store as files
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,16 +29,22 @@ class Made:
 
 
 def plan(con: duckdb.DuckDBPyConnection, job: pipeline.Job, anew: bool) -> str:
-    """`nothing`, `parts`, or `everything`: where policy or options changed, with telemetry (clocks are estimated from all sessions that are
-    there), and where a budget sets the thresholds from all of them.
-    """
+    """`nothing`, `parts`, or `everything` (see `apart`)."""
     mark = _mark(con)
     changed = parts.any_row(con, "state.stale") or parts.any_row(con, f"state.session WHERE batch > {mark}")
     there = parts.any_row(con, "state.session") or parts.any_row(con, "state.event")
     if not there or not (anew or changed):
         return "nothing"
-    together = job.budget is not None or parts.any_row(con, "state.event") or job.policy.keep_sessions_days > pairs.LONGEST
-    return "everything" if anew or together else "parts"
+    return "parts" if apart(con, job, anew) else "everything"
+
+
+def apart(con: duckdb.DuckDBPyConnection, job: pipeline.Job, anew: bool) -> bool:
+    """Whether what is new can be judged by itself. Not where policy or options changed, with telemetry (clocks are estimated from all
+    sessions that are there), where a budget sets the thresholds from all of them, or where more days are there than bits tell apart.
+    """
+    if anew or job.budget is not None or parts.any_row(con, "state.event"):
+        return False
+    return files.one(con, "SELECT max(day) - min(day) FROM state.session") <= pairs.LONGEST
 
 
 def _mark(con: duckdb.DuckDBPyConnection) -> int:

@@ -162,6 +162,12 @@ def migrate(con: duckdb.DuckDBPyConnection, path: Path, now: float) -> None:
                     con.execute("INSERT INTO state.migration VALUES (?, ?)", [number, now])
 
 
+def one(con: duckdb.DuckDBPyConnection, query: str) -> int:
+    """The whole number that a query gives; 0 for none."""
+    row = con.execute(query).fetchone()
+    return int(row[0]) if row and row[0] is not None else 0
+
+
 def exists(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
 
