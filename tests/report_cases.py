@@ -146,3 +146,9 @@ def session(**more: Any) -> dict[str, Any]:
         "source": "x.pcap",
     }
     return base | more
+
+
+def endpoint_only(**more: Any) -> Finding:
+    """What only the endpoint saw: no session, no destination."""
+    none = dict.fromkeys(("destination", "pcr", "duration", "bytes_in"))
+    return finding(kind="endpoint", session_uids=(), sessions=0, bytes_out={"low": 0, "high": None, "quality": "unknown"}, **none, **more)

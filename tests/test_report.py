@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_cases import HOSTILE, finding, hostile, session
+from report_cases import HOSTILE, endpoint_only, finding, hostile, session
 
 from netexfil import report, tables
 from netexfil.errors import Note, Unreadable
@@ -115,17 +115,7 @@ def test_plain_is_one_line_a_finding():
 
 
 def test_endpoint_finding_without_destination_everywhere():
-    alone = finding(
-        destination=None,
-        kind="endpoint",
-        session_uids=(),
-        sessions=0,
-        pcr=None,
-        duration=None,
-        rate=None,
-        bytes_in=None,
-        bytes_out={"low": 0, "high": None, "quality": "unknown"},
-    )
+    alone = endpoint_only(rate=None)
     for form in report.FORMATS:
         assert written([alone], form)
 

@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from report_cases import finding, hostile
+from report_cases import endpoint_only, finding, hostile
 
 from netexfil import report
 from netexfil.report import attack
@@ -14,16 +14,7 @@ CASES = [
     finding(),
     hostile(),
     finding(links=(), tool={"name": None, "verdict": "none"}, host={"ip": "2001:db8:30::1", "name": None}),
-    finding(
-        destination=None,
-        kind="endpoint",
-        session_uids=(),
-        sessions=0,
-        pcr=None,
-        duration=None,
-        bytes_in=None,
-        bytes_out={"low": 0, "high": None, "quality": "unknown"},
-    ),
+    endpoint_only(),
     finding(attack=({"technique": "T1567.002"}, {"technique": "T1030", "strategy": "DET0512"}, {"technique": "T9999.001"})),
 ]
 
