@@ -179,7 +179,7 @@ _ODD = f"""(is_ssh AND remote_p <> 22 OR is_tls AND remote_p IN (22, 80, 53, 21)
 
 def _key(column: str) -> str:
     """What decides whose value a channel takes: the session that sent most; among equals the larger hash, so that order does not matter."""
-    return f"(CAST(bytes_out_low AS HUGEINT) << 62) + CAST(hash({column}) >> 3 AS HUGEINT)"
+    return f"CASE WHEN {column} IS NOT NULL THEN (CAST(bytes_out_low AS HUGEINT) << 62) + CAST(hash({column}) >> 3 AS HUGEINT) END"
 
 
 def _flag(condition: str) -> str:
@@ -223,7 +223,7 @@ def _grouped(where: str = "", siblings: bool = True, keys: bool = True, sessions
     together = _TOGETHER if siblings else {**_TOGETHER, "own": "any_value({0})"}
     how = {name: together.get(kind, f"{kind}({{0}})").format(name) for name, (_, kind) in _MEASURES.items()}
     if keys:
-        how |= {f"{name}_key": f"max({name}_key) FILTER ({name} IS NOT NULL)" for name in TIED}
+        how |= {f"{name}_key": f"max({name}_key)" for name in TIED}
     query = f"""SELECT cid, {", ".join(f"{sql} AS {name}" for name, sql in how.items())}
         FROM ({_members(where, siblings, True, sessions)}) GROUP BY cid"""
     return f"{query} HAVING count(*) FILTER (own) > 0" if siblings else query

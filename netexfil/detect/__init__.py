@@ -31,7 +31,7 @@ from netexfil.detect import (
 from netexfil.detect.allowed import in_scope
 from netexfil.detect.budget import budget, count, search
 from netexfil.detect.evidence_rows import names_of, sessions_of
-from netexfil.detect.gather import select
+from netexfil.detect.gather import alone, select
 from netexfil.detect.question import Candidates, Code, Points, Reason
 from netexfil.detect.record import evidence, finding
 from netexfil.detect.unseen import unseen
@@ -42,7 +42,7 @@ from netexfil.policy import Policy
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["CODES", "QUESTIONS", "budget", "count", "judge", "score", "search", "select"]
+__all__ = ["CODES", "QUESTIONS", "alone", "budget", "count", "judge", "score", "search", "select"]
 
 QUESTIONS = (volume, ledger, asymmetry, rate, timing, novelty, prevalence, shape, tool, mismatch, destination, collect, endpoint)
 CODES: Mapping[str, Code] = {code.code: code for question in QUESTIONS for code in question.CODES} | {

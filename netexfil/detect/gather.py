@@ -46,11 +46,14 @@ def select(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] |
     _select(con, policy, wanted)
 
 
-def _alone(policy: Policy) -> str:
-    """What makes a channel a candidate by itself; `k` is the channel's row in `tied`."""
+def alone(policy: Policy, linked: str = "FALSE") -> str:
+    """SQL: whether a channel `c` is a candidate by itself. `linked`: whether it has a link."""
     line, small, least = (int(policy.threshold(name)) for name in ("outbound_volume", "small_volume", "asymmetry_small"))
     return f"""(c.bytes_low >= {small} OR (c.quality > 0 AND coalesce(c.bytes_high, {line}) >= {line})
-        OR (c.bytes_low >= {least} AND (c.odd_sessions > 0 OR c.clear_leg OR {_BANNER} OR k.cid IS NOT NULL)))"""
+        OR (c.bytes_low >= {least} AND (c.odd_sessions > 0 OR c.clear_leg OR {_BANNER} OR {linked})))"""
+
+
+_LINKED = "k.cid IS NOT NULL"  # `k`: the channel's row in `tied`
 
 
 def _near(con: duckdb.DuckDBPyConnection, policy: Policy, wanted: str) -> None:
@@ -68,7 +71,7 @@ def _near(con: duckdb.DuckDBPyConnection, policy: Policy, wanted: str) -> None:
         WITH pair AS (
             SELECT hash(inside_h, entity) AS pair FROM channel WHERE direction = 'out' GROUP BY pair HAVING sum(bytes_low) >= {lowest}
             UNION
-            SELECT hash(c.inside_h, c.entity) FROM channel c LEFT JOIN tied k ON k.cid = c.cid WHERE {_alone(policy)} AND {wanted})
+            SELECT hash(c.inside_h, c.entity) FROM channel c LEFT JOIN tied k ON k.cid = c.cid WHERE {alone(policy, _LINKED)} AND {wanted})
         SELECT inside_h, entity, day, bytes_low, bytes_in, sessions, push_low, {_RANK} AS rank
         FROM channel WHERE direction = 'out' AND hash(inside_h, entity) IN (FROM pair)""")
 
@@ -102,7 +105,7 @@ def _select(con: duckdb.DuckDBPyConnection, policy: Policy, wanted: str) -> None
         WITH hot AS (SELECT leader FROM ledger WHERE d1 >= {line} OR d7 >= least({week}, {steady}) OR d30 >= {month}),
         chosen AS (
             SELECT c.*, k.cid IS NOT NULL AS linked, {_RANK.replace("cid", "c.cid")} AS rank FROM channel c LEFT JOIN tied k ON k.cid = c.cid
-            WHERE {wanted} AND ({_alone(policy)} OR (c.direction = 'out' AND {_RANK.replace("cid", "c.cid")} IN (FROM hot))))
+            WHERE {wanted} AND ({alone(policy, _LINKED)} OR (c.direction = 'out' AND {_RANK.replace("cid", "c.cid")} IN (FROM hot))))
         SELECT c.* EXCLUDE (rank), l.d1, l.in1, l.n1, l.push1, l.channels, l.d7, l.in7, l.n7, l.days7, l.mean7, l.dev7, l.max7, l.d30, l.max30,
             l.first_day, l.max_before, l.days_before, coalesce(c.direction = 'out' AND c.rank = l.leader, false) AS leads
         FROM chosen c LEFT JOIN ledger l ON c.direction = 'out' AND l.inside_h = c.inside_h AND l.entity = c.entity AND l.day = c.day""")

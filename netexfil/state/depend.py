@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from netexfil import tables
+from netexfil import detect, tables
 from netexfil.policy import Policy
 from netexfil.state import pairs
 from netexfil.state.parts import any_row
@@ -25,22 +25,23 @@ def find(con: duckdb.DuckDBPyConnection, policy: Policy, kept: int) -> None:
         kept: the bits of `state.pair` that hold, as `pairs.prepare` said.
     """
     days = [int(day) for (day,) in con.execute("SELECT day FROM kept_day").fetchall()]
-    con.execute("""CREATE OR REPLACE TEMP TABLE touched AS SELECT *, TRUE AS now FROM made UNION ALL SELECT *, FALSE FROM gone""")
+    con.execute("""CREATE OR REPLACE TEMP VIEW touched AS SELECT *, TRUE AS now FROM made UNION ALL SELECT *, FALSE FROM gone""")
     con.execute("""CREATE OR REPLACE TEMP TABLE standing AS SELECT inside_h, entity, day, pair, direction, remote_p, protocol FROM state.channel
         WHERE cand AND day IN (FROM kept_day) AND cid NOT IN (SELECT cid FROM gone)""")
     pairs.update(con, policy, kept)
     pairs.moved(con, days)
     _spoke(con)
-    least = int(min(policy.threshold("asymmetry_small"), policy.threshold("small_volume")))
     line = int(min(policy.threshold(name) for name in ("outbound_volume", "ledger_7d", "ledger_steady", "ledger_30d")))
     columns = "inside_h, entity, CAST(day AS INTEGER) AS day, pair, direction"
     con.execute(f"""CREATE OR REPLACE TEMP TABLE wanted AS
-        SELECT DISTINCT {columns} FROM touched LEFT JOIN (SELECT pair, total FROM pair_now) USING (pair)
-        WHERE cand OR (now AND (bytes_low >= {least} OR quality > 0 OR total >= {line}))""")
-    con.execute(f"""INSERT INTO wanted SELECT {columns} FROM state.channel c
-        JOIN (SELECT pair, min(day) AS since FROM touched WHERE direction = 'out' GROUP BY pair
-              HAVING min(day) < (SELECT max(day) FROM kept_day)) t USING (pair) LEFT JOIN (SELECT pair, total FROM pair_now) n USING (pair)
-        WHERE c.day > t.since AND day IN (FROM kept_day) AND (c.cand OR n.total >= {line}) AND cid NOT IN (SELECT cid FROM gone)""")
+        SELECT DISTINCT {columns} FROM touched c WHERE cand OR (now AND ({detect.alone(policy)}
+            OR pair IN (SELECT pair FROM pair_now WHERE total >= {line})))""")
+    con.execute("""CREATE OR REPLACE TEMP TABLE earlier AS SELECT pair, min(day) AS since FROM touched WHERE direction = 'out' GROUP BY pair
+        HAVING min(day) < (SELECT max(day) FROM kept_day)""")
+    if any_row(con, "earlier"):
+        con.execute(f"""INSERT INTO wanted SELECT {columns} FROM state.channel c
+            JOIN earlier t USING (pair) LEFT JOIN (SELECT pair, total FROM pair_now) n USING (pair)
+            WHERE c.day > t.since AND day IN (FROM kept_day) AND (c.cand OR n.total >= {line}) AND cid NOT IN (SELECT cid FROM gone)""")
     for reason in _because(con):
         con.execute(f"INSERT INTO wanted SELECT {columns} FROM standing WHERE {reason}")
     con.execute(f"INSERT INTO wanted SELECT {columns} FROM standing WHERE (inside_h, day) IN (SELECT (inside_h, day) FROM wanted)")
@@ -55,6 +56,7 @@ def _because(con: duckdb.DuckDBPyConnection) -> Sequence[str]:
     return (
         "TRUE" if everybody else "FALSE",
         "(entity, day) IN (SELECT (entity, day) FROM moved)",
+        "(pair, day) IN (SELECT (pair, day) FROM touched)",
         "day IN (SELECT day FROM moved WHERE entity = '')",
         "entity IN (FROM reborn)",
         "(inside_h, protocol) IN (SELECT (inside_h, protocol) FROM spoke_moved)",
@@ -93,13 +95,19 @@ def store_all(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def load(con: duckdb.DuckDBPyConnection) -> None:
-    """Fill `channel` with what is judged and what its evidence looks back on, `judged`, `fleet` and `spoke`."""
+    """Fill `channel` with what is judged and what its evidence looks back on, `judged`, `fleet` and `spoke`.
+
+    Of windows that are not judged only what sums are made of is read: there may be a month of them.
+    """
     con.execute("DELETE FROM channel")
-    held = f"{_COLUMNS}, pair FROM state.channel WHERE cid NOT IN (SELECT cid FROM gone) AND"
-    con.execute(f"""INSERT INTO channel SELECT {_COLUMNS} FROM (
-        SELECT {held} pair IN (SELECT pair FROM wanted) UNION ALL SELECT {_COLUMNS}, pair FROM made WHERE pair IN (SELECT pair FROM wanted))""")
-    serving = "direction = 'pull' AND inside_h IN (SELECT inside_h FROM wanted WHERE direction = 'pull') AND pair NOT IN (SELECT pair FROM wanted)"
-    con.execute(f"INSERT INTO channel SELECT {_COLUMNS} FROM (SELECT {held} {serving} UNION ALL SELECT {_COLUMNS}, pair FROM made WHERE {serving})")
+    pairs_of, days_of = "pair IN (SELECT pair FROM wanted)", "day IN (SELECT day FROM wanted)"
+    stays = "FROM state.channel WHERE cid NOT IN (SELECT cid FROM gone) AND"
+    con.execute(f"INSERT INTO channel SELECT {_COLUMNS} FROM made WHERE {pairs_of}")
+    con.execute(f"INSERT INTO channel SELECT {_COLUMNS} {stays} {days_of} AND {pairs_of}")
+    con.execute(f"INSERT INTO channel ({_LEDGER}) SELECT {_LEDGER} {stays} NOT {days_of} AND {pairs_of}")
+    if any_row(con, "wanted WHERE direction = 'pull'"):
+        serving = f"direction = 'pull' AND inside_h IN (SELECT inside_h FROM wanted WHERE direction = 'pull') AND NOT {pairs_of}"
+        con.execute(f"INSERT INTO channel SELECT {_COLUMNS} FROM made WHERE {serving} UNION ALL SELECT {_COLUMNS} {stays} {serving}")
     con.execute("""CREATE OR REPLACE TEMP TABLE judged AS SELECT cid FROM channel
         WHERE (inside_h, entity, day) IN (SELECT (inside_h, entity, day) FROM wanted)""")
     pairs.fleet(con, "wanted")
@@ -110,3 +118,4 @@ def load(con: duckdb.DuckDBPyConnection) -> None:
 
 
 _COLUMNS = ", ".join(tables.CHANNEL)
+_LEDGER = "cid, day, inside_h, entity, direction, bytes_low, bytes_in, sessions, push_low, remote_h, remote_p"

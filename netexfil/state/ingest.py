@@ -124,7 +124,8 @@ def prepare(con: duckdb.DuckDBPyConnection, tally: Tally) -> None:
     same = "uid_key IN (FROM alike) AND uid IN (FROM fresh)" if tables.some(con, "alike") else "FALSE"
     con.execute(f"CREATE OR REPLACE TEMP TABLE taken AS SELECT {kept} FROM state.session WHERE {same}")
     con.execute(f"INSERT INTO session ({kept}) SELECT {kept} FROM taken")
-    found = con.execute(f"INSERT INTO fact ({facts}) SELECT {facts} FROM state.fact WHERE {_TAKEN}").fetchone()
+    words = tables.some(con, "state.fact")
+    found = con.execute(f"INSERT INTO fact ({facts}) SELECT {facts} FROM state.fact WHERE {_TAKEN}").fetchone() if words else None
     again = tables.some(con, "taken")
     if again or (found and found[0]):  # else the reader has merged everything that there is
         merging.merge_facts(con)
@@ -169,10 +170,12 @@ def push(con: duckdb.DuckDBPyConnection) -> int:
         con.execute(f"""INSERT INTO state.stale (talk) SELECT DISTINCT {keys.talk()} FROM (SELECT * FROM taken UNION ALL SELECT {kept} FROM session
             WHERE uid IN (SELECT uid FROM taken)) {_CHANGED}""")
         con.execute(f"DELETE FROM state.session WHERE uid IN (SELECT uid FROM taken {_CHANGED})")
-    con.execute(f"DELETE FROM state.fact WHERE {_TAKEN}")
+    if tables.some(con, "state.fact"):
+        con.execute(f"DELETE FROM state.fact WHERE {_TAKEN}")
     con.execute(f"""INSERT INTO state.session ({kept}, day, batch, talk, ends, uid_key)
         SELECT {kept}, {keys.DAY_OF}, {number}, {keys.talk()}, {keys.ENDS}, {keys.UID} FROM session {_CHANGED if again else ''}""")
-    con.execute(f"INSERT INTO state.fact ({facts}) SELECT DISTINCT {facts} FROM fact WHERE {_STILL_NEEDED}")
+    if tables.some(con, "fact"):
+        con.execute(f"INSERT INTO state.fact ({facts}) SELECT DISTINCT {facts} FROM fact WHERE {_STILL_NEEDED}")
     _push_names(con)
     return number
 

@@ -63,7 +63,8 @@ def add(con: duckdb.DuckDBPyConnection, policy: Policy, rows: str, batch: int | 
         query = outbound.placed(con, policy, f"SELECT {', '.join(_SUMMED)} FROM {rows}")
     turned = f"SELECT *, {_QUICK} AS cid FROM ({outbound.turned(query, policy)})"
     named = ", ".join(KINDS)
-    con.execute(f"INSERT INTO sums ({named}) SELECT {named} FROM ({channels.grouped(f'{turned} WHERE outbound IS NOT NULL')})")
+    grouped = channels.grouped(f"{turned} WHERE outbound IS NOT NULL")
+    con.execute(f"INSERT INTO sums ({named}) SELECT {named} FROM (SELECT * REPLACE ({_NUMBER} AS cid) FROM ({grouped}))")
     con.execute(f"INSERT INTO reads SELECT DISTINCT orig_h, {keys.DAY_OF} FROM ({turned}) WHERE {_INSIDE}")
     if batch is not None:
         con.execute("INSERT INTO summed VALUES (?)", [batch])
@@ -83,7 +84,7 @@ def build(con: duckdb.DuckDBPyConnection, policy: Policy, mark: int) -> None:
     _together(con, mark)
     add(con, policy, f"state.session WHERE batch > {mark} AND batch NOT IN (FROM summed) AND talk NOT IN (FROM whole)")
     con.execute(f"DELETE FROM sums WHERE {CHANNEL_TALK} IN (FROM whole)")
-    _sessions(con, policy, "talk IN (FROM whole)")
+    _sessions(con, policy, "talk IN (FROM whole)", "UNION SELECT remote_h FROM sums")
     con.execute(f"INSERT INTO reads SELECT DISTINCT orig_h, {keys.DAY_OF} FROM session WHERE {_INSIDE}")
     _renamed(con)
     _channels(con)
@@ -133,8 +134,8 @@ def _together(con: duckdb.DuckDBPyConnection, mark: int) -> None:
             return
 
 
-def _sessions(con: duckdb.DuckDBPyConnection, policy: Policy, whole: str) -> None:
-    """`session` anew: those of whole talks, merged, turned, and given their channels."""
+def _sessions(con: duckdb.DuckDBPyConnection, policy: Policy, whole: str, named: str = "") -> None:
+    """`session` anew: those of whole talks, merged, turned, and given their channels; `name` for their addresses and those that are `named`."""
     con.execute("DELETE FROM session")
     con.execute("DELETE FROM name")
     con.execute("DELETE FROM fact")
@@ -146,7 +147,7 @@ def _sessions(con: duckdb.DuckDBPyConnection, policy: Policy, whole: str) -> Non
     outbound.turn(con, policy)
     names = ", ".join(tables.NAME)
     con.execute(f"""INSERT INTO name ({names}) SELECT {names} FROM state.name WHERE kind = 'dns' AND address IN (
-        SELECT orig_h FROM session UNION SELECT resp_h FROM session UNION SELECT remote_h FROM sums
+        SELECT orig_h FROM session UNION SELECT resp_h FROM session {named}
         UNION SELECT address FROM state.stale WHERE address IS NOT NULL)""")
     channels.assign(con)
 
@@ -159,13 +160,13 @@ def again(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
     con.execute("""CREATE OR REPLACE TEMP TABLE beside AS SELECT DISTINCT inside_h AS address, CAST(day AS BIGINT) AS day FROM cand
         WHERE (inside_h, CAST(day AS BIGINT)) IN (SELECT (address, day) FROM mixed)""")
     if any_row(con, "beside"):
-        con.execute(f"INSERT INTO needed SELECT DISTINCT talk FROM state.session WHERE {of_hosts('beside')}")
+        con.execute(f"INSERT INTO needed SELECT DISTINCT talk FROM state.session WHERE day IN (SELECT day FROM beside) AND {of_hosts('beside')}")
     con.execute(f"""CREATE OR REPLACE TEMP TABLE beside AS SELECT DISTINCT inside_h AS address, CAST(day AS BIGINT) AS day FROM cand
         WHERE direction = 'out' AND bytes_low >= {line}""")
     if any_row(con, "beside"):
-        con.execute(f"""INSERT INTO needed SELECT DISTINCT talk FROM state.session WHERE resp_p IN ({ports})
+        con.execute(f"""INSERT INTO needed SELECT DISTINCT talk FROM state.session WHERE day IN (SELECT day FROM beside) AND resp_p IN ({ports})
             AND resp_low > coalesce(orig_low, 0) AND (orig_h, day) IN (SELECT (address, day) FROM beside)""")
-    _sessions(con, policy, "talk IN (FROM needed)")
+    _sessions(con, policy, "talk IN (FROM needed) AND day IN (SELECT DISTINCT day FROM cand)")
     names = ", ".join(tables.NAME)
     con.execute(f"INSERT INTO name ({names}) SELECT {names} FROM state.name WHERE kind = 'host' AND address IN (SELECT inside_h FROM cand)")
 
@@ -173,11 +174,14 @@ def again(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
 def _renamed(con: duckdb.DuckDBPyConnection) -> None:
     """Channels of the state that are touched: more came, a talk is whole, or their address has another name now. Only where sessions are kept."""
     named = ", ".join(KINDS)
-    rows = f"SELECT {named} FROM sums UNION ALL SELECT {named} FROM ({channels.GROUPED})" if tables.some(con, "session") else "FROM sums"
-    con.execute(f"CREATE OR REPLACE TEMP TABLE grouped AS SELECT * REPLACE ({_NUMBER} AS cid) FROM ({rows})")
+    con.execute(f"""INSERT INTO sums ({named}) SELECT {named} FROM (SELECT * REPLACE ({_NUMBER} AS cid) FROM ({channels.GROUPED}))""")
     con.execute("CREATE OR REPLACE TEMP TABLE kept_day AS SELECT DISTINCT CAST(day AS INTEGER) AS day FROM state.session")
-    con.execute("""CREATE OR REPLACE TEMP TABLE gone AS SELECT * FROM state.channel WHERE day IN (FROM kept_day) AND (cid IN (SELECT cid FROM grouped)
-        OR talk IN (FROM whole) OR remote_h IN (SELECT address FROM state.stale WHERE address IS NOT NULL))""")
+    con.execute("""CREATE OR REPLACE TEMP TABLE gone AS SELECT * FROM state.channel
+        WHERE day IN (SELECT DISTINCT day FROM sums) AND cid IN (SELECT cid FROM sums)""")
+    stale = "SELECT address FROM state.stale WHERE address IS NOT NULL"
+    if any_row(con, "whole") or any_row(con, f"({stale})"):
+        con.execute(f"""INSERT INTO gone SELECT * FROM state.channel WHERE day IN (FROM kept_day) AND (talk IN (FROM whole) OR remote_h IN ({stale}))
+            AND cid NOT IN (SELECT cid FROM gone)""")
 
 
 _COMBINE = {
@@ -200,13 +204,11 @@ def _channels(con: duckdb.DuckDBPyConnection) -> None:
     old = {"server_name": "asked"}
     columns = [name for name in KINDS if name != "cid"]
     summed = ", ".join(f"CAST({_combine(name)} AS {KINDS[name]}) AS {name}" for name in columns)
-    parts = f"""SELECT cid, {", ".join(columns)} FROM grouped UNION ALL
+    parts = f"""SELECT cid, {", ".join(columns)} FROM sums UNION ALL
         SELECT cid, {", ".join(f"{old.get(name, name)} AS {name}" for name in columns)} FROM gone WHERE talk NOT IN (FROM whole)"""
     con.execute(f"CREATE OR REPLACE TEMP TABLE several AS SELECT cid FROM ({parts}) GROUP BY cid HAVING count(*) > 1")
-    con.execute(f"""CREATE OR REPLACE TEMP TABLE merged AS SELECT * FROM ({parts}) WHERE cid NOT IN (FROM several) UNION ALL
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE grouped AS SELECT * FROM ({parts}) WHERE cid NOT IN (FROM several) UNION ALL
         SELECT cid, {summed} FROM ({parts}) WHERE cid IN (FROM several) GROUP BY cid""")
-    con.execute("DROP TABLE grouped")
-    con.execute("ALTER TABLE merged RENAME TO grouped")
     con.execute("DELETE FROM channel")
     channels.entities(con, "SELECT DISTINCT server_name AS name FROM grouped UNION SELECT name FROM resolved")
     channels.name(con)

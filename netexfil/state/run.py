@@ -57,6 +57,8 @@ def run(path: Path, job: pipeline.Job, now: float, wait: bool = False) -> Outcom
             last = con.execute("SELECT listing, settings FROM state.run ORDER BY id DESC LIMIT 1").fetchone() or (None, None)
             anew = settings != last[1]
             tally.summed = not job.join and scoring.apart(con, job, anew)
+        if not anew:  # the machine's other cores are for others
+            con.execute("SET threads = 1")
         parts.begin(con)
         if listing != last[0]:
             _take_in(con, path, job, now, tally)

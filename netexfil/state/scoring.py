@@ -111,9 +111,9 @@ def store(con: duckdb.DuckDBPyConnection, policy: Policy, made: Made) -> None:
         return
     columns = ", ".join(parts.STORED)
     if made.how == "parts":
-        con.execute("DELETE FROM state.channel WHERE cid IN (SELECT cid FROM gone)")
+        con.execute("DELETE FROM state.channel WHERE day IN (SELECT day FROM gone) AND cid IN (SELECT cid FROM gone)")
         con.execute("""UPDATE state.channel SET cand = cid IN (SELECT cid FROM cand)
-            WHERE cid IN (SELECT cid FROM judged) AND cand <> (cid IN (SELECT cid FROM cand))""")
+            WHERE day IN (SELECT day FROM wanted) AND cid IN (SELECT cid FROM judged) AND cand <> (cid IN (SELECT cid FROM cand))""")
     else:
         con.execute("DELETE FROM state.channel WHERE day >= (SELECT min(day) FROM made)")
         con.execute(f"UPDATE state.channel SET pair = {keys.pair()} WHERE pair IS DISTINCT FROM {keys.pair()}")
