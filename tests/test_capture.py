@@ -276,6 +276,18 @@ def test_ports_used_again_are_another_session(tmp_path: Path) -> None:
     assert [row["conn_state"] for row in sessions(tmp_path / "r.pcap")[0]] == ["SF", "SF"]
 
 
+@pytest.mark.parametrize("place", range(8))
+@pytest.mark.parametrize("port", [443, 8089])
+def test_a_syn_behind_packets_of_its_own_conversation_opens_it(tmp_path: Path, place: int, port: int) -> None:
+    talk = p.talk(server=port)
+    times, (syn, *others) = [time for time, _ in talk], [data for _, data in talk]
+    late = zip(times, [*others[:place], syn, *others[place:]], strict=True)
+    row = one(tmp_path, p.pcap(list(late), link=101))
+    assert (row["orig_h"], row["orig_pkts"], row["resp_pkts"], row["conn_state"]) == ("10.0.0.5", 5, 3, "SF")
+    assert [row[f"orig_{name}"] for name in ("low", "high", "quality")] == [100, 100, "exact"]
+    assert [row[f"resp_{name}"] for name in ("low", "high", "quality")] == [50, 50, "exact"]
+
+
 def test_echo_is_one_session(tmp_path: Path) -> None:
     ask, reply = (p.ip4(a, b, 1, bytes([kind, 0]) + bytes(62)) for a, b, kind in (("10.0.0.5", "192.0.2.9", 8), ("192.0.2.9", "10.0.0.5", 0)))
     row = one(tmp_path, p.pcap([(0, ask), (0.01, reply)], link=101))

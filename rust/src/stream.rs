@@ -79,6 +79,14 @@ impl Stream {
         self.outcome.wait = (0, 0);
     }
 
+    /// A side's stream begins this much before what was taken for its first byte.
+    pub fn shift(&mut self, orig: bool, by: usize) {
+        let side = self.side(orig);
+        side.waiting.iter_mut().for_each(|piece| piece.0 += by);
+        side.waiting.push((by, std::mem::take(&mut side.bytes)));
+        self.outcome.wait = (0, 0);
+    }
+
     /// As new, with the room that it has.
     pub fn clear(&mut self) {
         for side in &mut self.sides {

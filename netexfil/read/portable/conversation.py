@@ -52,15 +52,18 @@ class Conversation:
         crossed = not packet.flags & ACK and end.state == State.SYN_ACK_SENT and resp.state == State.INACTIVE and packet.seq == resp.start
         return packet.seq != end.start and not crossed
 
-    def segment(self, orig: bool, packet: Packet) -> None:
-        """Take one segment."""
+    def segment(self, orig: bool, packet: Packet, late: bool) -> None:
+        """Take one segment. `late`: a SYN behind packets of its own side, whose numbers then count from it."""
         self.effects = set()
         flags = packet.flags
         self._note_partial(orig, flags)
         end, peer = self.pair(orig)
         space = (0 if flags & RST else packet.length) + bool(flags & SYN) + bool(flags & FIN)
         past = (packet.seq + space) % WORD
-        end.begin(packet, past)
+        if late:
+            end.count_from(packet.seq)
+        else:
+            end.begin(packet, past)
         rel, underflow = end.relative(packet.seq, end.last, end.wraps)
         zero = packet.window == 0 and not flags & RST and peer.state != State.CLOSED and end.state != State.RESET and end.tenfold("W")
         self._letters(orig, packet, rel)
@@ -72,6 +75,8 @@ class Conversation:
         if end.advance(packet, past) and end.tenfold("T"):
             self.write("T", orig)
         close, orig = self._step(orig, packet)
+        if late:
+            self._shake_late()
         if flags & ACK:
             self._ack_received(not orig, rel_ack)
         self.seen.add(orig)
@@ -92,6 +97,24 @@ class Conversation:
         self.seen = {not side for side in self.seen}
         self.effects.add("turned")
         self.history = "^" + self.history.swapcase()
+
+    def turn_late(self) -> bool:
+        """The responder turns out to have sent the SYN; False where the state machine turns the sides itself (a SYN right behind its answer)."""
+        first, second = self.ends
+        crossed = first.state == State.SYN_ACK_SENT and second.state == State.INACTIVE
+        if not crossed:
+            self._turn_back()
+        return not crossed
+
+    def _shake_late(self) -> None:
+        """A SYN that comes late, of a side that the other has answered: the handshake was seen after all."""
+        if any(end.state == State.INACTIVE for end in self.ends):
+            return
+        self.partial = False
+        for orig in (True, False):
+            if self.pair(orig)[0].state in (State.SYN_SENT, State.SYN_ACK_SENT, State.PARTIAL):
+                self._set(orig, State.ESTABLISHED)
+                self.effects.add("established")
 
     def _note_partial(self, orig: bool, flags: int) -> None:
         if orig and True not in self.seen:

@@ -102,6 +102,16 @@ class End:
             self.start = self.acked = seq
             self.last = past
 
+    def count_from(self, seq: int) -> None:
+        """Count from a lower number."""
+        lower, wrapped = (self.start - seq) % WORD, self.start < seq
+        self.wraps, self.ack_wraps, self.start = self.wraps + wrapped, self.ack_wraps + wrapped, seq
+        if self.state == State.INACTIVE or lower == 0:
+            return  # nothing of it was seen: what is acknowledged may still come
+        self.delivered, self.trimmed, self.fin_at = self.delivered + lower, self.trimmed + lower, self.fin_at + lower
+        self.above = [(low + lower, high + lower) for low, high in self.above]
+        self.places.update({kind: (self.places.get(kind, 0) + lower) % WORD for kind in "FR"})
+
     def advance(self, packet: Packet, past: int) -> bool:
         """Move the highest number seen; True where the packet repeats payload."""
         ahead = delta(past, self.last)

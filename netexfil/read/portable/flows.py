@@ -32,6 +32,8 @@ SERVER_PORTS = {
 # Within this long a second packet of the same content is a copy, in units of 100 µs: without and with an IP identification.
 COPIED = (20, 10_000)
 
+FLIGHT = 65_535  # a SYN may stand this many bytes below what was seen of its conversation before it
+
 Ends = tuple[bytes, int]
 
 
@@ -87,6 +89,14 @@ class Side:
     def sent(self) -> int:
         """From where the stream begins to the last byte seen."""
         return max(self.seen[-1][1] - self.begin, 0) if self.seen and self.begin is not None else 0
+
+    def lowered(self, seq: int) -> int | None:
+        """By how much a SYN behind other packets of its side moves the beginning down; None where it is not theirs."""
+        if self.syn or self.begin is None:
+            return None
+        first = seq + 1 if self.at is None else self.at + delta((seq + 1) % WORD, self.at % WORD)
+        below = min([self.begin, *(low for low, _ in self.seen)]) - first
+        return self.begin - first if 0 <= below <= FLIGHT else None
 
     def acknowledge(self, ack: int) -> None:
         """The other side has everything below a number."""
@@ -162,10 +172,17 @@ class Session:
             return True
         return orig.state == resp.state == State.INACTIVE
 
+    def late(self, orig: bool, packet: Packet) -> int | None:
+        """How far a SYN by which Zeek would begin another conversation moves the beginning of this one down, if it opens this one."""
+        return self.sides[not orig].lowered(packet.seq) if self.tcp.is_reuse(packet) else None
+
     def take_segment(self, orig: bool, packet: Packet, now: int) -> None:
         if not all(end.did_close for end in self.tcp.ends):
             self.last = now
-        self.tcp.segment(orig, packet)
+        lower = self.late(orig, packet)
+        if lower is not None:
+            orig = self._open_late(orig, packet, lower)
+        self.tcp.segment(orig, packet, lower is not None)
         effects = self.tcp.effects
         if "flipped" in effects:
             self.flip()
@@ -195,6 +212,16 @@ class Session:
             self.opening.add(orig, at, packet.payload)
             if self.opening.is_ssh():
                 self.idle = LOGIN_IDLE
+
+    def _open_late(self, orig: bool, packet: Packet, lower: int) -> bool:
+        """A SYN behind other packets of its side; is its sender the originator now?"""
+        if not orig and not packet.flags & ACK and self.tcp.turn_late():
+            self.flip()
+            orig = True
+        side = self.sides[not orig]
+        side.begin = (side.begin or 0) - lower
+        self.opening.shift(orig, lower)
+        return orig
 
     def _count(self, orig: bool, packet: Packet) -> int:
         """Count the payload bytes seen, each once; where the segment lies in its stream (0: first byte)."""
@@ -272,7 +299,7 @@ class Flows:
         from_, to = (packet.source, packet.source_port), (packet.target, packet.target_port)
         key = (packet.proto, min(from_, to), max(from_, to))
         session = self.open.get(key)
-        if session is not None and packet.proto == TCP and session.tcp.is_reuse(packet):
+        if session is not None and packet.proto == TCP and session.tcp.is_reuse(packet) and session.late(session.orig == from_, packet) is None:
             self._finish(session)
             session = None
         new = session is None

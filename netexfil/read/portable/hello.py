@@ -23,6 +23,14 @@ class Opening:
         self.sides.reverse()
         self.waiting.reverse()
 
+    def shift(self, orig: bool, by: int) -> None:
+        """One side's stream begins this much before what was taken for its first byte."""
+        index = int(not orig)
+        if by:
+            self.waiting[index] = {place + by: piece for place, piece in self.waiting[index].items()}
+            self.waiting[index][by] = self.sides[index]
+            self.sides[index] = b""
+
     def add(self, orig: bool, at: int, data: bytes) -> None:
         """Payload at its place in the stream of one side."""
         index = int(not orig)

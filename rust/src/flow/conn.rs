@@ -3,8 +3,8 @@
 use super::history::History;
 use super::key::Key;
 use super::ranges::Ranges;
-use super::tcp::Conversation;
-use crate::decode::{Packet, Tunnel};
+use super::tcp::{ACK, Conversation};
+use crate::decode::{Packet, Tcp, Tunnel};
 use crate::hello::Outcome;
 use crate::stream::Stream;
 
@@ -37,6 +37,10 @@ pub struct Count {
 const COPY_KNOWN: u32 = 10_000;
 const COPY_UNKNOWN: u32 = 20;
 
+/// A SYN may stand this many bytes below what was seen of its conversation before it: the first windows of a sender. Of the new conversations
+/// on ports whose SYN was not seen the last time, one in 65,536 falls in there.
+const FLIGHT: i64 = 65_535;
+
 /// A position that is not known yet.
 pub const UNKNOWN: i64 = i64::MIN;
 
@@ -61,6 +65,16 @@ impl Count {
         let at = self.position(seq);
         self.at = self.at.max(at);
         at
+    }
+
+    /// Does a SYN with this number open what was seen of this side before? Behind its own answer or data it stands one below the lowest number
+    /// known, or a little further below where what came first is late as well.
+    pub fn opened_by(&self, seq: u32) -> bool {
+        if self.syn || self.begin == UNKNOWN {
+            return false;
+        }
+        let lowest = self.seen.span().map_or(self.begin, |(low, _)| low.min(self.begin));
+        (0..=FLIGHT).contains(&(lowest - self.position(seq.wrapping_add(1))))
     }
 
     /// The other side acknowledged everything below a number.
@@ -195,6 +209,31 @@ impl Conn {
         if !outcome.services.is_empty() || !outcome.hints.is_empty() {
             self.told = Some(Box::new(outcome));
         }
+    }
+
+    /// A SYN by which Zeek would begin another conversation between the same two ports: is it rather the one of what was seen of its sender
+    /// before? `None` where there is no question.
+    pub fn opened_late(&self, orig: bool, tcp: Tcp) -> Option<bool> {
+        let [first, second] = &self.counts;
+        let count = if orig { first } else { second };
+        self.tcp.is_reuse(tcp).then(|| count.opened_by(tcp.seq))
+    }
+
+    /// A side's SYN comes behind other packets of it: its stream begins there, and one without an answer in it makes it the originator.
+    /// Is it that now?
+    pub fn open_late(&mut self, mut orig: bool, tcp: Tcp) -> bool {
+        if !orig && tcp.flags & ACK == 0 && self.tcp.turn_late(&mut self.history) {
+            self.flip();
+            orig = true;
+        }
+        let count = self.count(orig);
+        let first = count.position(tcp.seq.wrapping_add(1));
+        let lower = usize::try_from(count.begin - first).unwrap_or(0);
+        count.begin = first;
+        if let Some(stream) = self.stream.as_mut().filter(|_| lower > 0) {
+            stream.shift(orig, lower);
+        }
+        orig
     }
 
     /// Ports of originator and responder.

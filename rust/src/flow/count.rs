@@ -14,7 +14,11 @@ impl Flows {
         if !(first.did_close && second.did_close) {
             conn.last = time;
         }
-        let effect = conn.tcp.segment(orig, packet.tcp, packet.length, stored, &mut conn.history);
+        let late = packet.tcp.flags & tcp::SYN != 0 && conn.opened_late(orig, packet.tcp) == Some(true);
+        if late {
+            orig = conn.open_late(orig, packet.tcp);
+        }
+        let effect = conn.tcp.segment(orig, packet.tcp, packet.length, stored, late, &mut conn.history);
         if effect.flipped {
             conn.flip();
             orig = !orig;

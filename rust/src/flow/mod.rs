@@ -288,7 +288,7 @@ impl Sink for Flows {
         }
         let is_tcp = packet.proto == crate::decode::TCP;
         if let Some(place) = found.filter(|_| is_tcp && packet.tcp.flags & tcp::SYN != 0)
-            && self.conn(place).is_some_and(|conn| conn.tcp.is_reuse(packet.tcp))
+            && self.conn(place).is_some_and(|conn| conn.opened_late(conn.orig_is_a == forward, packet.tcp) == Some(false))
         {
             self.finish(place);
             found = None;

@@ -99,6 +99,23 @@ impl End {
         size.saturating_sub(1).saturating_sub(u64::from(self.fins && size > 1))
     }
 
+    /// Count from a lower number.
+    fn count_from(&mut self, seq: u32) {
+        let lower = self.start.wrapping_sub(seq);
+        let wrapped = u32::from(self.start < seq);
+        (self.wraps, self.ack_wraps) = (self.wraps + wrapped, self.ack_wraps + wrapped);
+        self.start = seq;
+        if self.state == State::Inactive || lower == 0 {
+            return; // nothing of it was seen: what is acknowledged may still come
+        }
+        for number in [&mut self.delivered, &mut self.trimmed, &mut self.fin_at].into_iter().chain(self.above.iter_mut().flat_map(|above| above.iter_mut()).flat_map(|(low, high)| [low, high])) {
+            *number = number.saturating_add(u64::from(lower));
+        }
+        for number in [&mut self.fin_letter_at, &mut self.rst_at] {
+            *number = number.wrapping_add(lower);
+        }
+    }
+
     fn move_last(&mut self, number: u32) {
         self.wraps += u32::from(number < self.last);
         self.last = number;
@@ -216,15 +233,19 @@ impl Conversation {
         !crossed
     }
 
-    /// Take one segment.
+    /// Take one segment. `late`: a SYN behind packets of its own side, whose numbers then count from it.
     #[inline]
-    pub fn segment(&mut self, orig: bool, tcp: Tcp, length: u32, stored: bool, history: &mut History) -> Effect {
+    pub fn segment(&mut self, orig: bool, tcp: Tcp, length: u32, stored: bool, late: bool, history: &mut History) -> Effect {
         let seg = Segment { orig, tcp, length };
         self.effect = Effect::default();
         self.note_partial(&seg);
         let past = tcp.seq.wrapping_add(seg.space());
         let (end, peer) = self.pair(orig);
-        init_end(end, &seg, past);
+        if late {
+            end.count_from(tcp.seq);
+        } else {
+            init_end(end, &seg, past);
+        }
         let (rel, underflow) = relative(end, tcp.seq, end.last, end.wraps);
         let zero = tcp.window == 0 && !seg.has(RST) && peer.state != State::Closed && end.state != State::Reset;
         end.zero_windows = end.zero_windows.saturating_add(u32::from(zero));
@@ -247,6 +268,9 @@ impl Conversation {
             }
         }
         let (close, seg) = self.state_machine(seg, history);
+        if late {
+            self.shake_late();
+        }
         let orig = seg.orig;
         if seg.has(ACK) {
             self.ack_received(!orig, rel_ack, history);
@@ -281,6 +305,31 @@ impl Conversation {
         self.first_seen = ((self.first_seen & 1) << 1) | (self.first_seen >> 1);
         self.effect.turned = true;
         history.turn();
+    }
+
+    /// The responder turns out to have sent the SYN; false where the state machine turns the sides itself (a SYN right behind its answer).
+    pub fn turn_late(&mut self, history: &mut History) -> bool {
+        let [first, second] = &self.ends;
+        let crossed = first.state == State::SynAckSent && second.state == State::Inactive;
+        if !crossed {
+            self.turn_back(history);
+        }
+        !crossed
+    }
+
+    /// A SYN that comes late, of a side that the other has answered: the handshake was seen after all.
+    fn shake_late(&mut self) {
+        let [first, second] = &self.ends;
+        if first.state == State::Inactive || second.state == State::Inactive {
+            return;
+        }
+        self.partial = false;
+        for orig in [true, false] {
+            if matches!(self.end(orig).state, State::SynSent | State::SynAckSent | State::Partial) {
+                self.set_state(orig, State::Established);
+                self.effect.established = true;
+            }
+        }
     }
 
     fn note_partial(&mut self, seg: &Segment) {
