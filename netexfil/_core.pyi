@@ -125,3 +125,37 @@ def head(path: str, size: int) -> bytes:
     Raises:
         OSError: it cannot be opened.
     """
+
+class Telemetry:
+    """JSON lines of layouts that were learned, collected by columns; see `netexfil/endpoint/columns.py`."""
+
+    def learn(
+        self, line: bytes, there: Sequence[Sequence[str]], keys: Sequence[Sequence[str]], whole: Sequence[Sequence[str]],
+        wanted: Sequence[tuple[Sequence[str], str]],
+    ) -> int | None:
+        """Take lines like this one from now on: with the same names in the same order, and the same of `there` null.
+
+        Args:
+            keys: paths whose values must be the same, as they are written.
+            whole: paths that must hold whole numbers.
+            wanted: paths of the columns, and what is done with the values (words, time, guid, text, id).
+
+        Returns:
+            The number of their kind, counted from 0; None where such lines cannot be taken.
+        """
+    def feed(self, block: bytes, at: int, line: int, eid: int) -> tuple[int, int]:
+        """Take the lines of `block` from byte `at` on, up to the first that was not learned: where that one begins, and how many were taken."""
+    def waiting(self) -> list[int]:
+        """Rows that wait, by kind."""
+    def kept(self) -> int:
+        """Bytes of values that wait."""
+    def take(self, kind: int) -> Rows:
+        """The rows of one kind."""
+
+class Rows:
+    """The rows of one kind, taken."""
+
+    def left(self) -> list[bytes]:
+        """For each column a JSON array: of its different values or, where the core converted it, of the values it left."""
+    def stream(self, outputs: Sequence[tuple[str, int, str, list[Any]]]) -> Stream:
+        """Columns `line`, `eid` and one for each of (name, number of the column, DuckDB type, the values of `left` converted); once."""

@@ -32,10 +32,10 @@ class Piece:
 
 @dataclass(slots=True)
 class Run:
-    """Consecutive lines that each begin a JSON object: the number of the first, and the lines, not parsed yet. What most files are made of."""
+    """Consecutive lines that each begin a JSON object: the number of the first, and their text, not parsed yet. What most files are made of."""
 
     line: int
-    lines: list[bytes]
+    block: bytes
 
 
 class CarrierError(Exception):
@@ -64,16 +64,19 @@ def lines(stream: Any) -> Iterator[Piece | Run]:
     """One record a line; a line that opens an XML event is continued until it is closed."""
     cutter, rest = _Cutter(), b""
     while chunk := stream.read(_CHUNK):
-        cut = (rest + chunk).split(b"\n")
-        rest = cut.pop()
-        yield from cutter.feed(cut)
+        whole = chunk.rfind(b"\n") + 1
+        if not whole:
+            rest += chunk
+        else:
+            yield from cutter.feed(rest + chunk[:whole])
+            rest = chunk[whole:]
         if len(rest) > MAX_RECORD:
             yield cutter.too_long()
             rest = b""
             while (chunk := stream.read(_CHUNK)) and (end := chunk.find(b"\n")) < 0:
                 pass
             rest = chunk[end + 1 :] if chunk else b""
-    yield from cutter.feed([rest] if rest else [])
+    yield from cutter.feed(rest)
     yield from cutter.end()
 
 
@@ -84,13 +87,16 @@ class _Cutter:
         self.number = 0
         self._open: list[bytes] = []
 
-    def feed(self, lines: list[bytes]) -> Iterator[Piece | Run]:
-        """Records of complete lines (without their line ends)."""
-        if not self._open and lines and not [line for line in lines if line[:1] != b"{"]:
-            yield Run(self.number + 1, lines)
-            self.number += len(lines)
+    def feed(self, block: bytes) -> Iterator[Piece | Run]:
+        """Records of complete lines."""
+        if not block:
             return
-        for line in lines:
+        block = block.removesuffix(b"\n")
+        if not self._open and block[:1] == b"{" and block.count(b"\n") == block.count(b"\n{"):
+            yield Run(self.number + 1, block)
+            self.number += block.count(b"\n") + 1
+            return
+        for line in block.split(b"\n"):
             self.number += 1
             bare = line.strip()
             if bare and (piece := self._line(bare)) is not None:

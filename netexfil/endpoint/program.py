@@ -42,6 +42,8 @@ class Program:
     source: str
     specs: Mapping[str, str]
     spread: str | None = None
+    special: bool = False  # made for one layout
+    shown: int = 0  # how often lines of it were shown to the core
     rows: list[tuple[Any, ...]] = field(default_factory=list)
 
 
@@ -59,7 +61,23 @@ _INLINE: Mapping[str, str] = {
 }
 
 
-class _Writer:
+def alternative_of(name: str, alternative: str) -> tuple[str, str, str]:
+    """The converter, the path and (mostly empty) the label of one alternative of a spec."""
+    head, colon, path = alternative.partition(":")
+    named = bool(colon) and (head in CONVERT or head.startswith("map."))
+    convert, place = (head, path) if named else (DEFAULT.get(name, "text"), alternative)
+    place, _, label = place.partition("@@")
+    return convert, place, label
+
+
+def fields_of(shape: Shape, specs: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The specs of all fields of one kind of record, and apart from them those fields that are the same for all."""
+    merged = {name: spec for name, spec in {**shape.fields, **specs}.items() if spec}
+    fixed = [name for name, spec in merged.items() if spec.startswith("=") and "|" not in spec and name not in ("initiated", "proto")]
+    return merged, {name: merged.pop(name)[1:] for name in fixed}
+
+
+class Writer:
     """Collects the lines of one extractor; a sub-record that several paths pass through is fetched once."""
 
     def __init__(self, shape: Shape, names: frozenset[str] | None) -> None:
@@ -96,9 +114,8 @@ class _Writer:
         """Whether a record of the layout at hand can hold this alternative."""
         if self.names is None or alternative.startswith("="):
             return True
-        head, colon, path = alternative.partition(":")
-        place = path if colon and (head in CONVERT or head.startswith("map.")) else alternative
-        first = split(place.partition("@@")[0].lstrip("^"))[0]
+        place = alternative_of("", alternative)[1]
+        first = split(place.lstrip("^"))[0]
         return first in self.names if place.startswith("^") or not self.shape.data else True
 
     def _top(self) -> int:
@@ -126,8 +143,6 @@ class _Writer:
             if number:
                 self.lines.append(f"    if v_{name} is None:")
                 indent = "        "
-            elif len(alternatives) > 1 and name == "ts":
-                self.lines.append("    v_ts_field = None")
             if place and code == "c_text":  # most values are text of some length: no call for those
                 self.lines.append(f"{indent}v_{name} = x = {place}")
                 self.lines.append(f"{indent}if x.__class__ is not str or len(x) < 8: v_{name} = None if x is None or x == '-' else c_text(x)")
@@ -139,16 +154,15 @@ class _Writer:
             if name == "ts":
                 field = alternative.split(":")[-1].lstrip("^").replace("`", "")
                 self.lines.append(f"{indent}v_ts_field = {field!r}")
+        if name == "ts" and alternatives:
+            self.lines.append("    if v_ts is None: v_ts_field = None")
         return bool(alternatives)
 
     def _alternative(self, name: str, alternative: str) -> tuple[str, str]:
         """The converter and the code of the place; or a constant and no place."""
         if alternative.startswith("="):
             return repr(CONVERT[DEFAULT.get(name, "text")](alternative[1:])), ""
-        head, colon, path = alternative.partition(":")
-        named = bool(colon) and (head in CONVERT or head.startswith("map."))
-        convert, place = (head, path) if named else (DEFAULT.get(name, "text"), alternative)
-        place, _, label = place.partition("@@")
+        convert, place, label = alternative_of(name, alternative)
         return self.converter(convert), self.labelled(self.fetch(place), label)
 
 
@@ -189,12 +203,9 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
 
 def compile_program(shape: Shape, specs: Mapping[str, str], event_id: str | None, names: frozenset[str] | None = None) -> Program:
     """Turn the specs of one kind of record into a Program; with the top-level names of a layout, one for that layout only."""
-    merged = {name: spec for name, spec in {**shape.fields, **specs}.items() if spec}
-    constants: dict[str, Any] = {"dialect": shape.name, "event_id": event_id}
-    for name in [name for name, spec in merged.items() if spec.startswith("=") and "|" not in spec]:
-        if name not in ("initiated", "proto"):
-            constants[name] = merged.pop(name)[1:]
-    writer = _Writer(shape, names)
+    merged, fixed = fields_of(shape, specs)
+    constants: dict[str, Any] = {"dialect": shape.name, "event_id": event_id, **fixed}
+    writer = Writer(shape, names)
     writer.converter("host")
     given = {name for name, spec in merged.items() if writer.field(name, spec)}
     columns = dict.fromkeys(name for name in merged if name in given and name not in HELPERS)
@@ -211,4 +222,4 @@ def compile_program(shape: Shape, specs: Mapping[str, str], event_id: str | None
     source = "def extract(r, d, line, eid):\n" + "\n".join(writer.lines) + f"\n    return ({returned})\n"
     exec(compile(source, f"<dialect {shape.name}>", "exec"), writer.scope)  # the source is made from the package's own TOML
     spread = constants.pop("spread", None)
-    return Program(shape.name, constants.get("kind", "other"), listed, constants, writer.scope["extract"], source, specs, spread)
+    return Program(shape.name, constants.get("kind", "other"), listed, constants, writer.scope["extract"], source, specs, spread, names is not None)

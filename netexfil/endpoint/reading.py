@@ -13,6 +13,7 @@ import orjson
 
 from netexfil.endpoint import audit, dialect, store
 from netexfil.endpoint.carriers import Part, parts, pieces
+from netexfil.endpoint.columns import TRIES, Columns
 from netexfil.endpoint.cutting import CarrierError, Piece, Run, piece_of
 from netexfil.endpoint.dialect import Shape
 from netexfil.endpoint.nested import EMPTY, event_xml, nest, sub
@@ -148,6 +149,8 @@ class Reader:
         self.eid = next(iter(con.execute("SELECT coalesce(max(eid) + 1, 0) FROM event").fetchall()))[0]
         self._written: int = self.eid
         self.side: list[tuple[Any, ...]] = []
+        self.columns = columns()
+        self._met: tuple[dict[str, Any], _Layout, Shape, Program] | None = None
         self.accounts: list[Account] = []
 
     def read(self, path: Path) -> list[Account]:
@@ -197,9 +200,25 @@ class Reader:
                 account.unreadable = str(error)
 
     def _run(self, run: Run, account: Account) -> None:
-        """Many records of known layouts: what `_record` does, with nothing called that need not be."""
-        layouts, loads, eid = self.recognizer.layouts, orjson.loads, self.eid
-        for line, raw in enumerate(run.lines, run.line):
+        """Many records of known layouts: the core takes those it knows, up to one that it does not."""
+        at, line, block, columns = 0, run.line, run.block, self.columns
+        while columns is not None and columns.plans:
+            at, taken = columns.feed(block, at, line, self.eid)
+            self.eid, line, account.lines = self.eid + taken, line + taken, account.lines + taken
+            if at >= len(block):
+                return
+            end = block.find(b"\n", at)
+            end = len(block) if end < 0 else end
+            self._lines([block[at:end]], line, account)
+            at, line = end + 1, line + 1
+            if at > len(block):
+                return
+        self._lines(block[at:].split(b"\n"), line, account)
+
+    def _lines(self, lines: Sequence[bytes], first: int, account: Account) -> None:
+        """What `_record` does with many lines, with nothing called that need not be."""
+        layouts, loads, eid, shown = self.recognizer.layouts, orjson.loads, self.eid, TRIES if self.columns is None else 0
+        for line, raw in enumerate(lines, first):
             try:
                 record = loads(raw)
                 layout = layouts[tuple(record)]
@@ -207,20 +226,33 @@ class Reader:
                     program = layout.programs[layout.key(record)]
                     program.rows.append(program.extract(record, record, line, eid))
                     eid += 1
+                    if program.shown < TRIES and not shown:
+                        self._show(raw, record, layout, layout.candidates[0][0], program)
                     continue
             except (orjson.JSONDecodeError, KeyError, TypeError, RecursionError):
                 pass  # broken, or a layout or kind not met often yet: the long way
-            self.eid = eid
+            self.eid, self._met = eid, None
             self._piece(piece_of(line, raw.strip(), 1), account)
             eid, account.lines = self.eid, account.lines - 1
+            if self._met is not None and not shown:
+                self._show(raw, *self._met)
         self.eid = eid
-        account.lines += len(run.lines)
+        account.lines += len(lines)
+
+    def _show(self, raw: bytes, record: dict[str, Any], layout: _Layout, shape: Shape, program: Program) -> None:
+        """Let the core take lines like this one, where a program was made for their layout."""
+        if self.columns is not None and program.special and program.shown < TRIES:
+            tried = [candidate for candidate, _ in layout.candidates]
+            self.columns.learn(raw, record, tried[: tried.index(shape) + 1], program)
 
     def _flush(self, account: Account, least: int = 1) -> None:
         for program in self.recognizer.programs:
             if len(program.rows) >= least:
                 account.dialects[(program.dialect, program.kind)] += len(program.rows)
         written = store.flush(self.con, self.recognizer.programs, account.file, self.side, least)
+        for plan, count in self.columns.flush(self.con, account.file, least) if self.columns is not None else ():
+            account.dialects[(plan.dialect, plan.kind)] += count
+            written += count
         account.events += written
         self._written += written
         if self.progress:
@@ -260,6 +292,7 @@ class Reader:
             for key in shape.data.split("."):
                 data = sub(data, key)
         program = self.recognizer.program(shape, record, layout)
+        self._met = None if depth else (record, layout, shape, program)
         program.rows.append(program.extract(record, data, line, self.eid))
         self.eid += 1
         if program.spread is not None:
@@ -274,6 +307,15 @@ class Reader:
             program = self.recognizer.named(shape, "spread")
             program.rows.append(program.extract(record, one, line, self.eid))
             self.eid += 1
+
+
+def columns() -> Columns | None:
+    """The reader of lines by columns, where the core is there (without it every line is read here)."""
+    try:
+        from netexfil._core import Telemetry
+    except ImportError:
+        return None
+    return Columns(Telemetry())
 
 
 def textual(line: str) -> dict[str, Any] | None:

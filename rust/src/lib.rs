@@ -19,8 +19,11 @@ mod python;
 mod python_channels;
 #[cfg(feature = "python")]
 mod python_logs;
+#[cfg(feature = "python")]
+mod python_telemetry;
 pub mod reader;
 pub mod session;
 pub mod side;
 mod stream;
+pub mod telemetry;
 pub mod zeek;

@@ -94,7 +94,7 @@ impl Logs {
             Err(_) => Err(()),
         });
         let found = found.map_err(broken)?;
-        Ok(found.map(|(log, batch)| (log, Stream::new(Box::new(One { schema: batch.schema(), batch: Some(batch) })))))
+        Ok(found.map(|(log, batch)| (log, Stream::new(Box::new(One::new(batch))))))
     }
 
     /// All rows of one log as one stream; for a reader that was asked for this log only.
@@ -150,9 +150,15 @@ pub fn describe<'py>(py: Python<'py>, file: &str, tally: Tally) -> PyResult<Boun
 }
 
 /// One batch as a source.
-struct One {
+pub struct One {
     schema: SchemaRef,
     batch: Option<RecordBatch>,
+}
+
+impl One {
+    pub fn new(batch: RecordBatch) -> Self {
+        Self { schema: batch.schema(), batch: Some(batch) }
+    }
 }
 
 impl Source for One {

@@ -11,7 +11,7 @@ mod lines;
 mod plan;
 mod quick;
 mod reader;
-mod scan;
+pub mod scan;
 mod sink;
 mod tsv;
 mod value;

@@ -228,7 +228,7 @@ impl<'a, 'k> Scan<'a, 'k> {
 
 /// Where the first quote or backslash is: most strings are short.
 #[inline]
-fn mark(text: &[u8]) -> Option<usize> {
+pub fn mark(text: &[u8]) -> Option<usize> {
     const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
     let zeros = |x: u64| !(((x & LOW) + LOW) | x | LOW);
     let (words, _) = text.as_chunks::<8>();
@@ -248,7 +248,7 @@ fn ends_value(byte: u8) -> bool {
 
 /// The length of a number of the usual form: digits, perhaps with a fraction.
 #[inline]
-fn plain_number(text: &[u8]) -> Option<usize> {
+pub fn plain_number(text: &[u8]) -> Option<usize> {
     let digits = |from: usize| text.get(from..).map_or(0, |rest| rest.iter().take_while(|byte| byte.is_ascii_digit()).count());
     let mut end = digits(0);
     if end == 0 || (end > 1 && text.first() == Some(&b'0')) {
