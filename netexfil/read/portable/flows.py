@@ -187,17 +187,7 @@ class Session:
         if "flipped" in effects:
             self.flip()
             orig = not orig
-        if "attempt" in effects:
-            self.attempt = now + ATTEMPT
-        if "past_handshake" in effects:
-            self.idle = TCP_IDLE
-        if "established" in effects and self.resp[1] in LOGIN_PORTS:
-            self.idle = LOGIN_IDLE
-        if "half" in effects:
-            self.expire_half = self.last + LOOK_AGAIN
-        if "complete" in effects:
-            self.attempt = self.expire = self.expire_half = NEVER
-            self.remove = self.last + CLOSE
+        self._set_timers(effects, now)
         at = self._count(orig, packet)
         side = self.sides[not orig]
         side.pkts += 1
@@ -212,6 +202,19 @@ class Session:
             self.opening.add(orig, at, packet.payload)
             if self.opening.is_ssh():
                 self.idle = LOGIN_IDLE
+
+    def _set_timers(self, effects: set[str], now: int) -> None:
+        if "attempt" in effects:
+            self.attempt = now + ATTEMPT
+        if "past_handshake" in effects:
+            self.idle = TCP_IDLE
+        if "established" in effects and self.resp[1] in LOGIN_PORTS:
+            self.idle = LOGIN_IDLE
+        if "half" in effects:
+            self.expire_half = self.last + LOOK_AGAIN
+        if "complete" in effects:
+            self.attempt = self.expire = self.expire_half = NEVER
+            self.remove = self.last + CLOSE
 
     def _open_late(self, orig: bool, packet: Packet, lower: int) -> bool:
         """A SYN behind other packets of its side; is its sender the originator now?"""
