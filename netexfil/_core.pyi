@@ -19,6 +19,12 @@ class Stream:
     def bytes_read(self) -> int: ...
     @property
     def notes(self) -> list[dict[str, Any]]: ...
+    @property
+    def unplaced(self) -> bool:
+        """Whether a session that is held runs between public addresses, by the `networks` given."""
+    def hold(self, limit: int) -> bool:
+        """Read all that there is and keep it, so that it comes in the order of `ts` and `uid`; False where that takes more than `limit`
+        bytes: then it comes as it was read."""
 
 def capture(
     paths: Sequence[str], *, max_sessions: int | None = None, hello_bytes: int | None = None,

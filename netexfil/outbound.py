@@ -7,14 +7,13 @@ import ipaddress
 import socket
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from netexfil import tables
 from netexfil.errors import Note
 from netexfil.policy import Policy, side
 
 if TYPE_CHECKING:
     import duckdb
+    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["placed", "side", "sides", "turn", "turned"]
@@ -23,7 +22,7 @@ OTHER, INSIDE, PUBLIC = 0, 1, 2
 _CODE = {"other": OTHER, "inside": INSIDE, "public": PUBLIC}
 
 
-def turned(rows: str, policy: Policy) -> str:
+def turned(rows: str, policy: Policy, numbered: bool = True) -> str:
     """A query that gives the columns of `session` (but `cid`) for rows of the READ columns with `orig_side` and `resp_side`.
 
     `outbound` is `true` (inside to public on a watched port, or encrypted, announced as a data channel, or a large one-sided upload
@@ -31,9 +30,10 @@ def turned(rows: str, policy: Policy) -> str:
 
     Args:
         rows: a query or the name of a table; sides are 0 other, 1 inside, 2 public (null counts as other).
+        numbered: without it there is no `sid`, and the rows keep their order.
     """
     kept = ", ".join(f'"{name}"' for name in tables.READ)
-    added = ", ".join(f'CAST({sql} AS {tables.SESSION[name]}) AS "{name}"' for name, sql in _computed(policy).items())
+    added = ", ".join(f'CAST({sql} AS {tables.SESSION[name]}) AS "{name}"' for name, sql in _computed(policy).items() if numbered or name != "sid")
     return f"""
         WITH given AS (FROM ({rows})),
         way AS (SELECT *, {_WAY} AS way, {_WORDS} FROM given),
@@ -69,6 +69,8 @@ def _turn_rest(con: duckdb.DuckDBPyConnection, policy: Policy, replace: bool) ->
 
 def sides(addresses: list[str], policy: Policy) -> NDArray[np.int8]:
     """Codes 0 other, 1 inside, 2 public, one for each address; the same answers as `side`, IPv4 in one vectorised pass."""
+    import numpy as np  # a list of sessions, and a capture without conn logs, get by without it
+
     codes = np.zeros(len(addresses), np.int8)
     packed, where = bytearray(), []
     for index, text in enumerate(addresses):
@@ -84,6 +86,8 @@ def sides(addresses: list[str], policy: Policy) -> NDArray[np.int8]:
 
 
 def _within(numbers: NDArray[np.uint32], networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> NDArray[np.bool_]:
+    import numpy as np
+
     held = np.zeros(len(numbers), np.bool_)
     for network in networks:
         if network.version == 4:
@@ -93,6 +97,8 @@ def _within(numbers: NDArray[np.uint32], networks: tuple[ipaddress.IPv4Network |
 
 def placed(con: duckdb.DuckDBPyConnection, policy: Policy, rows: str) -> str:
     """A query for the rows of a query with `orig_side` and `resp_side`; good until the next call (temporary table address_side)."""
+    import numpy as np
+
     found = con.execute(f"WITH given AS ({rows}) SELECT orig_h FROM given UNION SELECT resp_h FROM given").fetchall()
     addresses = [row[0] for row in found if row[0] is not None]
     con.register("incoming_side", {"address": np.array(addresses, object), "side": sides(addresses, policy)})
@@ -133,8 +139,9 @@ _BYTES = """
 
 def _computed(policy: Policy) -> dict[str, str]:
     """The SESSION extras as SQL over the rows of `s`."""
-    ports = ", ".join(str(int(port)) for port in policy.watched) or "NULL"
-    watched = f"(resp_p IN ({ports}) AND (proto = 'tcp' OR (proto = 'udp' AND resp_p IN (443, 8443))))"
+    # a list with IN becomes a join, which loses the order of rows
+    ports = " OR ".join(f"resp_p = {int(port)}" for port in policy.watched) or "NULL"
+    watched = f"(({ports}) AND (proto = 'tcp' OR (proto = 'udp' AND resp_p IN (443, 8443))))"
     content = "((is_tls OR is_ssh OR is_quic) AND proto IN ('tcp', 'udp'))"
     large = int(policy.threshold("outbound_volume"))
     silent = f"(service IS NULL AND proto IN ('tcp', 'udp') AND out_low >= {large} AND coalesce(in_bytes, 0) * 9 <= out_low)"

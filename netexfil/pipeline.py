@@ -67,9 +67,9 @@ class Result:
         return polars.DataFrame(self.records())
 
 
-def load(con: duckdb.DuckDBPyConnection, job: Job, progress: Progress | None = None) -> list[Note]:
-    """STEP 1 and 2: files to sessions, turned towards outside. Fills `session` and `name`."""
-    notes = read.sessions(con, job.sources, job.options, job.policy, progress, partial(outbound.turned, policy=job.policy))
+def load(con: duckdb.DuckDBPyConnection, job: Job, progress: Progress | None = None, use: read.Use | None = None) -> list[Note]:
+    """STEP 1 and 2: files to sessions, turned towards outside. Fills `session` and `name`, or hands the sessions to `use` (see `read.sessions`)."""
+    notes = read.sessions(con, job.sources, job.options, job.policy, progress, partial(outbound.turned, policy=job.policy), use)
     return notes + outbound.turn(con, job.policy)
 
 

@@ -144,6 +144,14 @@ def connect(path: str = ":memory:", memory: str = MEMORY) -> duckdb.DuckDBPyConn
     return con
 
 
+def size(text: str) -> int:
+    """Bytes of a size such as 500MB or 1.5GiB, as DuckDB counts: MB are 1000², MiB 1024²."""
+    import re
+
+    number, unit, binary = re.findall(r"^([\d.]+)\s*([KMGT])(I?)B$", text.upper())[0]
+    return int(float(number) * (1024 if binary else 1000) ** ("KMGT".index(unit) + 1))
+
+
 # Columns of `session` that are for those who list sessions; findings never ask for them. The second ones only a join asks for.
 LISTED = frozenset((
     "conn_state", "local_orig", "local_resp", "missed_bytes", "orig_ip_bytes", "resp_ip_bytes", "alpn", "ja3", "cert_fingerprint", "hassh_server",

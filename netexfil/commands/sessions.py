@@ -27,11 +27,21 @@ def command(sources: tuple[str, ...], policy_file: Path | None, outbound_only: b
     """
     from netexfil import pipeline, read, report, tables
 
-    options = read.Options(engine=more["engine"], max_sessions=more["max_sessions"], only_outbound=outbound_only)
+    options = read.Options(
+        engine=more["engine"], max_sessions=more["max_sessions"], only_outbound=outbound_only, hold=tables.size(more["memory"]) // 2
+    )
     con = tables.connect(memory=more["memory"])
-    tables.create(con)
+    tables.create(con, ("session", "name"))
+    written = []
+
+    def straight(rows: str) -> None:
+        report.write_sessions(con, form, output, outbound_only, ordered=rows)
+        written.append(form)
+
     with common.Progress() as progress:
-        notes = pipeline.load(con, pipeline.Job(sources=sources, policy=common.load_policy(policy_file), options=options), progress)
-    report.write_sessions(con, form, output, outbound_only)
+        job = pipeline.Job(sources=sources, policy=common.load_policy(policy_file), options=options)
+        notes = pipeline.load(con, job, progress, straight if form != "table" else None)
+    if not written:
+        report.write_sessions(con, form, output, outbound_only)
     common.say(notes)
     return common.exit_code(notes)

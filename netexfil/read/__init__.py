@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from netexfil.policy import Policy
 
 Progress = Callable[[str, int, int], None]  # what, done, all (bytes); called often, prints nothing itself
-# A query that gives READ columns, `orig_side` and `resp_side` -> one that gives all columns of `session`.
-Turn = Callable[[str], str]
+# A query that gives READ columns, `orig_side` and `resp_side` -> one that gives all columns of `session`; `numbered=False`: but `sid`.
+Turn = Callable[..., str]
+Use = Callable[[str], None]  # is given a query that can be asked once
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Options:
     ranges: for a log named here only the complete lines of the bytes [start, end) of its decompressed text are read (end None: to the
         last newline); such a file is never left out as a copy of another. The state sets it.
     keep_facts: keep what other logs say of sessions in the table `fact`, so that a later run can add it to sessions that come late.
+    hold: bytes of finished sessions that may be kept to be put in order for `use`.
     """
 
     engine: str | None = None
@@ -44,6 +46,7 @@ class Options:
     threads: int = 2
     ranges: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
     keep_facts: bool = False
+    hold: int = 0
 
 
 def core_available() -> bool:
@@ -66,11 +69,13 @@ def engine(options: Options) -> str:
 
 def sessions(
     con: duckdb.DuckDBPyConnection, sources: Sequence[str], options: Options, policy: Policy, progress: Progress | None = None,
-    turn: Turn | None = None,
+    turn: Turn | None = None, use: Use | None = None,
 ) -> list[Note]:
     """Read every source (file, directory, `-`) into the tables `session` and `name`.
 
-    With `turn` rows that the core reads are stored turned, in one pass; those that are not have no `sid`.
+    With `turn` rows that the core reads are stored turned, in one pass; those that are not have no `sid`. With `use` they are not stored
+    but given to it, turned and by time and uid, where that can be: captures alone, `options.hold` holds them, and no session runs between
+    public addresses (whose network is home is to be found in the table).
 
     Returns:
         What was refused or lost. `kind` `unreadable`: that file was refused entirely.
@@ -83,7 +88,7 @@ def sessions(
     with find.sources(sources, options.ranges) as found:
         notes = list(found.notes)
         if found.captures:
-            notes += _captures(con, found.captures, options, policy, progress, turn)
+            notes += _captures(con, found.captures, options, policy, progress, turn, use if not found.logs else None)
         if found.logs:
             from netexfil.read import logs
 
@@ -107,12 +112,13 @@ def merge(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _captures(
-    con: duckdb.DuckDBPyConnection, paths: Sequence[str], options: Options, policy: Policy, progress: Progress | None, turn: Turn | None
+    con: duckdb.DuckDBPyConnection, paths: Sequence[str], options: Options, policy: Policy, progress: Progress | None, turn: Turn | None,
+    use: Use | None,
 ) -> list[Note]:
     if engine(options) == "core":
         from netexfil.read import capture
 
-        return capture.read(con, paths, options, policy, progress, turn)
+        return capture.read(con, paths, options, policy, progress, turn, use if options.since is None and options.until is None else None)
     from netexfil.read import portable
 
     return portable.read(con, paths, options, progress)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from netexfil._core import Stream
     from netexfil.policy import Policy
-    from netexfil.read import Options, Turn
+    from netexfil.read import Options, Turn, Use
 
 Progress = Callable[[str, int, int], None]
 
@@ -30,14 +30,15 @@ SILENCE = """CASE WHEN proto <> 'tcp' THEN 60
 
 def read(
     con: duckdb.DuckDBPyConnection, paths: Sequence[str], options: Options, policy: Policy, progress: Progress | None = None,
-    turn: Turn | None = None,
+    turn: Turn | None = None, use: Use | None = None,
 ) -> list[Note]:
-    """Append the sessions of `paths` to the table `session`, turned where `turn` is given.
+    """Append the sessions of `paths` to the table `session`, turned where `turn` is given; or hand them to `use`, if that can be.
 
     Returns:
         What was lost: `unreadable` (the whole file), `truncated`, `damaged`, `link_type`, `malformed`.
     """
     from netexfil import _core
+    from netexfil.read import merging
 
     try:
         networks = ([str(n) for n in policy.networks], [str(n) for n in policy.private])
@@ -47,16 +48,26 @@ def read(
     except _core.CaptureError as error:
         return _refused(paths, str(error))
     with _told(stream, paths, progress):
-        _insert(con, stream, turn)
+        straight = turn and use and _whole(stream, paths, options.hold)
+        with _registered(con, stream) as rows:
+            if turn and use and straight:
+                use(turn(rows, numbered=False))
+            else:
+                merging.put(con, turn(rows) if turn else rows, tables.TURNED if turn else tables.READ)
     return [_note(row) for row in stream.notes]
 
 
-def _insert(con: duckdb.DuckDBPyConnection, stream: Stream, turn: Turn | None) -> None:
-    from netexfil.read import merging
+def _whole(stream: Stream, paths: Sequence[str], limit: int) -> bool:
+    """Whether all sessions are there, in order, and nothing is to be asked of all of them; nothing is handed on where no file could be read."""
+    refused = {row["file"] for row in stream.notes if row["kind"] == "unreadable"} if stream.hold(limit) else set(paths)
+    return len(refused) < len(paths) and not stream.unplaced
 
+
+@contextmanager
+def _registered(con: duckdb.DuckDBPyConnection, stream: Stream) -> Iterator[str]:
     con.register("captured", stream)
     try:
-        merging.put(con, turn("FROM captured") if turn else "FROM captured", tables.TURNED if turn else tables.READ)
+        yield "FROM captured"
     finally:
         con.unregister("captured")
 

@@ -55,10 +55,14 @@ def write(findings: Sequence[Finding], notes: Sequence[Note], form: str, out: Ou
         module.write(findings, notes, stream, options or Options())
 
 
-def write_sessions(con: duckdb.DuckDBPyConnection, form: str, out: Out = None, outbound_only: bool = False, options: Options | None = None) -> None:
+def write_sessions(
+    con: duckdb.DuckDBPyConnection, form: str, out: Out = None, outbound_only: bool = False, options: Options | None = None,
+    ordered: str | None = None,
+) -> None:
     """Write the table `session` under the contract's column names, by time, in batches: memory does not grow with the rows.
 
-    `outbound_only` leaves those whose `outbound` is `true` or `pull`.
+    `outbound_only` leaves those whose `outbound` is `true` or `pull`. `ordered` is a query that gives the rows instead, by time and uid
+    already; it is asked once (but twice for the format `table`).
 
     Raises:
         KeyError: `form` is not in SESSION_FORMATS.
@@ -67,5 +71,7 @@ def write_sessions(con: duckdb.DuckDBPyConnection, form: str, out: Out = None, o
     from netexfil.report import sessions
 
     writer = getattr(sessions, SESSION_FORMATS[form])
+    which = " WHERE outbound IN ('true', 'pull')" if outbound_only else ""
+    rows = f"FROM ({ordered}){which}" if ordered else f"FROM session{which} ORDER BY ts, uid"
     with opened(out) as stream:
-        writer(con, stream, outbound_only, options or Options())
+        writer(con, stream, rows, options or Options())

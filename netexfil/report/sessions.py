@@ -1,4 +1,7 @@
-"""Sessions as a table, JSON lines, CSV, Parquet or a Zeek conn.log. DuckDB makes each line in parallel; only finished lines pass here."""
+"""Sessions as a table, JSON lines, CSV, Parquet or a Zeek conn.log. DuckDB makes each line in parallel; only finished lines pass here.
+
+`rows` is the rest of a query: FROM what, which rows, in which order.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,6 @@ BATCH = 20_000  # lines fetched at once: a few megabytes
 TABLE_ROWS = 2_000  # a person reads no more; the rest is counted
 
 
-def _where(outbound_only: bool) -> str:
-    return "WHERE outbound IN ('true', 'pull')" if outbound_only else ""
-
-
-def _query(columns: str, outbound_only: bool) -> str:
-    return f"SELECT {columns} FROM session {_where(outbound_only)} ORDER BY ts, uid"
-
-
 def _shown(column: str) -> str:
     return SHOWN.get(column, column)
 
@@ -40,15 +35,15 @@ def _batches(con: duckdb.DuckDBPyConnection, query: str) -> Iterator[list[tuple[
         yield rows
 
 
-def jsonl(con: duckdb.DuckDBPyConnection, out: Sink, outbound_only: bool, _options: Options) -> None:
+def jsonl(con: duckdb.DuckDBPyConnection, out: Sink, rows: str, _options: Options) -> None:
     """One object a line; `outbound` is true, false or "pull".
 
     The two truth values lose their quotes here: as a JSON value inside the query they made it four times slower. Text cannot
     be mistaken for the key, its quotes are escaped.
     """
     parts = ", ".join(f"'{_shown(name)}': {_finite(name)}" for name in SESSION_OUTPUT)
-    for rows in _batches(con, _query(f"to_json({{{parts}}})::VARCHAR", outbound_only)):
-        lines = "\n".join(row[0] for row in rows) + "\n"
+    for batch in _batches(con, f"SELECT to_json({{{parts}}})::VARCHAR {rows}"):
+        lines = "\n".join(row[0] for row in batch) + "\n"
         out.write(lines.replace('"outbound":"true"', '"outbound":true').replace('"outbound":"false"', '"outbound":false').encode())
 
 
@@ -57,12 +52,12 @@ def _finite(column: str) -> str:
     return f"CASE WHEN isfinite({column}) THEN {column} END" if SESSION[column] == "DOUBLE" else column
 
 
-def csv(con: duckdb.DuckDBPyConnection, out: Sink, outbound_only: bool, _options: Options) -> None:
+def csv(con: duckdb.DuckDBPyConnection, out: Sink, rows: str, _options: Options) -> None:
     """RFC 4180 with a header; a text cell that a spreadsheet would run gets an apostrophe."""
     out.write((",".join(map(_shown, SESSION_OUTPUT)) + "\r\n").encode())
     line = _joined(",", map(_cell, SESSION_OUTPUT))
-    for rows in _batches(con, _query(line, outbound_only)):
-        out.write(("\r\n".join(row[0] for row in rows) + "\r\n").encode())
+    for batch in _batches(con, f"SELECT {line} {rows}"):
+        out.write(("\r\n".join(row[0] for row in batch) + "\r\n").encode())
 
 
 def _joined(between: str, cells: Iterable[str]) -> str:
@@ -81,10 +76,10 @@ def _cell(column: str) -> str:
     return f"CASE WHEN {column} IS NULL THEN '' WHEN {bare} THEN {column} ELSE {quoted} END"
 
 
-def parquet(con: duckdb.DuckDBPyConnection, out: Sink, outbound_only: bool, _options: Options) -> None:
+def parquet(con: duckdb.DuckDBPyConnection, out: Sink, rows: str, _options: Options) -> None:
     """Zstandard-compressed Parquet, column types of `tables.SESSION`."""
     columns = ", ".join(f'{name} AS "{_shown(name)}"' for name in SESSION_OUTPUT)
-    copy_parquet(con, _query(columns, outbound_only), out)
+    copy_parquet(con, f"SELECT {columns} {rows}", out)
 
 
 def quoted(path: Path) -> str:
@@ -119,7 +114,7 @@ _ZEEK_KINDS = {"BIGINT": "count", "INTEGER": "count", "BOOLEAN": "bool", "VARCHA
 _ZEEK_CELLS = {"time": "printf('%.6f', {0})", "interval": "printf('%.6f', {0})", "bool": "CASE WHEN {0} THEN 'T' WHEN NOT {0} THEN 'F' END"}
 
 
-def zeek(con: duckdb.DuckDBPyConnection, out: Sink, outbound_only: bool, _options: Options) -> None:
+def zeek(con: duckdb.DuckDBPyConnection, out: Sink, rows: str, _options: Options) -> None:
     """A conn.log as Zeek's ASCII writer makes it, with our columns behind Zeek's own.
 
     Lines with a character that needs escaping are made again from their JSON by `zeeklog`; all others come finished from DuckDB.
@@ -131,9 +126,9 @@ def zeek(con: duckdb.DuckDBPyConnection, out: Sink, outbound_only: bool, _option
     strings = [name for name, kind in kinds.items() if kind in ("string", "enum")]
     odd = f"regexp_matches(concat_ws(' ', {', '.join(strings)}), '{zeeklog.ODD}')" + "".join(f" OR {name} IN ('', '-')" for name in strings)
     raw = ", ".join(f"'{name}': {_finite(name)}" for name in SESSION_OUTPUT)
-    query = _query(f"CASE WHEN {odd} THEN NULL ELSE {line} END, CASE WHEN {odd} THEN to_json({{{raw}}})::VARCHAR END", outbound_only)
-    for rows in _batches(con, query):
-        lines = [done if done is not None else zeeklog.line(orjson.loads(json), kinds) for done, json in rows]
+    query = f"SELECT CASE WHEN {odd} THEN NULL ELSE {line} END, CASE WHEN {odd} THEN to_json({{{raw}}})::VARCHAR END {rows}"
+    for batch in _batches(con, query):
+        lines = [done if done is not None else zeeklog.line(orjson.loads(json), kinds) for done, json in batch]
         out.write(("\n".join(lines) + "\n").encode())
 
 
@@ -162,18 +157,18 @@ _CARD = (
 )
 
 
-def table(con: duckdb.DuckDBPyConnection, out: Sink, outbound_only: bool, options: Options) -> None:
+def table(con: duckdb.DuckDBPyConnection, out: Sink, rows: str, options: Options) -> None:
     """The card's table for people: direction, PCR, volume, rate. At most TABLE_ROWS rows; the rest is counted below."""
     from netexfil.report.console import show, terminal
 
-    total = con.execute(f"SELECT count(*) FROM session {_where(outbound_only)}").fetchone()
-    rows = con.execute(_query(", ".join(_CARD), outbound_only) + f" LIMIT {TABLE_ROWS}").fetchall()
-    if not rows:
+    total = con.execute(f"SELECT count(*) FROM (SELECT ts, uid {rows})").fetchone()
+    shown = con.execute(f"SELECT {', '.join(_CARD)} {rows} LIMIT {TABLE_ROWS}").fetchall()
+    if not shown:
         return
     console = terminal(out, options)
-    console.print(_card([dict(zip(_CARD, row, strict=True)) for row in rows], console.width))
-    if total and total[0] > len(rows):
-        console.print(f"… {total[0] - len(rows):,} more sessions: use --format jsonl, csv, parquet or zeek for all")
+    console.print(_card([dict(zip(_CARD, row, strict=True)) for row in shown], console.width))
+    if total and total[0] > len(shown):
+        console.print(f"… {total[0] - len(shown):,} more sessions: use --format jsonl, csv, parquet or zeek for all")
     show(console, out)
 
 

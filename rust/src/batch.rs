@@ -38,7 +38,7 @@ fn whole(value: u64) -> Option<i64> {
 }
 
 /// Seconds. Microseconds are exact in a double until 2255.
-fn seconds(nanos: i64) -> f64 {
+pub fn seconds(nanos: i64) -> f64 {
     if nanos % 1_000 == 0 { (nanos / 1_000) as f64 / 1e6 } else { nanos as f64 / 1e9 }
 }
 

@@ -12,6 +12,7 @@ pub mod decode;
 pub mod error;
 pub mod fingerprint;
 pub mod flow;
+pub mod held;
 pub mod hello;
 #[cfg(feature = "python")]
 mod python;

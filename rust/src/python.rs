@@ -31,6 +31,15 @@ pub trait Source: Send {
     fn counter(&self) -> Option<Arc<AtomicU64>> {
         None
     }
+    /// See `Reader::hold`.
+    fn hold(&mut self, limit: usize) -> Option<bool> {
+        let _ = limit;
+        Some(false)
+    }
+    /// See `Reader::unplaced`.
+    fn unplaced(&self) -> bool {
+        false
+    }
 }
 
 type Shared = Arc<Mutex<Box<dyn Source>>>;
@@ -93,6 +102,23 @@ impl Stream {
         self.counter.as_ref().map_or(0, |counter| counter.load(Ordering::Relaxed))
     }
 
+    /// Read all and keep it, to hand it out by `ts` and `uid`. False where that takes more than `limit` bytes: then it comes as it was read.
+    fn hold(&self, py: Python<'_>, limit: usize) -> PyResult<bool> {
+        loop {
+            let held = py.detach(|| self.source.lock().map(|mut source| source.hold(limit)).map_err(poisoned))?;
+            py.check_signals()?;
+            if let Some(all) = held {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Whether a session that is held runs between public addresses.
+    #[getter]
+    fn unplaced(&self) -> PyResult<bool> {
+        Ok(self.source.lock().map_err(poisoned)?.unplaced())
+    }
+
     /// List of {file, place, kind, reason, count}.
     #[getter]
     fn notes<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
@@ -140,6 +166,14 @@ impl Source for crate::reader::Reader {
 
     fn counter(&self) -> Option<Arc<AtomicU64>> {
         Some(self.counter())
+    }
+
+    fn hold(&mut self, limit: usize) -> Option<bool> {
+        self.hold(limit)
+    }
+
+    fn unplaced(&self) -> bool {
+        self.unplaced()
     }
 }
 

@@ -8,14 +8,18 @@ use arrow_schema::{ArrowError, SchemaRef};
 
 use crate::batch;
 use crate::capture::Set;
-use crate::decode::Decoder;
+use crate::decode::{Address, Decoder};
 use crate::error::{Error, Note};
-use crate::flow::{Flows, Limits};
+use crate::flow::{Flows, Limits, key};
+use crate::held::Held;
 use crate::session::Session;
-use crate::side::Networks;
+use crate::side::{Networks, Side};
 
 /// Sessions in a batch.
 const BATCH: usize = 2048;
+
+/// Frames, or rounds of closing, between two looks at whether to stop.
+const PATIENCE: usize = 1 << 16;
 
 /// Reads captures and hands out finished sessions in batches.
 pub struct Reader {
@@ -25,6 +29,7 @@ pub struct Reader {
     schema: SchemaRef,
     networks: Option<Networks>,
     state: State,
+    held: Held,
 }
 
 #[derive(PartialEq, Eq)]
@@ -41,7 +46,7 @@ impl Reader {
     /// # Errors
     /// Where not one of them can be read.
     pub fn open(paths: &[String], limits: Limits) -> Result<Self, Error> {
-        Ok(Self { set: Set::open(paths)?, decoder: Decoder::default(), flows: Flows::new(limits), schema: batch::schema(), networks: None, state: State::New })
+        Ok(Self { set: Set::open(paths)?, decoder: Decoder::default(), flows: Flows::new(limits), schema: batch::schema(), networks: None, state: State::New, held: Held::default() })
     }
 
     /// Say of each session where its ends stand.
@@ -67,13 +72,57 @@ impl Reader {
 
     /// Finished sessions, some thousands at a time; `None` at the end.
     pub fn sessions(&mut self) -> Option<Vec<Session>> {
+        if let Some(held) = self.held.take(BATCH) {
+            return Some(held);
+        }
+        self.begin();
+        while !self.ready() {
+            self.step();
+        }
+        self.finished()
+    }
+
+    /// Read on and keep finished sessions, to hand them out in the order of `ts` and `uid`.
+    ///
+    /// `None`: a good part is read, and more is to come. True: all are kept, and in order. False: they take more than `limit` bytes; they and
+    /// the rest come in no order.
+    pub fn hold(&mut self, limit: usize) -> Option<bool> {
+        self.begin();
+        for _ in 0..PATIENCE {
+            if !self.ready() {
+                self.step();
+            } else if let Some(sessions) = self.finished() {
+                if !self.held.put(sessions, limit) {
+                    return Some(false);
+                }
+            } else {
+                self.held.sort();
+                return Some(true);
+            }
+        }
+        None
+    }
+
+    /// Whether a session that is kept runs between public addresses.
+    #[must_use]
+    pub fn unplaced(&self) -> bool {
+        let public = |end: (&Address, u16)| self.networks.as_ref().is_some_and(|networks| networks.side(key::ip(end.0)) == Side::Public);
+        self.held.iter().any(|session| public(session.origin()) && public(session.responder()))
+    }
+
+    fn begin(&mut self) {
         if self.state == State::New {
             self.state = State::Reading;
             self.set.start();
         }
-        while self.state != State::Done && self.flows.done().len() < BATCH {
-            self.step();
-        }
+    }
+
+    fn ready(&mut self) -> bool {
+        self.state == State::Done || self.flows.done().len() >= BATCH
+    }
+
+    /// A batch of what is finished; `None` where nothing is.
+    fn finished(&mut self) -> Option<Vec<Session>> {
         let done = self.flows.done();
         let take = done.len().min(BATCH);
         if take == 0 {

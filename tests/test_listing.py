@@ -1,0 +1,79 @@
+"""`netexfil sessions` on captures: by time straight from the core where all fits into memory, through a table elsewhere; the rows are the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import packets as p
+import pytest
+from click.testing import CliRunner
+
+from netexfil import tables
+from netexfil.cli import group
+
+pytest.importorskip("netexfil._core", reason="the core is not built")
+
+MANY = 15_000  # more than a few batches, so that threads could mix them
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Scans that end after talks that began later; every ten share a start."""
+    path = tmp_path_factory.mktemp("listing") / "many.pcap"
+    frames = [(number // 10 * 0.01, p.ethernet(p.ip4("10.0.0.5", "192.0.2.9", 6, p.tcp(1024 + number, 443, 7, 0, p.SYN)))) for number in range(MANY)]
+    frames += [(5 + time, p.ethernet(data)) for time, data in p.talk()]
+    path.write_bytes(p.pcap(sorted(frames, key=lambda frame: frame[0])))
+    return path
+
+
+def listed(out: Path, *arguments: object) -> list[Any]:
+    done = CliRunner().invoke(group, ["sessions", *map(str, arguments), "--format", out.suffix[1:], "-o", str(out)], standalone_mode=False)
+    assert done.exception is None, done.output
+    if out.suffix == ".parquet":
+        with duckdb.connect() as con:
+            con.execute("SET threads = 1")
+            return con.execute("FROM read_parquet(?)", [str(out)]).fetchall()
+    return out.read_text().splitlines()
+
+
+@pytest.mark.parametrize("form", ["parquet", "jsonl", "csv", "zeek"])
+def test_the_same_rows_whether_they_fit_or_not(capture: Path, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netexfil.report.zeeklog.header", lambda *_: b"")
+    held = listed(tmp_path / f"held.{form}", capture)
+    monkeypatch.setattr(tables, "size", lambda _: 0)
+    table = listed(tmp_path / f"table.{form}", capture)
+    assert held == table
+    assert len(held) == MANY + 1 + (form == "csv")
+
+
+def test_by_time_and_uid_whatever_the_threads_do(capture: Path, tmp_path: Path) -> None:
+    rows = [(row[0], row[1]) for row in listed(tmp_path / "rows.parquet", capture)]
+    assert rows == sorted(rows)
+    assert len({uid for _, uid in rows}) == MANY + 1
+
+
+def test_outbound_only(capture: Path, tmp_path: Path) -> None:
+    words = {json.loads(line)["outbound"] for line in listed(tmp_path / "out.jsonl", capture, "--outbound")}
+    assert words == {True}
+
+
+def test_home_is_still_looked_for(tmp_path: Path) -> None:
+    frames = [(time, p.ethernet(data.replace(bytes([10, 0, 0, 5]), bytes([198, 51, 100, 7])))) for time, data in p.talk()]
+    (tmp_path / "public.pcap").write_bytes(p.pcap(frames))
+    done = CliRunner().invoke(group, ["sessions", str(tmp_path / "public.pcap"), "--format", "csv"], standalone_mode=False)
+    assert 'inside = ["198.51.0.0/16"]' in done.output
+
+
+def test_nothing_is_written_where_nothing_could_be_read(tmp_path: Path) -> None:
+    (tmp_path / "bad.pcap").write_bytes(p.pcap([])[:20] + b"\xff\xff\0\0")
+    done = CliRunner().invoke(group, ["sessions", str(tmp_path / "bad.pcap"), "--format", "csv", "-o", str(tmp_path / "no.csv")], standalone_mode=False)
+    assert done.exception is not None
+    assert not (tmp_path / "no.csv").exists()
+
+
+@pytest.mark.parametrize(("text", "amount"), [("1GB", 10**9), ("500 kb", 500_000), ("1.5MiB", 3 << 19), ("2TB", 2 * 10**12)])
+def test_sizes(text: str, amount: int) -> None:
+    assert tables.size(text) == amount
