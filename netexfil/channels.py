@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from netexfil import tables
 from netexfil.entity import entity
 from netexfil.policy import Policy
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
 
 DAY = 86_400
 MEMORY = 30  # days that count for prevalence
+AT_ONCE = 1_000  # names that are handed over as they are: NumPy takes longer to come than they do
 FEW = 20_000  # sessions that are grouped without looking for channels of one session first
 
 
@@ -155,7 +154,11 @@ def entities(con: duckdb.DuckDBPyConnection, names: str) -> None:
     owners = [entity(name) for name in found]
     pairs = [(name, owner) for name, owner in zip(found, owners, strict=True) if owner]
     con.execute("CREATE OR REPLACE TEMP TABLE entity_of (name VARCHAR, entity VARCHAR)")
-    if pairs:
+    if 0 < len(pairs) <= AT_ONCE:
+        con.execute("INSERT INTO entity_of SELECT unnest(?), unnest(?)", list(zip(*pairs, strict=True)))
+    elif pairs:
+        import numpy as np
+
         con.register("incoming_entity", {"n": np.array([p[0] for p in pairs], object), "e": np.array([p[1] for p in pairs], object)})
         con.execute("INSERT INTO entity_of SELECT n, e FROM incoming_entity")
         con.unregister("incoming_entity")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import ipaddress
 import socket
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from netexfil import tables
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["placed", "side", "sides", "turn", "turned"]
 
 OTHER, INSIDE, PUBLIC = 0, 1, 2
+FEW = 1_000
 _CODE = {"other": OTHER, "inside": INSIDE, "public": PUBLIC}
 
 
@@ -178,13 +180,20 @@ _PROTOCOL = f"""CASE
         WHEN 990 THEN 'FTPS' WHEN 21 THEN 'FTPS' WHEN 465 THEN 'SMTPS' WHEN 587 THEN 'SMTPS' WHEN 993 THEN 'IMAPS' ELSE 'Unknown' END END"""
 
 
+def _public(addresses: list[str], policy: Policy) -> Sequence[bool]:
+    """Which addresses are public. A few are asked one by one: NumPy takes longer to come than they do."""
+    if len(addresses) <= FEW:
+        return [side(address, policy) == "public" for address in addresses]
+    found: list[bool] = (sides(addresses, policy) == PUBLIC).tolist()
+    return found
+
+
 def _public_senders(con: duckdb.DuckDBPyConnection, policy: Policy) -> list[tuple[str, int]]:
     """The thousand public addresses that open most outbound sessions. A flood has millions: they pass in pieces."""
     found = con.execute("SELECT inside_h, count(*) FROM session WHERE outbound = 'true' AND inside_h = orig_h GROUP BY inside_h")
     most: list[tuple[str, int]] = []
     while rows := found.fetchmany(65_536):
-        public = sides([row[0] for row in rows], policy) == PUBLIC
-        most += [row for row, here in zip(rows, public.tolist(), strict=True) if here]
+        most += [row for row, public in zip(rows, _public([row[0] for row in rows], policy), strict=True) if public]
         most = heapq.nsmallest(1000, most, key=lambda row: (-row[1], row[0]))
     return most
 

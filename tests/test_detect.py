@@ -9,6 +9,7 @@ import pytest
 from made import DAY, INSIDE, MONDAY, SSH, browsing, channels_of, codes, event, findings, join, session
 
 from netexfil import channels, detect, policy, tables
+from netexfil.detect import gather, links
 from netexfil.detect.allowed import suppressed
 from netexfil.finding import Finding
 
@@ -164,7 +165,8 @@ QUESTIONS = [
 def test_a_question_gives_its_points() -> None:
     apart = [row | {"uid": str(place), "orig_h": f"10.0.1.{place}", "resp_h": f"198.51.100.{place}"} for place, (_, row, _) in enumerate(QUESTIONS)]
     con = channels_of(apart)
-    c = detect.links.described(detect.gather.candidates(con, INSIDE), {})
+    detect.select(con, INSIDE)
+    c = links.described(gather.candidates(con, INSIDE), {})
     place_of = {remote.rpartition(".")[2]: place for place, remote in enumerate(c.text("remote_h"))}
     reasons, counted = detect.judge(c, INSIDE)
     for number, (code, row, points) in enumerate(QUESTIONS):

@@ -1,59 +1,21 @@
-"""STEP 5: channels and links to findings. One question per file; this is their table.
-
-A question takes the candidates (columns) and the policy and gives reasons (arrays). The strongest reason of a family scores, the points of all
-families add up to the score. To add a question, write its file and name it here.
-"""
+"""STEP 5: channels and links to findings. The table of questions stands in `questions`; it is imported where there is something to judge."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from netexfil.detect import (
-    asymmetry,
-    collect,
-    destination,
-    endpoint,
-    gather,
-    ledger,
-    links,
-    mismatch,
-    novelty,
-    prevalence,
-    rate,
-    shape,
-    timing,
-    tool,
-    volume,
-)
-from netexfil.detect.allowed import in_scope
-from netexfil.detect.budget import budget, count, search
-from netexfil.detect.evidence_rows import names_of, sessions_of
-from netexfil.detect.gather import alone, select
-from netexfil.detect.question import Candidates, Code, Points, Reason
-from netexfil.detect.record import evidence, finding
-from netexfil.detect.unseen import unseen
-from netexfil.detect.weigh import weigh
-from netexfil.finding import Finding
+from netexfil import tables
+from netexfil.detect.choose import alone, select
 from netexfil.policy import Policy
 
 if TYPE_CHECKING:
     import duckdb
 
+    from netexfil.detect.questions import CODES, QUESTIONS, budget, count, judge, search
+    from netexfil.finding import Finding
+
 __all__ = ["CODES", "QUESTIONS", "alone", "budget", "count", "judge", "score", "search", "select"]
-
-QUESTIONS = (volume, ledger, asymmetry, rate, timing, novelty, prevalence, shape, tool, mismatch, destination, collect, endpoint)
-CODES: Mapping[str, Code] = {code.code: code for question in QUESTIONS for code in question.CODES} | {
-    "cap": Code("cap", "cap", "points", "a score lies between 0 and 100", "Do the points leave 0 … 100?", "132 points count as 100"),
-}
-
-
-def judge(c: Candidates, policy: Policy) -> tuple[list[Reason], Points]:
-    """Every question asked of every candidate: reasons, and the points that count (one row a reason)."""
-    reasons = [reason for question in QUESTIONS for reason in question.ask(c, policy)]
-    return reasons, weigh(reasons, CODES, c.size)
 
 
 def score(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] | None = None, only: str | None = None) -> list[Finding]:
@@ -62,27 +24,19 @@ def score(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] | 
     Args:
         con: holds `session`, `channel`, `fleet`, `spoke`, `name`, `link`, `event`, `alert`, `unmatched`.
         days: judge only these windows (days since 1970); what went before still counts as history.
-        only: judge only the channels in this table, as in `gather.candidates`.
+        only: judge only the channels in this table, as in `select`.
     """
-    c = gather.candidates(con, policy, days, only)
-    if not c.size:
-        return _ranked(unseen(con, policy, days))
-    found = links.fetch(con)
-    c = links.described(c, found)
-    reasons, counted = judge(c, policy)
-    worth = (counted.sum(axis=0) >= policy.threshold("finding_floor")) | np.array([title is not None for title in c.text("alert_title")], bool)
-    chosen = np.flatnonzero(worth & (c.num("bytes_low") + c.num("quality") > 0) & in_scope(c, policy))
-    cids = c.columns["cid"][chosen]
-    sessions, names = sessions_of(con, cids), names_of(con, c, chosen, found)
-    findings = []
-    for index in chosen.tolist():
-        cid = int(c.columns["cid"][index])
-        held = sessions[cid]
-        source = f"{held.source} {held.largest}" if len(held.uids) == 1 else f"{len(held.uids)} sessions, the largest {held.largest} in {held.source}"
-        rows = evidence(c, index, reasons, counted, CODES, source)
-        findings.append(finding(c, index, rows, [*found.get(cid, ())], held, names[index], policy))
-    return _ranked([*findings, *unseen(con, policy, days)])
+    select(con, policy, days, only)
+    if not tables.some(con, "cand") and not tables.some(con, "alert"):
+        return []
+    from netexfil.detect import questions
+
+    return questions.score(con, policy, days)
 
 
-def _ranked(findings: list[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda f: (-f.score, f.first_ts, f.id))
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'netexfil.detect' has no attribute {name!r}")
+    from netexfil.detect import questions
+
+    return getattr(questions, name)
