@@ -116,7 +116,7 @@ def wazuh(provider: str, event: int, data: dict[str, str]) -> Record:
 def wazuh_linux(provider: str, event: int, data: dict[str, str]) -> Record:
     return {"timestamp": STAMP, "agent": {"name": "WS1"}, "id": "1.3", "data": {
         "system": {"providerName": provider, "eventId": str(event), "systemTime": STAMP, "computer": "WS1"},
-        "eventdata": {name[:1].lower() + name[1:]: value for name, value in data.items()}}}
+        "eventdata": {name if name == "DestinationIp" else name[:1].lower() + name[1:]: value for name, value in data.items()}}}
 
 
 def sentinel(provider: str, event: int, data: dict[str, str]) -> Record:
@@ -125,8 +125,15 @@ def sentinel(provider: str, event: int, data: dict[str, str]) -> Record:
 
 
 def velociraptor(provider: str, event: int, data: dict[str, str]) -> Record:
-    return {"System": {"Provider": {"Name": provider}, "EventID": {"Value": event}, "TimeCreated": {"SystemTime": 1772600768.5},
-                       "Channel": CHANNEL[provider], "Computer": "WS1.corp.example"}, "EventData": data, "Message": "…"}
+    return {"Timestamp": STAMP, "System": {
+        "Provider": {"Name": provider, "Guid": "5770385F-C22A-43E0-BF4C-06F5698FFBD9"}, "EventID": {"Value": event}, "Version": 5, "Level": 4, "Task": event,
+        "TimeCreated": {"SystemTime": 1772600768.5}, "EventRecordID": 77, "Correlation": {}, "Execution": {"ProcessID": 8936, "ThreadID": 9100},
+        "Channel": CHANNEL[provider], "Computer": "WS1.corp.example", "Security": {"UserID": "S-1-5-18"}}, "EventData": data, "Message": "…"}
+
+
+def hunter(provider: str, event: int, data: dict[str, str]) -> Record:
+    return {"EventTime": STAMP, "Computer": "WS1.corp.example", "Channel": CHANNEL[provider], "Provider": provider, "EventID": event, "EventRecordID": 77,
+            "UserSID": "S-1-5-18", "Username": "SYSTEM", "EventData": data, "UserData": None, "Message": "…", "OSPath": r"C:\Windows\x.evtx"}
 
 
 def zircolite(provider: str, event: int, data: dict[str, str]) -> Record:
@@ -151,6 +158,6 @@ def harfanglab(provider: str, event: int, data: dict[str, str]) -> Record:
 
 CARRIERS = {
     "windows-flat": (flat, splunk), "evtx": (evtx, xml, splunk_raw), "winlogbeat": (winlogbeat,), "wazuh": (wazuh,), "wazuh-linux": (wazuh_linux,),
-    "sentinel": (sentinel,), "velociraptor": (velociraptor,), "zircolite": (zircolite,), "chainsaw": (chainsaw,), "chainsaw-aggregate": (aggregate,),
+    "sentinel": (sentinel,), "velociraptor": (velociraptor, hunter), "zircolite": (zircolite,), "chainsaw": (chainsaw,), "chainsaw-aggregate": (aggregate,),
     "harfanglab-eventlog": (harfanglab,),
 }

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections import Counter
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import endpoint_made
 import pytest
 from test_endpoint_windows import rows
+
+from netexfil.endpoint import dialect
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "endpoint_cases.jsonl").read_text("utf-8").splitlines()]
 
@@ -31,13 +36,18 @@ def test_dialect(tmp_path: Path, case: dict[str, Any]) -> None:
 
 
 def test_every_dialect_has_three_cases() -> None:
-    import endpoint_made
-
-    from netexfil.endpoint import dialect
-
     cases = Counter(case["dialect"] for case in CASES)
     assert {shape.name for shape in dialect.shapes()} == cases.keys() | set(endpoint_made.CARRIERS)
     assert {name for name, count in cases.items() if count < 3} == set()
+
+
+def test_the_page_says_what_each_dialect_was_checked_against() -> None:
+    folder = resources.files("netexfil.endpoint") / "dialects"
+    page = (Path(__file__).parents[1] / "docs/events.md").read_text("utf-8")
+    for shape in dialect.shapes():
+        document = tomllib.loads((folder / f"{shape.name}.toml").read_text("utf-8"))
+        against = "real samples" if document.get("tested") else document["checked"]
+        assert f"| `{shape.name}` | {document['about']} | {against} |" in page, shape.name
 
 
 def test_connections_of_a_detection_are_events_of_their_own(tmp_path: Path) -> None:
