@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -26,35 +27,62 @@ import numpy as np
 from netexfil import join, tables
 from netexfil.policy import Policy
 
-START, SPAN = 1_700_000_000.0, 3 * 86400.0
+START = 1_700_000_000.0
 IMAGES = 40
 PORTS = np.array([443, 443, 443, 22, 80, 53, 8443, 990, 587, 993])
 SURE = "('five_tuple', 'community_id', 'process')"
 
 
-def generate(con: duckdb.DuckDBPyConnection, sessions: int, seed: int, hosts: int | None = None, ports: int = 16383, remotes: int = 5000) -> None:
-    """Fill `session`, `event` and the truth (`truth_session`: sid, proc; `truth_event`: eid, proc).
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """What the generated network is made of: numbers of hosts (0: one for 2,000 sessions), ports, remote ends, sessions of a process; days;
+    shares of all the rest. Few `hosts`, `ports` and `remotes` make a small world as dense as a large one: ports are used again all the time."""
 
-    Few `hosts`, `ports` and `remotes` make a small world as dense as a large one: ports are used again all the time.
-    """
+    hosts: int = 0
+    ports: int = 16383
+    remotes: int = 5000
+    each: int = 10
+    days: float = 3.0
+    uneven: float = 1.2  # of the Pareto law of hosts: most are quiet, a few carry most of the traffic; the smaller the fewer
+    again: float = 0.06  # neighbours in a host's list of sessions that use one port towards one end
+    untold: float = 0.10  # sessions without their event
+    lost: float = 0.05  # sessions that the sensor lost
+    cut: float = 0.02  # sessions joined in the middle
+    no_start: float = 0.10  # processes whose start, and as many whose end, was lost
+    skewed: float = 0.5  # clocks off by up to two hours, or by whole hours
+    drifting: float = 0.3  # clocks that gain or lose up to `ppm` parts in a million; all others 20 at most
+    ppm: float = 500.0
+    guid: float = 0.7  # hosts whose processes have GUIDs; half of the others write times late
+    no_port: float = 0.1  # hosts that do not tell the local port
+    nat: float = 0.1  # hosts behind a translator
+    moves: float = 0.1  # hosts that take the address of a neighbour
+    twice: float = 0.0  # connection events told twice, by another collector a moment later
+    sensors: float = 0.0  # sessions that a second sensor saw too
+    blind: float = 0.0  # hosts without telemetry
+    silent: float = 0.0  # programs that telemetry is told to leave out
+    unlike: float = 0.0  # how far hosts differ in what goes untold
+
+
+def generate(con: duckdb.DuckDBPyConnection, sessions: int, seed: int, **mix: Any) -> None:
+    """Fill `session`, `event` and the truth (`truth_session`: sid, proc; `truth_event`: eid, proc); `mix` as in `Mix`."""
     tables.create(con)
-    world = _world(np.random.default_rng(seed), sessions, hosts or max(6, sessions // 2000), ports, remotes)
+    world = _world(np.random.default_rng(seed), sessions, Mix(**mix))
     _store_sessions(con, world)
     _store_events(con, world)
 
 
-def _world(rng: np.random.Generator, n: int, hosts: int, ports: int, remotes: int) -> dict[str, Any]:
+def _world(rng: np.random.Generator, n: int, mix: Mix) -> dict[str, Any]:
     """Numbers only: hosts, processes, sessions, and what is lost."""
-    procs = max(12, n // 10)
-    w: dict[str, Any] = {"rng": rng, "hosts": hosts} | _hosts(rng, hosts)
+    procs, hosts, span, ports, remotes = max(12, n // mix.each), mix.hosts or max(6, n // 2000), mix.days * 86400.0, mix.ports, mix.remotes
+    w: dict[str, Any] = {"rng": rng, "hosts": hosts, "mix": mix} | _hosts(rng, hosts, mix)
     # Half of the processes connect.
-    busy = rng.pareto(1.2, hosts) + 0.05  # most hosts are quiet, a few carry most of the traffic
+    busy = rng.pareto(mix.uneven, hosts) + 0.05
     w["p_host"] = rng.choice(hosts, 2 * procs, p=busy / busy.sum())
-    w["p_start"] = START - 3600 + rng.random(2 * procs) * (SPAN + 3000)
+    w["p_start"] = START - 3600 + rng.random(2 * procs) * (span + 3000)
     w["p_life"] = rng.exponential(1800, 2 * procs) + 1
     w["p_image"] = rng.integers(0, IMAGES, 2 * procs)
     w["p_pid"] = _pids(w["p_host"], w["p_start"], w["p_life"])
-    w["no_start"], w["no_end"] = rng.random(2 * procs) < 0.10, rng.random(2 * procs) < 0.10
+    w["no_start"], w["no_end"] = rng.random(2 * procs) < mix.no_start, rng.random(2 * procs) < mix.no_start
     proc = np.sort(rng.integers(0, procs, n))
     host, life = w["p_host"][proc], w["p_life"][proc]
     ts = w["p_start"][proc] + np.where(rng.random(n) < 0.5, np.minimum(rng.exponential(7, n), life), rng.random(n) * life)
@@ -64,9 +92,13 @@ def _world(rng: np.random.Generator, n: int, hosts: int, ports: int, remotes: in
     w["remote"] = np.choose(rng.choice(3, n, p=[0.4, 0.3, 0.3]), [own, usual, (remotes * rng.random(n) ** 4).astype(np.int64)])
     w["rport"] = PORTS[(w["remote"] * 7919) % len(PORTS)]
     w["udp"] = w["rport"] == 53
-    _use_again(rng, w)
+    _use_again(rng, w, mix.again)
     _one_at_a_time(rng, w, ports)
-    w["lost"], w["cut"], w["untold"] = rng.random(n) < 0.05, rng.random(n) < 0.02, rng.random(n) < 0.10
+    w["lost"], w["cut"], w["untold"] = rng.random(n) < mix.lost, rng.random(n) < mix.cut, rng.random(n) < mix.untold
+    w["untold"] |= (rng.random(n) < (rng.random(hosts) * mix.unlike)[host]) | ((w["p_image"][proc] * 7919) % IMAGES < mix.silent * IMAGES)
+    blind = rng.random(hosts) < mix.blind
+    w["untold"] |= blind[host]
+    w["no_start"], w["no_end"] = w["no_start"] | blind[w["p_host"]], w["no_end"] | blind[w["p_host"]]
     return w
 
 
@@ -83,28 +115,28 @@ def _pids(host: Any, start: Any, life: Any) -> Any:
     return pid
 
 
-def _hosts(rng: np.random.Generator, hosts: int) -> dict[str, Any]:
+def _hosts(rng: np.random.Generator, hosts: int, mix: Mix) -> dict[str, Any]:
     kind, number = rng.random(hosts), np.arange(hosts)
-    skew = np.where(kind < 0.8, rng.uniform(-7200, 7200, hosts), 3600.0 * rng.integers(-12, 13, hosts))
-    guid = rng.random(hosts) < 0.7
-    moves = (number % 10 == 0) & (number + 1 < hosts)  # takes the address that its neighbour has left ten minutes before
-    when = np.where(moves, START + rng.uniform(0.2, 0.8, hosts) * SPAN, np.inf)
+    skew = np.where(kind < 1 - 0.4 * mix.skewed, rng.uniform(-7200, 7200, hosts), 3600.0 * rng.integers(-12, 13, hosts))
+    guid = rng.random(hosts) < mix.guid
+    moves = (number % max(2, round(1 / max(mix.moves, 1e-9))) == 0) & (number + 1 < hosts) & (mix.moves > 0)  # takes the address that its neighbour has left ten minutes before
+    when = np.where(moves, START + rng.uniform(0.2, 0.8, hosts) * mix.days * 86400, np.inf)
     when[1:] = np.where(moves[:-1], when[:-1] - 600, when[1:])
     return {
-        "skew": np.where(kind < 0.5, rng.normal(0, 2, hosts), skew), "guid": guid, "late": ~guid & (rng.random(hosts) < 0.5),
-        "drift": np.where(rng.random(hosts) < 0.3, rng.uniform(-500e-6, 500e-6, hosts), rng.uniform(-20e-6, 20e-6, hosts)),
-        "no_port": rng.random(hosts) < 0.1, "nat": (rng.random(hosts) < 0.1) & ~np.isfinite(when), "moved": when,
+        "skew": np.where(kind < 1 - mix.skewed, rng.normal(0, 2, hosts), skew), "guid": guid, "late": ~guid & (rng.random(hosts) < 0.5),
+        "drift": np.where(rng.random(hosts) < mix.drifting, rng.uniform(-mix.ppm, mix.ppm, hosts) * 1e-6, rng.uniform(-20e-6, 20e-6, hosts)),
+        "no_port": rng.random(hosts) < mix.no_port, "nat": (rng.random(hosts) < mix.nat) & ~np.isfinite(when), "moved": when,
         "next": np.where(moves, number + 1, number + hosts),
     }
 
 
-def _use_again(rng: np.random.Generator, w: dict[str, Any]) -> None:
-    """Three ports in a hundred are used again by another process of the host towards the same end, at least two minutes later."""
+def _use_again(rng: np.random.Generator, w: dict[str, Any], share: float) -> None:
+    """Half of a `share` of ports are used again by another process of the host towards the same end, at least two minutes later."""
     order = np.lexsort((rng.random(len(w["host"])), w["host"]))
     a, b = order[:-1], order[1:]
     first, second = np.where(w["ts"][a] < w["ts"][b], a, b), np.where(w["ts"][a] < w["ts"][b], b, a)
     free = w["ts"][second] > w["ts"][first] + w["dur"][first] + 120
-    chosen = np.flatnonzero((w["host"][a] == w["host"][b]) & free & (rng.random(len(a)) < 0.06))[::2]
+    chosen = np.flatnonzero((w["host"][a] == w["host"][b]) & free & (rng.random(len(a)) < share))[::2]
     for name in ("port", "remote", "rport", "udp"):
         w[name][second[chosen]] = w[name][first[chosen]]
 
@@ -126,9 +158,12 @@ def _store_sessions(con: duckdb.DuckDBPyConnection, w: dict[str, Any]) -> None:
     rng, host = w["rng"], w["host"]
     w["inner"] = np.where(w["ts"] < w["moved"][host], host, w["next"][host])
     seen = np.flatnonzero(~w["lost"])
+    again = seen[rng.random(len(seen)) < w["mix"].sensors] if w["mix"].sensors else seen[:0]
+    second = np.arange(len(seen) + len(again)) >= len(seen)
+    seen = np.concatenate((seen, again))
     cut, nat = w["cut"][seen], w["nat"][host[seen]]
     con.register("incoming", {
-        "sid": np.arange(len(seen)), "ts": w["ts"][seen] + np.where(cut, rng.exponential(0.3, len(seen)), 0), "nat": nat,
+        "sid": np.arange(len(seen)), "ts": w["ts"][seen] + np.where(cut, rng.exponential(0.3, len(seen)), 0) + 0.0136 * second, "nat": nat,
         "home": w["inner"][seen], "gate": host[seen] % 20, "port": np.where(nat, rng.integers(1024, 65535, len(seen)), w["port"][seen]),
         "remote": w["remote"][seen], "rport": w["rport"][seen], "udp": w["udp"][seen], "dur": w["dur"][seen], "cut": cut, "proc": w["proc"][seen],
     })
@@ -159,6 +194,9 @@ def _store_events(con: duckdb.DuckDBPyConnection, w: dict[str, Any]) -> None:
     late = np.where(w["late"][w["host"][told]], rng.random(len(told)) ** 3 * 2, rng.normal(0, 0.003, len(told)))
     con.execute("CREATE TABLE truth_event (eid BIGINT, proc BIGINT)")
     first = _put(con, w, 0, "net_conn", w["proc"][told], w["ts"][told] + late, told)
+    if w["mix"].twice:
+        more = rng.random(len(told)) < w["mix"].twice
+        first = _put(con, w, first, "net_conn", w["proc"][told[more]], (w["ts"][told] + late)[more] + rng.choice([0, 0.001, 0.4], more.sum()), told[more])
     starts = np.flatnonzero(~w["no_start"])
     first = _put(con, w, first, "process_start", starts, w["p_start"][starts] - 0.02)
     ends = np.flatnonzero(~w["no_end"])
@@ -206,11 +244,18 @@ def judge(con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     return {"wrong_sure": row[0] if row else None, "kinds": kinds, "likely": bands, "sessions_owned": owned[0] if owned else 0}
 
 
-def one(sessions: int, seed: int, limit: str, calibrate: bool) -> dict[str, Any]:
+def mixed(words: str) -> dict[str, Any]:
+    """`hosts=40,nat=0.5` as arguments of `Mix`."""
+    kinds = {field.name: int if field.type == "int" else float for field in fields(Mix)}
+    pairs = [word.partition("=") for word in words.split(",") if word]
+    return {name: kinds[name](value) for name, _, value in pairs}
+
+
+def one(sessions: int, seed: int, limit: str, calibrate: bool, mix: str = "") -> dict[str, Any]:
     """Generate in another process, join here, judge."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "made.duckdb"
-        subprocess.run([sys.executable, __file__, "--make", str(path), "--sizes", str(sessions), "--seed", str(seed)], check=True)
+        subprocess.run([sys.executable, __file__, "--make", str(path), "--sizes", str(sessions), "--seed", str(seed), "--mix", mix], check=True)
         con = duckdb.connect(str(path))
         con.execute(f"SET memory_limit = '{limit}'")
         con.execute(f"SET temp_directory = '{folder}/spill'")
@@ -259,17 +304,19 @@ def main() -> None:
     parser.add_argument("--limit", default="2500MB", help="DuckDB's memory; the process needs about half as much again")
     parser.add_argument("--calibrate", action="store_true")
     parser.add_argument("--make", help=argparse.SUPPRESS)
+    parser.add_argument("--mix", default="", help="what to change in the network: name=number, several with commas; names: "
+                        + ", ".join(field.name for field in fields(Mix)))
     asked = parser.parse_args()
     sizes = [int(float(size)) for size in asked.sizes.split(",")]
     if asked.make:
         con = duckdb.connect(asked.make)
-        generate(con, sizes[0], asked.seed)
+        generate(con, sizes[0], asked.seed, **mixed(asked.mix))
         con.close()
     elif len(sizes) == 1:
-        print(json.dumps(one(sizes[0], asked.seed, asked.limit, asked.calibrate)), flush=True)
+        print(json.dumps(one(sizes[0], asked.seed, asked.limit, asked.calibrate, asked.mix)), flush=True)
     else:
         for size in sizes:  # a process each: the peak memory is its own
-            words = ["--sizes", str(size), "--seed", str(asked.seed), "--limit", asked.limit, *(["--calibrate"] if asked.calibrate else [])]
+            words = ["--sizes", str(size), "--seed", str(asked.seed), "--limit", asked.limit, "--mix", asked.mix, *(["--calibrate"] if asked.calibrate else [])]
             subprocess.run([sys.executable, __file__, *words], check=True)
 
 

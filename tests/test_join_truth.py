@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ def made() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there
     spec.loader.exec_module(module)
     return module
 
@@ -59,19 +62,29 @@ def test_no_sure_link_is_wrong_where_ports_are_used_again_all_the_time(seed: int
     assert module.judge(con)["wrong_sure"] == 0
 
 
-@settings(max_examples=1, deadline=None)
-@given(seed=st.integers(0, 2**31))
-def test_likely_links_are_right_as_often_as_they_say(seed: int) -> None:
-    """In every band of confidence that has links enough to tell, over random worlds; `benchmarks/join.py` shows it for large ones."""
+WORLDS = st.fixed_dictionaries({
+    "hosts": st.sampled_from([5, 40, 150]), "remotes": st.sampled_from([60, 5000]), "each": st.sampled_from([3, 10, 60]),
+    "untold": st.sampled_from([0.1, 0.5]), "lost": st.sampled_from([0.05, 0.3]), "skewed": st.sampled_from([0.0, 1.0]),
+    "nat": st.sampled_from([0.1, 0.6]), "no_port": st.sampled_from([0.1, 0.5]), "blind": st.sampled_from([0.0, 0.4]),
+    "unlike": st.sampled_from([0.0, 0.8]), "twice": st.sampled_from([0.0, 0.3]), "sensors": st.sampled_from([0.0, 0.3]),
+})
+
+
+@settings(max_examples=4, deadline=None)
+@given(seed=st.integers(0, 2**31), mix=WORLDS)
+def test_likely_links_are_right_as_often_as_they_say(seed: int, mix: dict[str, Any]) -> None:
+    """In every band of confidence that has links enough to tell, in worlds unlike each other; `benchmarks/join.py` shows it for large ones."""
     con = tables.connect()
     module = made()
-    module.generate(con, 20_000, seed, hosts=60)
+    module.generate(con, 12_000, seed, **mix)
     join.link(con, Policy())
     judged = module.judge(con)
     assert judged["wrong_sure"] == 0
+    for _, count, said, right in judged["likely"]:
+        # 0.05, and what so few links scatter: those of one process are right or wrong together.
+        assert count < 500 or abs(said - right) <= 0.05 + 1.5 / count**0.5, judged["likely"]
     total = sum(count for _, count, _, _ in judged["likely"])
-    off = sum(count * abs(mean - right) for _, count, mean, right in judged["likely"])
-    assert off / total <= 0.05, judged["likely"]
+    assert sum(count * abs(said - right) for _, count, said, right in judged["likely"]) <= 0.03 * total, judged["likely"]
 
 
 def test_a_busy_clock_without_local_ports_is_found() -> None:
@@ -130,6 +143,18 @@ def test_chance_decides_no_odd_offset(chance: int, seed: int) -> None:
     delta = 40 * 86400 + rng.uniform(0, 43200, chance)
     found, _ = clocks.estimate(np.zeros(chance, np.int64), rng.random(chance) * 3600, delta, yes, yes, yes)
     assert len(found.clock) == 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(busy=st.integers(100, 3000), seed=st.integers(0, 10**6))
+def test_chance_makes_no_twelve_hour_clock(busy: int, seed: int) -> None:
+    """Ports used again all the time put pairs everywhere, twelve hours away too; a clock that prints no afternoons puts a third there."""
+    rng = np.random.default_rng(seed)
+    clock, offset = np.zeros(busy + 300, np.int64), np.array([7.0])
+    chance, own = rng.uniform(-3 * 86400, 3 * 86400, busy), 7 + rng.normal(0, 0.01, 300)
+    assert np.isnan(clocks.half_day(clock, np.concatenate((chance, own)), np.zeros(1, np.int64), offset)).all()
+    own[:100] += 43200
+    assert clocks.half_day(clock, np.concatenate((chance, own)), np.zeros(1, np.int64), offset)[0] == 43200
 
 
 @pytest.mark.parametrize("text", ["2001:DB8:0:0:0:0:0:1", "2001:db8::1%eth0", "2001:0db8::0001"])

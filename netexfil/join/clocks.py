@@ -140,13 +140,21 @@ def lookup(names: Ints, values: Floats, clock: Ints) -> Floats:
 
 
 def half_day(clock: Ints, delta: Floats, names: Ints, offset: Floats) -> Floats:
-    """The second offset of clocks that also agree (>= 3) exactly twelve hours away: +43200, -43200, or NaN."""
+    """The second offset of clocks that also agree exactly twelve hours away (>= 3, and more than chance): +43200, -43200, or NaN."""
     rest = delta - lookup(names, offset, clock)
     best, size = np.full(len(names), np.nan), np.zeros(len(names), np.int64)
+    if not len(names):
+        return best
+    known = np.isin(clock, names)
+    order = np.argsort(clock[known], kind="stable")
+    reach = _reach(clock[known][order], delta[known][order])  # of each of `names` that has pairs: all have
+    others = known & (np.abs(rest) > JITTER)
+    total = np.bincount(np.searchsorted(names, clock[others]), minlength=len(names))
     for sign in (1.0, -1.0):
         hits = np.abs(rest - sign * HALF_DAY) <= JITTER
-        counts = np.bincount(np.searchsorted(names, clock[hits]), minlength=len(names)) if len(names) else size
-        better = (counts >= AGREEING) & (counts > size)
+        counts = np.bincount(np.searchsorted(names, clock[hits]), minlength=len(names))
+        chance = by_chance(np.maximum(counts, 1), total, 2 * JITTER, reach)
+        better = (counts >= AGREEING) & (counts > size) & (chance < np.log(CHANCE[0]))
         best[better], size[better] = sign * HALF_DAY, counts[better]
     return best
 

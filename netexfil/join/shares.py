@@ -1,0 +1,220 @@
+"""What share of likely ties is right, measured on the input itself: cases whose owner is known are joined once more as if it were not.
+
+| case | stands for | what is known |
+|---|---|---|
+| a session with a certain owner | sessions of the same hosts that went untold | its own event, which is hidden |
+| an event that no session is tied to | the session that it tells of, at its own time less what that clock was seen to jitter | its process |
+
+The second kind comes from the very events that are offered (of hosts without local ports, behind translators), so that a busy host teaches how often
+chance puts another process's event nearer there. Each case is tried with its own event and without. How often the sessions of a host, or of an
+address, have an event of their own at all is not taken from elsewhere: the numbers of candidates and the distances that they show are a mixture
+of those of the cases with and without, and its weight is found by expectation maximisation (`own_share`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import duckdb
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+KEEP = 3  # links of one class that a session gets
+LEARN = 120_000  # cases of each kind that are learned from
+COARSE = 20  # times as many are drawn first, and of these the sample
+PRIOR = 10.0  # measured cases that weigh as much as the usual share
+LEAST = 0.02  # below this a link says nothing and is dropped
+JITTER = 2.0  # seconds an event of an undecided clock may stand from its session
+TWIN = 0.002  # seconds: what one process tells of one remote end at one moment is one event, told twice
+LEVELS, ROUNDS = 20, 30  # steps of the share that have an event of their own; rounds in which it is found
+
+# Steps of candidates and of seconds apart (up to); a cell is one of each, at one place in the order of nearness.
+CANDIDATES = (1, 2, 3, 5, 10, 30, 100, 300, 1000, 3000)
+APART = (0.02, 0.1, 0.5, 2.0, 10.0, 60.0)
+SHAPE = (KEEP, len(CANDIDATES) + 1, len(APART) + 1)
+
+# class -> share right at (one candidate and within 10 s, else one candidate, up to three, more); measured on generated networks.
+USUAL = {
+    "remote": (0.97, 0.9, 0.85, 0.8),
+    "sibling": (0.95, 0.8, 0.8, 0.75),
+    "nat": (0.95, 0.4, 0.6, 0.5),
+    "dns": (0.8, 0.5, 0.4, 0.3),
+    "host": (0.75, 0.35, 0.25, 0.08),
+}
+
+
+def usual(name: str) -> Floats:
+    """The share right in each cell where nothing is known yet."""
+    close, alone, three, more = USUAL[name]
+    table = np.full(SHAPE, more)
+    table[:, :3] = three
+    table[:, 0] = alone
+    table[:, 0, :5] = close
+    return table / np.arange(1, KEEP + 1)[:, None, None]
+
+
+def blend(good: Floats, tried: Floats, prior: Floats) -> Floats:
+    """Shares right of each cell: first all distances of a number of candidates together, then each by itself."""
+    whole = (good.sum(-1, keepdims=True) + PRIOR * prior) / (tried.sum(-1, keepdims=True) + PRIOR)
+    return np.asarray((good + PRIOR * whole) / (tried + PRIOR))
+
+
+def mixed(tried: Floats, good: Floats, prior: Floats, weights: Floats) -> Floats:
+    """Shares for each weight of cases with their own event (`tried[0]`, `good[0]`) against those without (`[1]`)."""
+    many = tried[:, 0].sum((1, 2)).max()
+    scale = many / np.maximum(tried[:, 0].sum((1, 2)), 1.0)
+    part = np.stack((weights, 1 - weights)) * scale[:, None]
+    return blend(np.einsum("mw,mabc->wabc", part, good), np.einsum("mw,mabc->wabc", part, tried), prior)
+
+
+def own_share(place: Ints, cell: Ints, count: Floats, tried: Floats) -> Floats:
+    """For each population (numbers from 0) the share of its sessions that have an event of their own, among those that have any candidate.
+
+    Args:
+        place: the population, cell: candidates and distance of the nearest event, count: how many sessions; one row for each pair.
+        tried: cases with ([0]) and without ([1]) their own event, by cell.
+
+    Few sessions take the share of all: that weighs as much as `PRIOR` of them.
+    """
+    first = tried[:, 0].reshape(2, -1) + 1e-3
+    likely = first / first.sum(1, keepdims=True)
+    ratio = likely[0, cell] / likely[1, cell]
+    pooled = 0.5
+    for _ in range(ROUNDS):
+        pooled = float((count * _own(np.full(len(cell), pooled), ratio)).sum() / max(count.sum(), 1e-9))
+    size = np.bincount(place, weights=count)
+    share = np.full(len(size), pooled)
+    for _ in range(ROUNDS):
+        own = np.bincount(place, weights=count * _own(share[place], ratio))
+        share = (own + PRIOR * pooled) / (size + PRIOR)
+    return share
+
+
+def _own(weight: Floats, ratio: Floats) -> Floats:
+    return np.asarray(weight * ratio / (weight * ratio + 1 - weight))
+
+
+def step(value: str, steps: tuple[float, ...]) -> str:
+    """SQL: which step a value is in."""
+    return "CASE " + " ".join(f"WHEN {value} <= {limit} THEN {i}" for i, limit in enumerate(steps)) + f" ELSE {len(steps)} END"
+
+
+def known(con: duckdb.DuckDBPyConnection) -> None:
+    """`join_case` (ref, kind, sid, own, hk, remote, rp, proto, ts, pid, base): sessions with a certain owner, a sample of about `LEARN`.
+
+    `own`: seconds from the session to its own event. Busy hosts teach other things than quiet ones, so hosts are sorted into classes of size
+    (`join_size`: hk, size, the power of two of the connections told of), each with its fair share of the sample; how much it counts is for
+    the class of links to say.
+    """
+    con.execute(
+        """
+        CREATE TEMP TABLE join_size AS
+        SELECT hk, floor(log2(count(*)))::INTEGER AS size FROM join_event WHERE r IS NOT NULL AND hk IS NOT NULL GROUP BY hk
+        """
+    )
+    con.execute(
+        f"""
+        CREATE TEMP TABLE join_case AS
+        WITH coarse AS (SELECT greatest(1, count(*) // {LEARN * COARSE}) AS n FROM join_tuple),
+        owned AS (SELECT t.eid, t.sid, t.resid, s.h, s.a, s.proto, s.ts FROM coarse, join_tuple t
+            JOIN (SELECT sid, h, a, proto, ts FROM join_session) s USING (sid) WHERE s.h % coarse.n = 0),
+        sized AS (SELECT o.*, z.size, e.hk, e.l, e.r, e.rp, e.pid, e.base FROM owned o JOIN join_event e USING (eid) JOIN join_size z USING (hk)
+            WHERE e.l IS NOT NULL AND e.pid IS NOT NULL),
+        fair AS (SELECT size, greatest(1, count(*) * count(*) OVER () / {LEARN}) AS every FROM sized GROUP BY size)
+        SELECT sid * 2 + (a <> l)::INTEGER AS ref, 'known' AS kind, sid, resid AS own, hk, r AS remote, rp, proto, ts, pid, base
+        FROM sized JOIN fair USING (size) WHERE (h % 1000003) * every < 1000003
+        QUALIFY row_number() OVER (PARTITION BY sid, hk ORDER BY eid) = 1
+        """
+    )
+    con.execute("DELETE FROM join_case WHERE ref IN (SELECT ref FROM join_case GROUP BY ref HAVING count(*) > 1)")
+    con.execute("CREATE TEMP TABLE join_told (ref BIGINT)")
+
+
+def guess(con: duckdb.DuckDBPyConnection, name: str, events: str) -> None:
+    """Add to `join_case` what `events` (a query of ids) tell of, a sample of about `LEARN`, each at a time that its clock may have put it.
+
+    How far an event stands from its session is seen where both are nearest to each other (`join_tied`), within what the clock is known to do.
+    """
+    room = "coalesce(CASE WHEN e.proto = 6 THEN o.tcp_{0} ELSE o.udp_{0} END, {1})"
+    con.execute(
+        f"""
+        INSERT INTO join_case
+        WITH pairs AS (SELECT f.eid, f.dt, e.clock, e.proto FROM join_tied f JOIN join_event e USING (eid) LEFT JOIN join_offset o USING (clock)
+            WHERE f.place = 1 AND f.dt BETWEEN -{room.format('lo', JITTER)} AND {room.format('hi', JITTER)}
+            QUALIFY row_number() OVER (PARTITION BY f.eid ORDER BY abs(f.dt), f.sid) = 1),
+        jitter AS (SELECT clock, proto, dt, row_number() OVER (PARTITION BY clock, proto ORDER BY hash(eid)) - 1 AS i,
+            count(*) OVER (PARTITION BY clock, proto) AS many FROM pairs),
+        asked AS (SELECT id AS eid FROM ({events})),
+        share AS (SELECT greatest(1, count(*) // {LEARN}) AS every FROM asked),
+        drawn AS (SELECT e.*, t.t, row_number() OVER (PARTITION BY clock, proto ORDER BY hash(e.eid + 1)) AS i
+            FROM share, asked JOIN join_event e USING (eid) JOIN join_time t USING (eid) WHERE hash(e.eid) % every = 0 AND e.pid IS NOT NULL)
+        SELECT -2 * d.eid - {1 + (name == 'nat')}, '{name}', NULL, j.dt, d.hk, d.r, d.rp, d.proto, d.t - j.dt, d.pid, d.base
+        FROM drawn d JOIN jitter j ON j.clock = d.clock AND j.proto IS NOT DISTINCT FROM d.proto AND j.i = d.i % j.many
+        """
+    )
+
+
+def tried(con: duckdb.DuckDBPyConnection, eid: str, order: str) -> None:
+    """`join_found`: the places of the nearest events (`join_near`, of cases) with (`hide` 0) and without (1) the case's own event."""
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE join_found AS
+        WITH found AS (SELECT n.id AS ref, {eid} AS eid, -n.dt AS dt, n.candidates FROM join_near n),
+        seen AS (SELECT f.*, e.hk, c.hk = e.hk AND c.pid = e.pid AS mine, mine AND c.base IS NOT DISTINCT FROM e.base AS good,
+            e.pid IS NOT NULL AS told, x.sid IS NOT NULL OR coalesce(mine AND e.r IS NOT NULL AND abs(f.dt - c.own) <= {TWIN}, false) AS own
+            FROM found f JOIN join_case c USING (ref) JOIN join_event e USING (eid) LEFT JOIN join_tuple x ON x.eid = f.eid AND x.sid = c.sid),
+        one AS (SELECT *, count(*) FILTER (own) OVER (PARTITION BY ref) AS owned FROM seen
+            QUALIFY row_number() OVER (PARTITION BY ref, eid ORDER BY abs(dt)) = 1),
+        modes AS (SELECT *, unnest(CASE WHEN own THEN [0] ELSE [0, 1] END) AS hide FROM one)
+        SELECT ref, eid, hk, hide, told, coalesce(good, false) AS good, {step('candidates - hide * owned', CANDIDATES)} AS n,
+            {step('abs(dt)', APART)} AS far, row_number() OVER (PARTITION BY ref, hide ORDER BY {order}, eid) AS place
+        FROM modes QUALIFY place <= {KEEP}
+        """
+    )
+
+
+def cells(con: duckdb.DuckDBPyConnection, which: str) -> tuple[Floats, Floats]:
+    """Cases and right ones of each cell, with and without their own event: arrays (2, *SHAPE). `which`: SQL that chooses among `join_found`.
+
+    Hosts of each size count as often as they do among the ties that are to be judged.
+    """
+    rows = con.execute(
+        f"""
+        WITH wanted AS (
+            SELECT size, count(*) AS n FROM join_tied JOIN join_event USING (eid) JOIN join_size USING (hk) WHERE place = 1 GROUP BY size),
+        sized AS (SELECT * FROM join_found JOIN join_size USING (hk) WHERE {which}),
+        had AS (SELECT hide, size, count(*) AS n FROM sized WHERE place = 1 GROUP BY hide, size),
+        ratio AS (SELECT hide, size, w.n / h.n * sum(h.n) OVER (PARTITION BY hide) / sum(w.n) OVER (PARTITION BY hide) AS counts
+            FROM wanted w JOIN had h USING (size))
+        SELECT hide, place - 1 AS place, n, far, sum(counts) AS tried, coalesce(sum(counts) FILTER (good), 0) AS good
+            FROM sized JOIN ratio USING (hide, size) WHERE told GROUP BY ALL
+        """
+    ).fetchnumpy()
+    tried, good = np.zeros((2, *SHAPE)), np.zeros((2, *SHAPE))
+    index = tuple(np.asarray(rows[name], np.int64) for name in ("hide", "place", "n", "far"))
+    tried[index], good[index] = np.asarray(rows["tried"], float), np.asarray(rows["good"], float)
+    return tried, good
+
+
+def store(con: duckdb.DuckDBPyConnection, share: Floats) -> None:
+    """`join_share` (level, place, n, far, share) of shares by level of the own share."""
+    level, place, n, far = np.indices(share.shape)
+    con.register("incoming", {"level": level.ravel(), "place": place.ravel() + 1, "n": n.ravel(), "far": far.ravel(), "share": share.ravel()})
+    con.execute("CREATE OR REPLACE TEMP TABLE join_share AS SELECT * FROM incoming")
+    con.unregister("incoming")
+
+
+def levels(con: duckdb.DuckDBPyConnection, tried: Floats) -> None:
+    """`join_level` (pop, level): the own share of each population of `join_tied`, in steps of 1 / `LEVELS`."""
+    rows = con.execute("SELECT pop, n, far, count(*) AS count FROM join_tied WHERE place = 1 GROUP BY ALL").fetchnumpy()
+    pops, place = np.unique(np.asarray(rows["pop"], np.int64), return_inverse=True)
+    cell = np.asarray(rows["n"], np.int64) * SHAPE[2] + np.asarray(rows["far"], np.int64)
+    share = own_share(place, cell, np.asarray(rows["count"], float), tried) if len(pops) else np.zeros(0)
+    con.register("incoming", {"pop": pops, "level": np.round(share * LEVELS).astype(np.int64)})
+    con.execute("CREATE OR REPLACE TEMP TABLE join_level AS SELECT * FROM incoming")
+    con.unregister("incoming")
