@@ -70,13 +70,13 @@ WORLDS = st.fixed_dictionaries({
 })
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 2**31), mix=WORLDS)
 def test_likely_links_are_right_as_often_as_they_say(seed: int, mix: dict[str, Any]) -> None:
     """In every band of confidence that has links enough to tell, in worlds unlike each other; `benchmarks/join.py` shows it for large ones."""
     con = tables.connect()
     module = made()
-    module.generate(con, 12_000, seed, **mix)
+    module.generate(con, 10_000, seed, **mix)
     join.link(con, Policy())
     judged = module.judge(con)
     assert judged["wrong_sure"] == 0

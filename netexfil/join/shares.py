@@ -6,9 +6,10 @@
 | an event that no session is tied to | the session that it tells of, at its own time less what that clock was seen to jitter | its process |
 
 The second kind comes from the very events that are offered (of hosts without local ports, behind translators), so that a busy host teaches how often
-chance puts another process's event nearer there. Each case is tried with its own event and without. How often the sessions of a host, or of an
-address, have an event of their own at all is not taken from elsewhere: the numbers of candidates and the distances that they show are a mixture
-of those of the cases with and without, and its weight is found by expectation maximisation (`own_share`).
+chance puts another process's event nearer there. Each case is tried three ways: with its own event, without it (untold), and without all events of
+its process (left out by the telemetry's rules, or another host behind the same address). How often each of these is so is not taken from elsewhere:
+the distances that the sessions of one host, or of one address, show are a mixture of the three, and its weights are found by expectation
+maximisation (`weigh`).
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ COARSE = 20  # times as many are drawn first, and of these the sample
 PRIOR = 10.0  # measured cases that weigh as much as the usual share
 LEAST = 0.02  # below this a link says nothing and is dropped
 JITTER = 2.0  # seconds an event of an undecided clock may stand from its session
-TWIN = 0.002  # seconds: what one process tells of one remote end at one moment is one event, told twice
-LEVELS, ROUNDS = 20, 30  # steps of the share that have an event of their own; rounds in which it is found
+# Seconds within which what a process tells of one remote end, and of one five-tuple, is one event, told twice.
+TWIN, REPEAT = 0.002, 5.0
+LEVELS, ROUNDS = 20, 30  # steps of the weights of a mixture; rounds in which they are found
 
 # Steps of candidates and of seconds apart (up to); a cell is one of each, at one place in the order of nearness.
 CANDIDATES = (1, 2, 3, 5, 10, 30, 100, 300, 1000, 3000)
@@ -65,38 +67,39 @@ def blend(good: Floats, tried: Floats, prior: Floats) -> Floats:
 
 
 def mixed(tried: Floats, good: Floats, prior: Floats, weights: Floats) -> Floats:
-    """Shares for each weight of cases with their own event (`tried[0]`, `good[0]`) against those without (`[1]`)."""
-    many = tried[:, 0].sum((1, 2)).max()
-    scale = many / np.maximum(tried[:, 0].sum((1, 2)), 1.0)
-    part = np.stack((weights, 1 - weights)) * scale[:, None]
-    return blend(np.einsum("mw,mabc->wabc", part, good), np.einsum("mw,mabc->wabc", part, tried), prior)
+    """Shares (w, *SHAPE) for each row of `weights` (w, m) of a mixture: `tried` and `good` (m, *SHAPE) are the cases of each part of it."""
+    size = tried[:, 0].sum(-1)  # each number of candidates by itself: how busy a host is must not tell for or against a part
+    scale = (size.max(0) / np.maximum(size, 1.0))[:, None, :, None]
+    return blend(np.einsum("wm,mabc->wabc", weights, scale * good), np.einsum("wm,mabc->wabc", weights, scale * tried), prior)
 
 
-def own_share(place: Ints, cell: Ints, count: Floats, tried: Floats) -> Floats:
-    """For each population (numbers from 0) the share of its sessions that have an event of their own, among those that have any candidate.
+def weigh(place: Ints, cell: Ints, count: Floats, tried: Floats) -> Floats:
+    """For each population (numbers from 0) the shares (p, m) of the parts (`tried`, as in `mixed`) that its sessions are a mixture of.
 
     Args:
         place: the population, cell: candidates and distance of the nearest event, count: how many sessions; one row for each pair.
-        tried: cases with ([0]) and without ([1]) their own event, by cell.
 
-    Few sessions take the share of all: that weighs as much as `PRIOR` of them.
+    Few sessions take the shares of all: those weigh as much as `PRIOR` of them.
     """
-    first = tried[:, 0].reshape(2, -1) + 1e-3
-    likely = first / first.sum(1, keepdims=True)
-    ratio = likely[0, cell] / likely[1, cell]
-    pooled = 0.5
+    parts = len(tried)
+    first = tried[:, 0]
+    whole = first.sum(1, keepdims=True) + 1e-9
+    first = first + PRIOR * whole / whole.sum(-1, keepdims=True)
+    likely = (first / first.sum(-1, keepdims=True)).reshape(parts, -1)[:, cell].T * (tried[:, 0].sum((1, 2)) > 0)
+    pooled = np.full(parts, 1 / parts)
     for _ in range(ROUNDS):
-        pooled = float((count * _own(np.full(len(cell), pooled), ratio)).sum() / max(count.sum(), 1e-9))
-    size = np.bincount(place, weights=count)
-    share = np.full(len(size), pooled)
+        pooled = (count[:, None] * _shared(pooled, likely)).sum(0) / count.sum()
+    size = np.bincount(place, weights=count)[:, None]
+    share = np.repeat(pooled[None], len(size), 0)
     for _ in range(ROUNDS):
-        own = np.bincount(place, weights=count * _own(share[place], ratio))
-        share = (own + PRIOR * pooled) / (size + PRIOR)
+        mine = count[:, None] * _shared(share[place], likely)
+        share = (np.stack([np.bincount(place, weights=column) for column in mine.T], 1) + PRIOR * pooled) / (size + PRIOR)
     return share
 
 
-def _own(weight: Floats, ratio: Floats) -> Floats:
-    return np.asarray(weight * ratio / (weight * ratio + 1 - weight))
+def _shared(weights: Floats, likely: Floats) -> Floats:
+    joint = weights * likely
+    return np.asarray(joint / np.maximum(joint.sum(1, keepdims=True), 1e-12))
 
 
 def step(value: str, steps: tuple[float, ...]) -> str:
@@ -105,7 +108,7 @@ def step(value: str, steps: tuple[float, ...]) -> str:
 
 
 def known(con: duckdb.DuckDBPyConnection) -> None:
-    """`join_case` (ref, kind, sid, own, hk, remote, rp, proto, ts, pid, base): sessions with a certain owner, a sample of about `LEARN`.
+    """`join_case` (ref, kind, sid, own, hk, remote, rp, proto, ts, pid, base, key): sessions with a certain owner, a sample of about `LEARN`.
 
     `own`: seconds from the session to its own event. Busy hosts teach other things than quiet ones, so hosts are sorted into classes of size
     (`join_size`: hk, size, the power of two of the connections told of), each with its fair share of the sample; how much it counts is for
@@ -123,10 +126,10 @@ def known(con: duckdb.DuckDBPyConnection) -> None:
         WITH coarse AS (SELECT greatest(1, count(*) // {LEARN * COARSE}) AS n FROM join_tuple),
         owned AS (SELECT t.eid, t.sid, t.resid, s.h, s.a, s.proto, s.ts FROM coarse, join_tuple t
             JOIN (SELECT sid, h, a, proto, ts FROM join_session) s USING (sid) WHERE s.h % coarse.n = 0),
-        sized AS (SELECT o.*, z.size, e.hk, e.l, e.r, e.rp, e.pid, e.base FROM owned o JOIN join_event e USING (eid) JOIN join_size z USING (hk)
-            WHERE e.l IS NOT NULL AND e.pid IS NOT NULL),
+        sized AS (SELECT o.*, z.size, e.hk, e.l, e.r, e.rp, e.pid, e.base, e.key
+            FROM owned o JOIN join_event e USING (eid) JOIN join_size z USING (hk) WHERE e.l IS NOT NULL AND e.pid IS NOT NULL),
         fair AS (SELECT size, greatest(1, count(*) * count(*) OVER () / {LEARN}) AS every FROM sized GROUP BY size)
-        SELECT sid * 2 + (a <> l)::INTEGER AS ref, 'known' AS kind, sid, resid AS own, hk, r AS remote, rp, proto, ts, pid, base
+        SELECT sid * 2 + (a <> l)::INTEGER AS ref, 'known' AS kind, sid, resid AS own, hk, r AS remote, rp, proto, ts, pid, base, key
         FROM sized JOIN fair USING (size) WHERE (h % 1000003) * every < 1000003
         QUALIFY row_number() OVER (PARTITION BY sid, hk ORDER BY eid) = 1
         """
@@ -144,42 +147,49 @@ def guess(con: duckdb.DuckDBPyConnection, name: str, events: str) -> None:
     con.execute(
         f"""
         INSERT INTO join_case
-        WITH pairs AS (SELECT f.eid, f.dt, e.clock, e.proto FROM join_tied f JOIN join_event e USING (eid) LEFT JOIN join_offset o USING (clock)
+        WITH mutual AS (SELECT f.eid, f.dt, f.candidates, e.clock, e.proto
+            FROM join_tied f JOIN join_event e USING (eid) LEFT JOIN join_offset o USING (clock)
             WHERE f.place = 1 AND f.dt BETWEEN -{room.format('lo', JITTER)} AND {room.format('hi', JITTER)}
             QUALIFY row_number() OVER (PARTITION BY f.eid ORDER BY abs(f.dt), f.sid) = 1),
+        -- Where many are near, the nearest is seldom the own one.
+        pairs AS (SELECT * FROM mutual QUALIFY percent_rank() OVER (PARTITION BY clock, proto ORDER BY candidates) <= 0.25),
         jitter AS (SELECT clock, proto, dt, row_number() OVER (PARTITION BY clock, proto ORDER BY hash(eid)) - 1 AS i,
             count(*) OVER (PARTITION BY clock, proto) AS many FROM pairs),
         asked AS (SELECT id AS eid FROM ({events})),
         share AS (SELECT greatest(1, count(*) // {LEARN}) AS every FROM asked),
         drawn AS (SELECT e.*, t.t, row_number() OVER (PARTITION BY clock, proto ORDER BY hash(e.eid + 1)) AS i
             FROM share, asked JOIN join_event e USING (eid) JOIN join_time t USING (eid) WHERE hash(e.eid) % every = 0 AND e.pid IS NOT NULL)
-        SELECT -2 * d.eid - {1 + (name == 'nat')}, '{name}', NULL, j.dt, d.hk, d.r, d.rp, d.proto, d.t - j.dt, d.pid, d.base
+        SELECT -2 * d.eid - {1 + (name == 'nat')}, '{name}', NULL, j.dt, d.hk, d.r, d.rp, d.proto, d.t - j.dt, d.pid, d.base, d.key
         FROM drawn d JOIN jitter j ON j.clock = d.clock AND j.proto IS NOT DISTINCT FROM d.proto AND j.i = d.i % j.many
         """
     )
 
 
 def tried(con: duckdb.DuckDBPyConnection, eid: str, order: str) -> None:
-    """`join_found`: the places of the nearest events (`join_near`, of cases) with (`hide` 0) and without (1) the case's own event."""
+    """`join_found`: the places of the nearest events (`join_near`, of cases) with the case's own event (`hide` 0), without (1), and without all
+    events of its process (2: what telemetry leaves out, or another host behind the same address, has only others' events near)."""
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE join_found AS
         WITH found AS (SELECT n.id AS ref, {eid} AS eid, -n.dt AS dt, n.candidates FROM join_near n),
-        seen AS (SELECT f.*, e.hk, c.hk = e.hk AND c.pid = e.pid AS mine, mine AND c.base IS NOT DISTINCT FROM e.base AS good,
-            e.pid IS NOT NULL AS told, x.sid IS NOT NULL OR coalesce(mine AND e.r IS NOT NULL AND abs(f.dt - c.own) <= {TWIN}, false) AS own
+        seen AS (SELECT f.*, e.hk, coalesce(c.hk = e.hk AND c.pid = e.pid, false) AS mine, mine AND c.base IS NOT DISTINCT FROM e.base AS good,
+            e.pid IS NOT NULL AS told,
+            CASE WHEN e.key = c.key THEN {REPEAT} WHEN e.r IS NOT NULL THEN {TWIN} END AS room,
+            x.sid IS NOT NULL OR coalesce(mine AND abs(f.dt - c.own) <= room, false) AS own
             FROM found f JOIN join_case c USING (ref) JOIN join_event e USING (eid) LEFT JOIN join_tuple x ON x.eid = f.eid AND x.sid = c.sid),
-        one AS (SELECT *, count(*) FILTER (own) OVER (PARTITION BY ref) AS owned FROM seen
-            QUALIFY row_number() OVER (PARTITION BY ref, eid ORDER BY abs(dt)) = 1),
-        modes AS (SELECT *, unnest(CASE WHEN own THEN [0] ELSE [0, 1] END) AS hide FROM one)
-        SELECT ref, eid, hk, hide, told, coalesce(good, false) AS good, {step('candidates - hide * owned', CANDIDATES)} AS n,
+        one AS (SELECT *, CASE WHEN own THEN [0] WHEN mine THEN [0, 1] ELSE [0, 1, 2] END AS modes,
+            count(*) FILTER (own) OVER (PARTITION BY ref) AS owned, count(*) FILTER (own OR mine) OVER (PARTITION BY ref) AS ours
+            FROM seen QUALIFY row_number() OVER (PARTITION BY ref, eid ORDER BY abs(dt)) = 1),
+        each AS (SELECT *, unnest(modes) AS hide FROM one)
+        SELECT ref, eid, hk, hide, told, good, {step('candidates - CASE hide WHEN 0 THEN 0 WHEN 1 THEN owned ELSE ours END', CANDIDATES)} AS n,
             {step('abs(dt)', APART)} AS far, row_number() OVER (PARTITION BY ref, hide ORDER BY {order}, eid) AS place
-        FROM modes QUALIFY place <= {KEEP}
+        FROM each QUALIFY place <= {KEEP}
         """
     )
 
 
-def cells(con: duckdb.DuckDBPyConnection, which: str) -> tuple[Floats, Floats]:
-    """Cases and right ones of each cell, with and without their own event: arrays (2, *SHAPE). `which`: SQL that chooses among `join_found`.
+def cells(con: duckdb.DuckDBPyConnection, which: str = "true") -> tuple[Floats, Floats]:
+    """Cases and right ones of each cell, for each value of `hide`: arrays (3, *SHAPE). `which`: SQL that chooses among `join_found`.
 
     Hosts of each size count as often as they do among the ties that are to be judged.
     """
@@ -195,26 +205,26 @@ def cells(con: duckdb.DuckDBPyConnection, which: str) -> tuple[Floats, Floats]:
             FROM sized JOIN ratio USING (hide, size) WHERE told GROUP BY ALL
         """
     ).fetchnumpy()
-    tried, good = np.zeros((2, *SHAPE)), np.zeros((2, *SHAPE))
+    tried, good = np.zeros((3, *SHAPE)), np.zeros((3, *SHAPE))
     index = tuple(np.asarray(rows[name], np.int64) for name in ("hide", "place", "n", "far"))
     tried[index], good[index] = np.asarray(rows["tried"], float), np.asarray(rows["good"], float)
     return tried, good
 
 
-def store(con: duckdb.DuckDBPyConnection, share: Floats) -> None:
-    """`join_share` (level, place, n, far, share) of shares by level of the own share."""
-    level, place, n, far = np.indices(share.shape)
-    con.register("incoming", {"level": level.ravel(), "place": place.ravel() + 1, "n": n.ravel(), "far": far.ravel(), "share": share.ravel()})
-    con.execute("CREATE OR REPLACE TEMP TABLE join_share AS SELECT * FROM incoming")
-    con.unregister("incoming")
-
-
-def levels(con: duckdb.DuckDBPyConnection, tried: Floats) -> None:
-    """`join_level` (pop, level): the own share of each population of `join_tied`, in steps of 1 / `LEVELS`."""
+def store(con: duckdb.DuckDBPyConnection, tried: Floats, good: Floats, prior: Floats) -> Floats:
+    """`join_level` (pop, level): the populations of `join_tied`, by their mixture of the parts. `join_share` (level, place, n, far, share)
+    of each such mixture; gives its shares."""
     rows = con.execute("SELECT pop, n, far, count(*) AS count FROM join_tied WHERE place = 1 GROUP BY ALL").fetchnumpy()
     pops, place = np.unique(np.asarray(rows["pop"], np.int64), return_inverse=True)
     cell = np.asarray(rows["n"], np.int64) * SHAPE[2] + np.asarray(rows["far"], np.int64)
-    share = own_share(place, cell, np.asarray(rows["count"], float), tried) if len(pops) else np.zeros(0)
-    con.register("incoming", {"pop": pops, "level": np.round(share * LEVELS).astype(np.int64)})
+    weights = weigh(place, cell, np.asarray(rows["count"], float), tried) if len(pops) else np.zeros((0, len(tried)))
+    steps, level = np.unique(np.round(weights * LEVELS), axis=0, return_inverse=True)
+    share = mixed(tried, good, prior, steps / np.maximum(steps.sum(1, keepdims=True), 1))
+    con.register("incoming", {"pop": pops, "level": np.asarray(level, np.int64).reshape(-1)})
     con.execute("CREATE OR REPLACE TEMP TABLE join_level AS SELECT * FROM incoming")
     con.unregister("incoming")
+    which, rank, n, far = np.indices(share.shape)
+    con.register("incoming", {"level": which.ravel(), "place": rank.ravel() + 1, "n": n.ravel(), "far": far.ravel(), "share": share.ravel()})
+    con.execute("CREATE OR REPLACE TEMP TABLE join_share AS SELECT * FROM incoming")
+    con.unregister("incoming")
+    return share

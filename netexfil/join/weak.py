@@ -27,8 +27,8 @@ LOOKUP = 300.0  # seconds in which a looked-up address is used
 class Class:
     """One way to tie: rows of events (id, g, t) against ends of sessions with the same g.
 
-    `cases` says what is learned from (`join_case.kind`). There a session's own event is hidden always (`own` 0), never (1), or as often as
-    the sessions of one population (`pop`: a host, an address) show themselves (None).
+    `cases` says what is learned from (`join_case.kind`), and `parts` what the sessions of one population (`pop`: a host, an address) are a mixture
+    of: cases with their own event (0), without it (1), without all events of their process (2).
     """
 
     name: str
@@ -37,7 +37,7 @@ class Class:
     which: str
     events: str
     cases: str
-    own: float | None
+    parts: tuple[int, ...]
     before: float
     after: float
     pop: str = "0"
@@ -62,14 +62,14 @@ def _classes(before: float, after: float) -> tuple[Class, ...]:
     same_end, far = "hash(e.hk, e.r, e.rp)", "hash(e.r, e.rp, e.proto)"
     return (
         Class("remote", "remote_time", "hash(hk, remote, rp)", "hk IS NOT NULL",
-              _EVENTS.format(g=same_end, where=f"{_REMOTE} AND e.lp IS NULL AND {_FREE}"), "kind = 'remote'", None, before, after, "hk"),
+              _EVENTS.format(g=same_end, where=f"{_REMOTE} AND e.lp IS NULL AND {_FREE}"), "kind = 'remote'", (0, 1, 2), before, after, "hk"),
         Class("sibling", "remote_time", "hash(hk, remote, rp)", "hk IS NOT NULL",
-              _EVENTS.format(g=same_end, where=f"{_REMOTE} AND e.lp IS NOT NULL"), "kind = 'known'", 0.0, before, after),
+              _EVENTS.format(g=same_end, where=f"{_REMOTE} AND e.lp IS NOT NULL"), "kind = 'known'", (1,), before, after, "hk"),
         Class("nat", "remote_time", "hash(remote, rp, proto)", "hk IS NULL AND side = 0",
-              _EVENTS.format(g=far, where=f"{_REMOTE} AND {_FREE} AND {FAR}"), "kind = 'nat'", None, before, after, "mine"),
-        Class("dns", "remote_time", "hash(hk, remote)", "hk IS NOT NULL", _ANSWERS, "kind = 'known'", 1.0, LOOKUP, 2.0),
+              _EVENTS.format(g=far, where=f"{_REMOTE} AND {_FREE} AND {FAR}"), "kind = 'nat'", (0, 1, 2), before, after, "mine"),
+        Class("dns", "remote_time", "hash(hk, remote)", "hk IS NOT NULL", _ANSWERS, "kind = 'known'", (0,), LOOKUP, 2.0),
         Class("host", "host_time", "hk", f"hk IS NOT NULL AND sid NOT IN (SELECT sid FROM join_weak WHERE confidence >= {GOOD})",
-              _EVENTS.format(g="e.hk", where="e.kind IN ('process_start', 'alert')"), "kind IN ('known', 'remote')", 1.0, before, after,
+              _EVENTS.format(g="e.hk", where="e.kind IN ('process_start', 'alert')"), "kind IN ('known', 'remote')", (0,), before, after, "hk",
               order="CASE WHEN dt <= 1 THEN abs(dt) ELSE 10 * dt END"),
     )
 
@@ -151,24 +151,22 @@ def _learn(con: duckdb.DuckDBPyConnection, kind: Class) -> None:
     """
     import numpy as np
 
-    if kind.own is None:
+    if kind.cases == f"kind = '{kind.name}'":
         shares.guess(con, kind.name, kind.events)
     cases = f"SELECT ref AS id, {kind.group} AS g, ts AS t FROM join_case WHERE {kind.cases}"
     nearest(con, cases, kind.events, "join_near", KEEP + 1, kind.before, kind.after)
     shares.tried(con, _eid(kind), kind.order)
-    tried, good = shares.cells(con, "true")
-    levels = np.arange(shares.LEVELS + 1) / shares.LEVELS if kind.own is None else np.array([kind.own])
-    share = shares.mixed(tried, good, shares.usual(kind.name), levels)
+    tried, good = shares.cells(con)
+    parts, prior = list(kind.parts), shares.usual(kind.name)
     if kind.name == "host":
-        share = shares.mixed(*shares.cells(con, "ref NOT IN (SELECT ref FROM join_told)"), share[0], levels)
-    shares.store(con, share)
-    if kind.own is None:
-        shares.levels(con, tried)
-    else:
-        con.execute("CREATE OR REPLACE TEMP TABLE join_level AS SELECT 0 AS pop, 0 AS level")
+        # What is tied by time alone is what nothing better is known of.
+        rest = shares.cells(con, "ref NOT IN (SELECT ref FROM join_told)")
+        prior = shares.mixed(tried[:1], good[:1], prior, np.ones((1, 1)))[0]
+        tried, good = rest
+    shares.store(con, tried[parts], good[parts], prior)
     if kind.name in ("remote", "sibling"):
-        con.execute(f"INSERT INTO join_told SELECT DISTINCT ref FROM join_found JOIN join_share USING (place, n, far) "
-                    f"WHERE hide = 1 AND level = 0 AND share >= {GOOD}")
+        con.execute(f"INSERT INTO join_told SELECT DISTINCT ref FROM join_found JOIN join_level ON pop = hk JOIN join_share "
+                    f"USING (level, place, n, far) WHERE hide = 1 AND share >= {GOOD}")
 
 
 def _trusted(con: duckdb.DuckDBPyConnection) -> float:
