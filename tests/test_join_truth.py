@@ -6,7 +6,6 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -62,29 +61,25 @@ def test_no_sure_link_is_wrong_where_ports_are_used_again_all_the_time(seed: int
     assert module.judge(con)["wrong_sure"] == 0
 
 
-WORLDS = st.fixed_dictionaries({
-    "hosts": st.sampled_from([5, 40, 150]), "remotes": st.sampled_from([60, 5000]), "each": st.sampled_from([3, 10, 60]),
-    "untold": st.sampled_from([0.1, 0.5]), "lost": st.sampled_from([0.05, 0.3]), "skewed": st.sampled_from([0.0, 1.0]),
-    "nat": st.sampled_from([0.1, 0.6]), "no_port": st.sampled_from([0.1, 0.5]), "blind": st.sampled_from([0.0, 0.4]),
-    "unlike": st.sampled_from([0.0, 0.8]), "twice": st.sampled_from([0.0, 0.3]), "sensors": st.sampled_from([0.0, 0.3]),
-})
+# Worlds unlike each other: how hosts are, how often ports are used again, what is lost, told twice, never told, hidden behind addresses.
+WORLDS = {
+    "few busy hosts": {"hosts": 6}, "many hosts": {"hosts": 400}, "few remote ends": {"hosts": 30, "remotes": 60, "again": 0.4},
+    "translated, half untold": {"nat": 0.8, "untold": 0.5, "hosts": 40}, "no local ports": {"no_port": 0.6, "each": 40, "skewed": 1.0, "drifting": 1.0},
+    "lost, told twice, two sensors": {"lost": 0.3, "twice": 0.3, "sensors": 0.3}, "hosts without telemetry behind translators": {"blind": 0.4, "nat": 0.3},
+}
 
 
-@settings(max_examples=3, deadline=None)
-@given(seed=st.integers(0, 2**31), mix=WORLDS)
-def test_likely_links_are_right_as_often_as_they_say(seed: int, mix: dict[str, Any]) -> None:
-    """In every band of confidence that has links enough to tell, in worlds unlike each other; `benchmarks/join.py` shows it for large ones."""
+@pytest.mark.parametrize("name", WORLDS)
+def test_likely_links_are_right_as_often_as_they_say(name: str) -> None:
+    """In every band of confidence that has links enough to tell; `benchmarks/join.py` shows it for large networks."""
     con = tables.connect()
     module = made()
-    module.generate(con, 10_000, seed, **mix)
+    module.generate(con, 10_000, 7, **WORLDS[name])
     join.link(con, Policy())
     judged = module.judge(con)
     assert judged["wrong_sure"] == 0
-    for _, count, said, right in judged["likely"]:
-        # 0.05, and what so few links scatter: those of one process are right or wrong together.
-        assert count < 500 or abs(said - right) <= 0.05 + 1.5 / count**0.5, judged["likely"]
-    total = sum(count for _, count, _, _ in judged["likely"])
-    assert sum(count * abs(said - right) for _, count, said, right in judged["likely"]) <= 0.03 * total, judged["likely"]
+    off = [band for band in judged["likely"] if band[1] >= 500 and abs(band[2] - band[3]) > 0.05]
+    assert not off, judged["likely"]
 
 
 def test_a_busy_clock_without_local_ports_is_found() -> None:

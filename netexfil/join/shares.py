@@ -8,7 +8,8 @@
 The second kind comes from the very events that are offered (of hosts without local ports, behind translators), so that a busy host teaches how often
 chance puts another process's event nearer there. Each case is tried three ways: with its own event, without it (untold), and without all events of
 its process (left out by the telemetry's rules, or another host behind the same address). How often each of these is so is not taken from elsewhere:
-the distances that the sessions of one host, or of one address, show are a mixture of the three, and its weights are found by expectation
+the distances and the numbers of candidates (none, too) that the sessions of one host, or of one address,
+show are a mixture of the three, and its weights are found by expectation
 maximisation (`weigh`).
 """
 
@@ -68,24 +69,23 @@ def blend(good: Floats, tried: Floats, prior: Floats) -> Floats:
 
 def mixed(tried: Floats, good: Floats, prior: Floats, weights: Floats) -> Floats:
     """Shares (w, *SHAPE) for each row of `weights` (w, m) of a mixture: `tried` and `good` (m, *SHAPE) are the cases of each part of it."""
-    size = tried[:, 0].sum(-1)  # each number of candidates by itself: how busy a host is must not tell for or against a part
-    scale = (size.max(0) / np.maximum(size, 1.0))[:, None, :, None]
-    return blend(np.einsum("wm,mabc->wabc", weights, scale * good), np.einsum("wm,mabc->wabc", weights, scale * tried), prior)
+    return blend(np.einsum("wm,mabc->wabc", weights, good), np.einsum("wm,mabc->wabc", weights, tried), prior)
 
 
-def weigh(place: Ints, cell: Ints, count: Floats, tried: Floats) -> Floats:
-    """For each population (numbers from 0) the shares (p, m) of the parts (`tried`, as in `mixed`) that its sessions are a mixture of.
+def weigh(place: Ints, cell: Ints, count: Floats, tried: Floats, cases: float) -> Floats:
+    """For each population (numbers from 0) the shares (p, m) of the parts (`tried`, as in `mixed`, of so many `cases`) that its sessions are a
+    mixture of.
 
     Args:
-        place: the population, cell: candidates and distance of the nearest event, count: how many sessions; one row for each pair.
+        place: the population, cell: candidates and distance of the nearest event, or the number after the last for none; count: how many
+        sessions; one row for each pair.
 
     Few sessions take the shares of all: those weigh as much as `PRIOR` of them.
     """
     parts = len(tried)
-    first = tried[:, 0]
-    whole = first.sum(1, keepdims=True) + 1e-9
-    first = first + PRIOR * whole / whole.sum(-1, keepdims=True)
-    likely = (first / first.sum(-1, keepdims=True)).reshape(parts, -1)[:, cell].T * (tried[:, 0].sum((1, 2)) > 0)
+    first = tried[:, 0].reshape(parts, -1)
+    first = np.concatenate((first, np.maximum(cases - first.sum(1, keepdims=True), 0)), 1)
+    likely = (first + PRIOR * first.mean(0) / cases)[:, cell].T / cases
     pooled = np.full(parts, 1 / parts)
     for _ in range(ROUNDS):
         pooled = (count[:, None] * _shared(pooled, likely)).sum(0) / count.sum()
@@ -211,15 +211,26 @@ def cells(con: duckdb.DuckDBPyConnection, which: str = "true") -> tuple[Floats, 
     return tried, good
 
 
-def store(con: duckdb.DuckDBPyConnection, tried: Floats, good: Floats, prior: Floats) -> Floats:
-    """`join_level` (pop, level): the populations of `join_tied`, by their mixture of the parts. `join_share` (level, place, n, far, share)
-    of each such mixture; gives its shares."""
-    rows = con.execute("SELECT pop, n, far, count(*) AS count FROM join_tied WHERE place = 1 GROUP BY ALL").fetchnumpy()
+def store(con: duckdb.DuckDBPyConnection, tried: Floats, good: Floats, prior: Floats, asked: str, cases: float) -> None:
+    """`join_level` (pop, level): the populations of `join_tied`, by their mixture of the parts; `join_share` (level, place, n, far, share) of each.
+
+    Args:
+        asked: a query of (pop, n): sessions that looked for events. cases: how many cases did.
+    """
+    none = SHAPE[1] * SHAPE[2]
+    rows = con.execute(
+        f"""
+        WITH near AS (SELECT pop, n * {SHAPE[2]} + far AS cell, count(*) AS count FROM join_tied WHERE place = 1 GROUP BY ALL),
+        found AS (SELECT pop, sum(count) AS found FROM near GROUP BY pop)
+        SELECT * FROM near UNION ALL SELECT pop, {none}, greatest(n - found, 0) FROM ({asked}) JOIN found USING (pop)
+        """
+    ).fetchnumpy()
     pops, place = np.unique(np.asarray(rows["pop"], np.int64), return_inverse=True)
-    cell = np.asarray(rows["n"], np.int64) * SHAPE[2] + np.asarray(rows["far"], np.int64)
-    weights = weigh(place, cell, np.asarray(rows["count"], float), tried) if len(pops) else np.zeros((0, len(tried)))
+    weights = np.ones((len(pops), 1))
+    if len(tried) > 1 and len(pops):
+        weights = weigh(place, np.asarray(rows["cell"], np.int64), np.asarray(rows["count"], float), tried, max(cases, 1.0))
     steps, level = np.unique(np.round(weights * LEVELS), axis=0, return_inverse=True)
-    share = mixed(tried, good, prior, steps / np.maximum(steps.sum(1, keepdims=True), 1))
+    share = mixed(tried, good, prior, steps / np.maximum(steps.max(1, keepdims=True), 1))
     con.register("incoming", {"pop": pops, "level": np.asarray(level, np.int64).reshape(-1)})
     con.execute("CREATE OR REPLACE TEMP TABLE join_level AS SELECT * FROM incoming")
     con.unregister("incoming")
@@ -227,4 +238,3 @@ def store(con: duckdb.DuckDBPyConnection, tried: Floats, good: Floats, prior: Fl
     con.register("incoming", {"level": which.ravel(), "place": rank.ravel() + 1, "n": n.ravel(), "far": far.ravel(), "share": share.ravel()})
     con.execute("CREATE OR REPLACE TEMP TABLE join_share AS SELECT * FROM incoming")
     con.unregister("incoming")
-    return share

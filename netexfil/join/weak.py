@@ -163,7 +163,9 @@ def _learn(con: duckdb.DuckDBPyConnection, kind: Class) -> None:
         rest = shares.cells(con, "ref NOT IN (SELECT ref FROM join_told)")
         prior = shares.mixed(tried[:1], good[:1], prior, np.ones((1, 1)))[0]
         tried, good = rest
-    shares.store(con, tried[parts], good[parts], prior)
+    asked = f"SELECT {kind.pop} AS pop, count(*) AS n FROM join_loose WHERE {kind.which} GROUP BY 1"
+    count = con.execute(f"SELECT count(*) FROM join_case WHERE {kind.cases}").fetchall()[0][0]
+    shares.store(con, tried[parts], good[parts], prior, asked, count)
     if kind.name in ("remote", "sibling"):
         con.execute(f"INSERT INTO join_told SELECT DISTINCT ref FROM join_found JOIN join_level ON pop = hk JOIN join_share "
                     f"USING (level, place, n, far) WHERE hide = 1 AND share >= {GOOD}")
