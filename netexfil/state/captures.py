@@ -162,16 +162,18 @@ def _continue(con: duckdb.DuckDBPyConnection, job: pipeline.Job, found: find.Fou
 
 
 def _bound(con: duckdb.DuckDBPyConnection) -> None:
-    """What continues another session says so. What was sent before the border may be sent again after it, so the least that it sent is less
-    by what may have been on its way; and by all of its head, where that was read from the beginning of a file that has grown since."""
-    same = "s.orig_h = h.orig_h AND s.orig_p = h.orig_p"
-    sides = ", ".join(
-        f"{side}_low = greatest(s.{side}_low - CASE WHEN regexp_matches(coalesce(s.history, ''), '{signs}') THEN {IN_FLIGHT} ELSE {SEGMENT} END"
-        f" - CASE WHEN coalesce(s.ts > h.until, TRUE) THEN 0 WHEN {same} THEN h.{side}_low ELSE h.{other}_low END, 0),"
-        f" {side}_quality = CASE s.{side}_quality WHEN 'exact' THEN 'bounded' ELSE s.{side}_quality END"
-        for side, other, signs in (("orig", "resp", "[TG]"), ("resp", "orig", "[tg]"))
-    )
-    con.execute(f"""UPDATE session AS s SET hints = {merging.words("s.hints", "'continues=' || c.head")}, {sides}
+    """What continues another session says so, and the least that it sent is made less by what its head may have counted too.
+
+    What was sent before the border may be sent again after it, as far as it was on its way. `low` counts what was answered here and sent
+    before: that is the head's. Where the head was read from the beginning of a file that has grown since, all of it is.
+    """
+    same, sides = "s.orig_h = h.orig_h AND s.orig_p = h.orig_p", []
+    for side, other, signs in (("orig", "resp", "[TG]"), ("resp", "orig", "[tg]")):
+        flying = f"CASE WHEN regexp_matches(coalesce(s.history, ''), '{signs}') THEN {IN_FLIGHT} ELSE {SEGMENT} END"
+        shared = f"CASE WHEN coalesce(s.ts > h.until, TRUE) THEN 0 WHEN {same} THEN h.{side}_low ELSE h.{other}_low END"
+        sides.append(f"{side}_low = greatest(least(s.{side}_low, s.{side}_bytes) - {flying} - {shared}, 0)")
+        sides.append(f"{side}_quality = CASE s.{side}_quality WHEN 'exact' THEN 'bounded' ELSE s.{side}_quality END")
+    con.execute(f"""UPDATE session AS s SET hints = {merging.words("s.hints", "'continues=' || c.head")}, {", ".join(sides)}
         FROM continues c LEFT JOIN known_head h ON h.uid = c.head WHERE c.uid = s.uid""")
 
 
