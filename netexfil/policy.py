@@ -178,7 +178,7 @@ def _knob(where: str, knob: str, wanted: Any) -> Mapping[str, Sequence[str]]:
         raise PolicyError(f"{where}: unknown knob [tuning.{knob}]; known: {', '.join(defaults.TUNING)}")
     if not isinstance(wanted, Mapping) or set(wanted) - set(defaults.TUNING_FIELDS):
         raise PolicyError(f"{where}: [tuning.{knob}] takes lists of {', '.join(defaults.TUNING_FIELDS)}")
-    return {key: _checked(where, f"tuning.{knob}.{key}", _texts, value) for key, value in wanted.items()}
+    return {key: _checked(where, f"tuning.{knob}.{key}", _parts, value) for key, value in wanted.items()}
 
 
 def _networks(value: Any) -> tuple[str, ...]:
@@ -192,6 +192,14 @@ def _texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise ValueError("must be a list of strings")
     return tuple(value)
+
+
+def _parts(value: Any) -> tuple[str, ...]:
+    """Texts that are looked for inside others: an empty one would be found in all."""
+    found = _texts(value)
+    if not all(text.strip() for text in found):
+        raise ValueError("must not hold an empty string")
+    return found
 
 
 def _ports(value: Any) -> tuple[int, ...]:

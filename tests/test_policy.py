@@ -53,6 +53,7 @@ def test_volume_thresholds_follow_outbound_volume() -> None:
     ("[time]\nworking_hours = 'always'", "time.working_hours"),
     ("[tuning.friends]\nusers = []", "tuning.friends"),
     ("[tuning.devops]\nfriends = []", "tuning.devops"),
+    ('[tuning.devops]\nusers = [""]', "tuning.devops.users"),
     ("[[allow]]\ndestination = '203.0.113.30'", "reason"),
     ("[[allow]]\nreason = 'x'", "everything"),
     ("[[allow]]\nreason = 'x'\ndestination = '203.0.113.300'", "destination"),

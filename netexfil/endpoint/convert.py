@@ -135,6 +135,12 @@ def level(value: Any) -> int | None:
     return _LEVELS.get((text(value) or "").lower())
 
 
+def grade(value: Any) -> int | None:
+    """A severity that is 0 to 4 already."""
+    number = whole(value)
+    return number if number is not None and 0 <= number <= 4 else None
+
+
 def _bands(*limits: float) -> Callable[[Any], int | None]:
     def banded(value: Any) -> int | None:
         number = whole(value)
@@ -187,7 +193,7 @@ def arrow(group: int, convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
 CONVERT: Mapping[str, Callable[[Any], Any]] = {
     "text": text, "joined": joined, "spaced": spaced, "whole": whole, "pid": pid, "port": port, "flag": flag, "ip": ip, "ips": ips,
     "local_ip": local_ip, "guid": guid, "host": host, "proto": proto, "time": time, "hashes": hashes, "answers": answers,
-    "name": name_of, "level": level, "technique": technique, "id": scalar, "positive": positive, "number": whole, "unslashed": unslashed,
+    "name": name_of, "level": level, "technique": technique, "id": scalar, "positive": positive, "grade": grade, "unslashed": unslashed,
     "arrow_ip_1": arrow(1, ip), "arrow_port_1": arrow(2, port), "arrow_ip_2": arrow(3, ip), "arrow_port_2": arrow(4, port),
     "falcon": falcon_severity, "hundred": _HUNDRED, "wazuh": _bands(4, 7, 10, 13), "ocsf": _FIVE,
     "sha256": digest("sha256"), "sha1": digest("sha1"), "md5": digest("md5"),

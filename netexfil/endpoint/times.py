@@ -81,7 +81,7 @@ def _ctime(value: str) -> float | None:
 
 def _audit(value: str) -> float | None:
     match = _AUDIT.search(value)
-    return float(match[1]) if match else None
+    return epoch(float(match[1])) if match else None
 
 
 def epoch(value: float) -> float | None:
