@@ -26,7 +26,7 @@ SERVICES = (None, "ssl", "ssh", "quic", "http", "dns", "ftp", "ftp,ssl", "ftp-da
 counts = st.integers(0, 3000) | st.integers(0, 2**31) | st.none()
 rows = st.builds(
     lambda number, **more: conn(number, **more),
-    st.integers(1, 20_000), ts=st.integers(0, 2**26).map(lambda n: n / 64), orig_h=st.sampled_from((*INSIDE, *PUBLIC, *OTHER)),
+    st.integers(1, 20_000), ts=st.tuples(st.sampled_from((0, 1_700_000_000)), st.integers(0, 2**26)).map(lambda both: both[0] + both[1] / 64), orig_h=st.sampled_from((*INSIDE, *PUBLIC, *OTHER)),
     resp_h=st.sampled_from((*PUBLIC, *INSIDE, *OTHER)), orig_p=st.integers(1024, 65535), proto=st.sampled_from(["tcp", "tcp", "udp", "icmp"]),
     resp_p=st.sampled_from([22, 25, 80, 443, 990, 993, 5000]), service=st.sampled_from(SERVICES),
     duration=st.none() | st.integers(0, 2**20).map(lambda n: n / 64), orig_bytes=counts | st.integers(10_000_000, 30_000_000), resp_bytes=counts,

@@ -68,7 +68,7 @@ impl Channels {
     /// The next channels, largest first; about `count` of them, none at the end.
     fn next(&self, py: Python<'_>, count: usize) -> PyResult<Vec<(Named, Summed)>> {
         let protos = self.sums.protos();
-        let found = py.detach(|| self.order.lock().map(|mut order| order.next(&self.sums, count)).map_err(|_| ()));
+        let found = py.detach(|| self.order.lock().map(|mut order| order.next(count)).map_err(|_| ()));
         Ok(found.map_err(broken)?.iter().map(|channel| self.row(channel, &protos)).collect())
     }
 
@@ -91,16 +91,16 @@ impl Channels {
 
 impl Channels {
     fn row(&self, channel: &Channel, protos: &[String]) -> (Named, Summed) {
-        let (key, sums) = (&channel.key, &channel.sums);
+        let sums = &channel.sums;
         let spoken: Vec<&str> = zeek::PROTOCOLS.iter().enumerate().filter(|(bit, _)| sums.protocols >> bit & 1 == 1).map(|(_, name)| *name).collect();
         let quality = ["exact", "bounded", "unknown"].get(usize::from(sums.quality)).copied().unwrap_or("unknown");
         let named = (
-            self.daily.then_some(key.day),
+            self.daily.then_some(channel.day),
             channel.inside.to_string(),
             channel.remote.to_string(),
-            key.port,
-            protos.get(usize::from(key.proto)).cloned().unwrap_or_else(|| "other".into()),
-            if key.pull { "pull" } else { "out" },
+            channel.port,
+            protos.get(usize::from(channel.proto)).cloned().unwrap_or_else(|| "other".into()),
+            if channel.pull { "pull" } else { "out" },
             spoken.join(","),
         );
         (named, (sums.sessions, sums.out, sums.back, sums.blind, quality, sums.first, sums.last))

@@ -42,8 +42,8 @@ impl Network {
 pub struct Networks {
     inside: Vec<Network>,
     private: Vec<Network>,
-    /// By the first byte of an IPv4 address: the side of all that begin so; `None` where the networks must be asked.
-    first: Vec<Option<Side>>,
+    /// By the first byte of an address, IPv4 and IPv6: the side of all that begin so; `None` where the networks must be asked.
+    first: [Vec<Option<Side>>; 2],
 }
 
 impl Networks {
@@ -51,16 +51,17 @@ impl Networks {
     #[must_use]
     pub fn new(inside: &[String], private: &[String]) -> Option<Self> {
         let parse = |texts: &[String]| texts.iter().map(|text| Network::parse(text)).collect::<Option<Vec<_>>>();
-        let mut made = Self { inside: parse(inside)?, private: parse(private)?, first: Vec::new() };
-        made.first = (0..=255).map(|byte| made.all_of(byte)).collect();
+        let mut made = Self { inside: parse(inside)?, private: parse(private)?, first: [const { Vec::new() }; 2] };
+        made.first = [false, true].map(|v6| (0..=255).map(|byte| made.all_of(v6, byte)).collect());
         Some(made)
     }
 
-    /// The side of all IPv4 addresses with this first byte, where no network ends among them.
-    fn all_of(&self, byte: u32) -> Option<Side> {
-        let apart = |network: &Network| network.v6 || network.mask <= 0xff00_0000 || network.bits >> 24 != u128::from(byte);
+    /// The side of all addresses with this first byte, where no network ends among them.
+    fn all_of(&self, v6: bool, byte: u128) -> Option<Side> {
+        let shift = if v6 { 120 } else { 24 };
+        let apart = |network: &Network| network.v6 != v6 || network.mask <= 0xff << shift || network.bits >> shift != byte;
         let whole = self.inside.iter().chain(&self.private).all(apart);
-        whole.then(|| self.among(false, u128::from(byte << 24)))
+        whole.then(|| self.among(v6, byte << shift))
     }
 
     fn among(&self, v6: bool, bits: u128) -> Side {
@@ -78,9 +79,21 @@ impl Networks {
     #[inline]
     #[must_use]
     pub fn side_v4(&self, address: u32) -> Side {
-        match self.first.get((address >> 24) as usize) {
+        let [v4, _] = &self.first;
+        match v4.get((address >> 24) as usize) {
             Some(Some(side)) => *side,
             _ => self.among(false, u128::from(address)),
+        }
+    }
+
+    /// The side of an IPv6 address that is not a mapped IPv4 address.
+    #[inline]
+    #[must_use]
+    pub fn side_v6(&self, address: u128) -> Side {
+        let [_, v6] = &self.first;
+        match v6.get((address >> 120) as usize) {
+            Some(Some(side)) => *side,
+            _ => self.among(true, address),
         }
     }
 
@@ -88,7 +101,7 @@ impl Networks {
     pub fn side(&self, address: IpAddr) -> Side {
         match address {
             IpAddr::V4(v4) => self.side_v4(v4.into()),
-            IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or_else(|| self.among(true, v6.into()), |v4| self.side_v4(v4.into())),
+            IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or_else(|| self.side_v6(v6.into()), |v4| self.side_v4(v4.into())),
         }
     }
 }

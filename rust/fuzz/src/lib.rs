@@ -209,7 +209,7 @@ fn plan() -> &'static Plan {
     })
 }
 
-/// The same lines summed by channel: no more sessions than rows, every channel told once.
+/// The same lines summed by channel: no more sessions than rows, every channel told once, and rows of the plain kind summed as all others.
 fn channels(mut plan: Plan, file: &File, text: &[u8]) {
     let kind = |name: &str| match name {
         "ts" => Kind::Time,
@@ -224,13 +224,18 @@ fn channels(mut plan: Plan, file: &File, text: &[u8]) {
     let field = |name: &&str| Field { name: (*name).into(), kind: kind(name), names: vec![called(name)], required: false, filled: false };
     plan.logs = vec![Log { name: "conn".into(), fields: zeek::FIELDS.iter().map(field).collect() }];
     plan.places = HashMap::from([("conn".into(), 0)]);
-    let sums = Arc::new(zeek::Channels::new(1000, true));
-    plan.channels = Some(Arc::clone(&sums));
-    let (_, tally) = zeek::text(plan, file, text);
-    let mut order = zeek::Order::new(&sums, None);
-    assert!(order.totals.sessions <= tally.rows);
-    assert_eq!(order.next(&sums, usize::MAX).len() as u64, order.totals.channels);
-    sums.doubtful();
+    let [quick, general] = [false, true].map(|general| {
+        let mut sums = zeek::Channels::new(1000, true);
+        sums.general = general;
+        let sums = Arc::new(sums);
+        let (_, tally) = zeek::text(Plan { channels: Some(Arc::clone(&sums)), ..plan.clone() }, file, text);
+        let mut order = zeek::Order::new(&sums, None);
+        assert!(order.totals.sessions <= tally.rows);
+        let found = order.next(usize::MAX);
+        assert_eq!(found.len() as u64, order.totals.channels);
+        (format!("{found:?}"), sums.doubtful(), tally)
+    });
+    assert_eq!(quick, general);
 }
 
 /// The lines of a Zeek log, TSV (header and all) or JSON, with and without the filter on conn rows.

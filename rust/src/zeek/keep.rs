@@ -53,6 +53,17 @@ impl Keep {
     }
 
     #[inline]
+    pub fn side_v4(&self, address: u32) -> Side {
+        self.networks.side_v4(address)
+    }
+
+    /// The side of an address that has no IPv4 form.
+    #[inline]
+    pub fn side_v6(&self, address: u128) -> Side {
+        self.networks.side_v6(address)
+    }
+
+    #[inline]
     pub fn watched(&self, port: u16) -> bool {
         self.watched.get(usize::from(port >> 6)).is_some_and(|word| word >> (port & 63) & 1 == 1)
     }

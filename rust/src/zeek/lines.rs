@@ -109,11 +109,41 @@ pub enum Piece<'a> {
     TooLong,
 }
 
+/// Takes what a walk hands out; false: no more is wanted.
+pub trait Taker {
+    fn piece(&mut self, piece: Piece<'_>) -> bool;
+
+    /// Whole lines, at an offset of the decompressed text.
+    fn block(&mut self, text: &[u8], at: u64) -> bool;
+}
+
+impl<F: FnMut(Piece<'_>) -> bool> Taker for F {
+    fn piece(&mut self, piece: Piece<'_>) -> bool {
+        self(piece)
+    }
+
+    fn block(&mut self, text: &[u8], at: u64) -> bool {
+        whole(text, at).all(|line| self(Piece::Line(line)))
+    }
+}
+
+/// The lines of a text that ends with one, from an offset on.
+pub fn whole(text: &[u8], mut at: u64) -> impl Iterator<Item = Line<'_>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let end = memchr(b'\n', rest)?;
+        let (line, tail) = rest.split_at_checked(end + 1)?;
+        let line = Line { data: line.get(..end)?, whole: true, at };
+        (rest, at) = (tail, at + end as u64 + 1);
+        Some(line)
+    })
+}
+
 /// Hand every line of a span to `each`, until it answers false. `held`: the open plain file, where its name may change hands meanwhile.
 ///
 /// # Errors
 /// The file cannot be opened.
-pub fn walk(path: &str, held: Option<&Arc<File>>, span: Span, each: &mut dyn FnMut(Piece<'_>) -> bool) -> std::io::Result<Stop> {
+pub fn walk(path: &str, held: Option<&Arc<File>>, span: Span, each: &mut dyn Taker) -> std::io::Result<Stop> {
     let mut skip_first = false;
     let mut at = 0;
     let mut source: Box<dyn Read> = if held.is_some() || (span.start > 0 && look(path)? == Wrap::Plain) {
@@ -153,7 +183,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn run(&mut self, source: &mut dyn Read, each: &mut dyn FnMut(Piece<'_>) -> bool) -> Stop {
+    fn run(&mut self, source: &mut dyn Read, each: &mut dyn Taker) -> Stop {
         loop {
             let room = self.buffer.get_mut(self.held..).unwrap_or_default();
             let got = match source.read(room) {
@@ -180,20 +210,20 @@ impl Walk {
         let fits = self.span.end.is_none_or(|end| self.at + self.held as u64 <= end) && self.at < self.span.until;
         if self.held > 0 && !self.skip && fits {
             let data = self.buffer.get(..self.held).unwrap_or_default();
-            each(Piece::Line(Line { data, whole: false, at: self.at }));
+            each.piece(Piece::Line(Line { data, whole: false, at: self.at }));
         }
         Stop::End
     }
 
     /// No newline in the buffer: make room, or pass over a line that is too long.
-    fn grow(&mut self, filled: usize, each: &mut dyn FnMut(Piece<'_>) -> bool) -> bool {
+    fn grow(&mut self, filled: usize, each: &mut dyn Taker) -> bool {
         self.held = filled;
         if filled > LONGEST || self.skip {
             self.at += filled as u64;
             self.held = 0;
             if !self.skip {
                 self.skip = true;
-                return each(Piece::TooLong);
+                return each.piece(Piece::TooLong);
             }
         } else if filled == self.buffer.len() {
             self.buffer.resize(self.buffer.len() * 2, 0);
@@ -201,24 +231,26 @@ impl Walk {
         true
     }
 
-    fn lines(&mut self, full: usize, each: &mut dyn FnMut(Piece<'_>) -> bool) -> bool {
-        let mut rest = self.buffer.get(..full).unwrap_or_default();
-        let mut at = self.at;
-        while let Some(end) = memchr(b'\n', rest) {
-            let (line, tail) = rest.split_at_checked(end + 1).unwrap_or((rest, &[]));
-            let data = line.get(..end).unwrap_or_default();
-            if at >= self.span.until || self.span.end.is_some_and(|stop| at + end as u64 + 1 > stop) {
-                return false;
-            }
-            if self.skip {
-                self.skip = false;
-            } else if !each(Piece::Line(Line { data, whole: true, at })) {
-                return false;
-            }
-            at += end as u64 + 1;
-            rest = tail;
+    fn lines(&mut self, full: usize, each: &mut dyn Taker) -> bool {
+        let text = self.buffer.get(..full).unwrap_or_default();
+        let mut begin = 0;
+        if self.skip {
+            self.skip = false;
+            begin = memchr(b'\n', text).map_or(full, |end| end + 1);
         }
-        true
+        // Lines that start before `until` and end at `end` or before.
+        let within = |limit: u64| usize::try_from(limit.saturating_sub(self.at)).ok().filter(|limit| *limit < full);
+        let until = match within(self.span.until) {
+            None => full,
+            Some(0) => 0,
+            Some(until) => text.get(until - 1..).and_then(|text| memchr(b'\n', text)).map_or(full, |at| until + at),
+        };
+        let end = self.span.end.and_then(within).map_or(full, |end| text.get(..end).and_then(|text| memrchr(b'\n', text)).map_or(0, |at| at + 1));
+        let stop = until.min(end);
+        match text.get(begin..stop.max(begin)) {
+            Some(lines) if !lines.is_empty() && !each.block(lines, self.at + begin as u64) => false,
+            _ => stop == full,
+        }
     }
 }
 

@@ -2,12 +2,14 @@
 //!
 //! Files, and parts of large plain files, are read by several threads; batches come out in the order of the files.
 
+mod cell;
 mod channel;
 mod column;
 mod columns;
 mod json;
 mod keep;
 mod lines;
+mod marks;
 mod plan;
 mod quick;
 mod reader;

@@ -9,8 +9,10 @@ use std::thread;
 
 use arrow_array::RecordBatch;
 
+use super::channel::{Block, MOST, Taken};
 use super::json;
-use super::lines::{self, Line, Piece, Span, Stop, Wrap};
+use super::lines::{self, Line, Piece, Span, Stop, Taker, Wrap};
+use super::marks::Marks;
 use super::plan::{File, Plan};
 use super::sink::{Row, Sink, Tally};
 use super::tsv::{self, Cells, Header};
@@ -210,11 +212,11 @@ pub fn text(plan: Plan, file: &File, data: &[u8]) -> (Vec<(usize, RecordBatch)>,
         true
     };
     let mut part = Part::new(&shared, file, 0, None, &mut forward);
-    let mut at = 0;
-    for line in data.split_inclusive(|byte| *byte == b'\n') {
-        let whole = line.strip_suffix(b"\n");
-        part.line(Line { data: whole.unwrap_or(line), whole: whole.is_some(), at });
-        at += line.len() as u64;
+    let full = memchr::memrchr(b'\n', data).map_or(0, |end| end + 1);
+    let (lines, last) = data.split_at_checked(full).unwrap_or((data, &[]));
+    part.block(lines, 0);
+    if !last.is_empty() {
+        part.line(Line { data: last, whole: false, at: full as u64 });
     }
     part.sink.finish();
     let tally = std::mem::take(&mut part.tally);
@@ -229,6 +231,41 @@ fn damage(error: &std::io::Error) -> String {
     }
 }
 
+/// A part and where in its text it begins; what is before is passed over.
+struct From<'p, 'a> {
+    part: &'p mut Part<'a>,
+    skip_to: u64,
+}
+
+impl From<'_, '_> {
+    fn wanted(&self) -> bool {
+        self.part.sink.open && !self.part.shared.stop.load(Ordering::Relaxed)
+    }
+}
+
+impl Taker for From<'_, '_> {
+    fn piece(&mut self, piece: Piece<'_>) -> bool {
+        match piece {
+            Piece::Line(line) if line.at < self.skip_to => self.part.tally.lines += 1,
+            Piece::Line(line) => self.part.line(line),
+            Piece::TooLong => {
+                self.part.tally.lines += 1;
+                self.part.tally.refused += 1;
+                self.part.tally.note("refused", "a line longer than 16 MB".into(), Some(self.part.tally.lines));
+            }
+        }
+        self.wanted()
+    }
+
+    fn block(&mut self, text: &[u8], at: u64) -> bool {
+        if at < self.skip_to {
+            return lines::whole(text, at).all(|line| self.piece(Piece::Line(line)));
+        }
+        self.part.block(text, at);
+        self.wanted()
+    }
+}
+
 struct Part<'a> {
     shared: &'a Shared,
     held: Option<Arc<fs::File>>,
@@ -236,6 +273,7 @@ struct Part<'a> {
     header: Header,
     keys: json::Keys,
     cells: Cells,
+    marks: Marks,
     sink: Sink<'a>,
     tally: Tally,
     begun: bool,
@@ -261,6 +299,7 @@ impl<'a> Part<'a> {
             header: header.unwrap_or_else(|| Header::new(&file.name, &shared.plan)),
             keys: json::Keys::new(&shared.plan, &file.name),
             cells: Cells::default(),
+            marks: Marks::default(),
             sink: Sink::new(&shared.plan, &file.path, number, forward),
             tally: Tally::default(),
             begun: true,
@@ -278,7 +317,7 @@ impl<'a> Part<'a> {
         let (header, tally) = (&mut self.header, &mut self.tally);
         let before = Span { until: span.start, ..Span::ALL };
         let (mut rows, mut changed) = (false, false);
-        lines::walk(&self.file.path, self.held.as_ref(), before, &mut |piece| {
+        lines::walk(&self.file.path, self.held.as_ref(), before, &mut |piece: Piece<'_>| {
             let Piece::Line(Line { data, .. }) = piece else { return !span.inner };
             let data = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
             let data = data.strip_suffix(b"\r").unwrap_or(data);
@@ -300,23 +339,53 @@ impl<'a> Part<'a> {
     fn run(&mut self, span: Span) -> std::io::Result<Stop> {
         let skip_to = if span.start > 0 && !self.seeks()? { span.start } else { 0 };
         let held = self.held.clone();
-        lines::walk(&self.file.path, held.as_ref(), span, &mut |piece| {
-            match piece {
-                Piece::Line(line) if line.at < skip_to => self.tally.lines += 1,
-                Piece::Line(line) => self.line(line),
-                Piece::TooLong => {
-                    self.tally.lines += 1;
-                    self.tally.refused += 1;
-                    self.tally.note("refused", "a line longer than 16 MB".into(), Some(self.tally.lines));
-                }
-            }
-            self.sink.open && !self.shared.stop.load(Ordering::Relaxed)
-        })
+        lines::walk(&self.file.path, held.as_ref(), span, &mut From { part: self, skip_to })
     }
 
     /// True where a walk can begin at an offset without reading what is before it.
     fn seeks(&self) -> std::io::Result<bool> {
         Ok(self.held.is_some() || lines::look(&self.file.path)? == Wrap::Plain)
+    }
+
+    /// Whole lines; rows of the plain kind are read where they stand.
+    fn block(&mut self, text: &[u8], at: u64) {
+        let Some(layout) = self.header.layout().filter(|_| !self.file.json).cloned() else {
+            lines::whole(text, at).for_each(|line| self.line(line));
+            return;
+        };
+        let mut marks = std::mem::take(&mut self.marks);
+        marks.read(text, b'\t');
+        let block = Block { text, marks: &marks, layout: &layout };
+        let (mut changed, mut starts) = (false, [0; MOST]);
+        for line in lines::whole(text, at) {
+            let start = usize::try_from(line.at - at).unwrap_or(usize::MAX);
+            let taken = match (&self.shared.plan.keep, &mut self.sink.channels) {
+                (Some(keep), Some(channels)) if !changed && line.data.first() != Some(&b'#') => channels.plain(keep, &block, &mut starts, start, start + line.data.len()),
+                _ => None,
+            };
+            match taken {
+                None => {
+                    self.line(line);
+                    changed = self.header.layout() != Some(&layout);
+                    continue;
+                }
+                Some(Taken::Summed) => self.tally.rows += 1,
+                Some(Taken::Dropped) => self.tally.dropped += 1,
+            }
+            self.tally.lines += 1;
+            self.rows_seen = true;
+        }
+        self.tally.end = at + text.len() as u64;
+        self.told(self.tally.end);
+        self.marks = marks;
+    }
+
+    /// Tell how far the reading is, now and then.
+    fn told(&mut self, end: u64) {
+        if end - self.start - self.counted > 1 << 20 {
+            self.shared.done.fetch_add(end - self.start - self.counted, Ordering::Relaxed);
+            self.counted = end - self.start;
+        }
     }
 
     fn line(&mut self, line: Line<'_>) {
@@ -325,10 +394,7 @@ impl<'a> Part<'a> {
         if line.whole {
             self.tally.end = end;
         }
-        if end - self.start - self.counted > 1 << 20 {
-            self.shared.done.fetch_add(end - self.start - self.counted, Ordering::Relaxed);
-            self.counted = end - self.start;
-        }
+        self.told(end);
         let mut passed = None;
         let row = if self.file.json { self.json(line.data, &mut passed) } else { self.tsv(line.data, line.at) };
         match row {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::channel::Layout;
 use super::columns::{self, Cell};
 use super::keep::{Keep, Parsed};
 use super::plan::{Field, Kind, Plan};
@@ -21,6 +22,8 @@ pub struct Header {
     /// For each field of the log its column.
     at: Vec<Option<usize>>,
     ends: Option<Ends>,
+    /// Where rows are summed by channel: how those of the plain kind are read.
+    layout: Option<Layout>,
     usable: bool,
 }
 
@@ -47,6 +50,11 @@ impl Ends {
         let far = content.into_iter().flatten().fold(near, usize::max);
         let [service, orig_bytes, resp_bytes] = content.map(|column| column.unwrap_or(usize::MAX));
         Some(Self { orig, resp, port, service, orig_bytes, resp_bytes, near, far })
+    }
+
+    /// Columns of originator, responder and its port.
+    fn places(&self) -> [Option<usize>; 3] {
+        [self.orig, self.resp, self.port].map(Some)
     }
 
     /// The ends of a row; `None` where they are not what they should be.
@@ -82,6 +90,7 @@ impl Header {
             place: plan.place(name),
             at: Vec::new(),
             ends: None,
+            layout: None,
             usable: false,
         }
     }
@@ -110,7 +119,7 @@ impl Header {
         self.columns = names.len();
         self.usable = true;
         self.at.clear();
-        self.ends = None;
+        (self.ends, self.layout) = (None, None);
         let Some(log) = self.place.and_then(|place| plan.log(place)) else {
             return Ok(());
         };
@@ -126,8 +135,16 @@ impl Header {
         }
         if log.name == "conn" && plan.keep.is_some() {
             self.ends = Ends::new(&names);
+            let there = self.ends.as_ref().is_some_and(|ends| [2, 4, 5].map(|field| self.at.get(field).copied().flatten()) == ends.places());
+            self.layout = if there && plan.channels.as_ref().is_some_and(|channels| !channels.general) { Layout::new(&self.at, self.columns) } else { None };
         }
         Ok(())
+    }
+
+    /// How rows of the plain kind are read.
+    pub fn layout(&self) -> Option<&Layout> {
+        let usual = self.usable && self.separator == b'\t' && self.unset == b"-" && self.empty == b"(empty)";
+        self.layout.as_ref().filter(|_| usual)
     }
 
     #[inline]

@@ -1,27 +1,32 @@
 //! Outbound sessions summed by channel while a conn log is read: no row is made for a session.
 //!
-//! A thread collects rows by the hash of their channel and adds some hundred at a time to one of many tables, each small enough for
-//! the cache; a channel stands in one table only, whichever thread met it.
+//! A thread collects rows by the hash of their channel and hands some dozens at a time to one of many tables, each small enough for
+//! the cache; a channel stands in one table only, whichever thread met it. Rows of the plain kind are read by `plain` as they stand in
+//! their block, all others cell by cell; both say the same (a test holds them together).
 
 mod order;
+mod plain;
+mod record;
 mod service;
 mod table;
 mod truth;
 mod twice;
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 pub use order::Order;
-pub use table::{Key, Sums};
+pub use plain::{Block, Layout, MOST, Taken};
 pub use truth::PROTOCOLS;
 
 use super::keep::{Keep, Parsed};
 use super::value;
 use crate::side::Side;
+use record::{Address, Halves, Key, Plain, Record, Sums, exact, halves};
 use service::Services;
-use table::{Address, Table};
+use table::{Apart, CHUNK, Table};
 use truth::{Counts, Ends, Given, Moved, Way};
 use twice::{Sample, Seen};
 
@@ -46,11 +51,9 @@ pub const FIELDS: [&str; 17] = [
     "resp_ip_bytes",
 ];
 
-const TABLES: usize = 64;
+const TABLES: usize = 128;
 /// The number of the first table of IPv6 channels.
-const V6: u32 = 64;
-/// Rows that wait for one table.
-const WAITING: usize = 128;
+const V6: u32 = 128;
 /// Transports other than TCP and UDP that are told apart.
 const PROTOS: usize = 250;
 
@@ -58,21 +61,26 @@ const PROTOS: usize = 250;
 pub struct Channels {
     /// A silent upload of so many bytes counts whatever its port (`outbound_volume`).
     large: i64,
-    /// Tell days apart.
-    daily: bool,
-    v4: Vec<Mutex<Table<u32>>>,
-    v6: Vec<Mutex<Table<u128>>>,
+    /// Every row goes the general way, also those of the plain kind: for tests that compare the two.
+    pub general: bool,
+    apart: Apart,
+    v4: Tables<u32>,
+    v6: Tables<Halves>,
     protos: Mutex<Vec<String>>,
     seen: Mutex<Sample>,
     /// The sums may be wrong: a later part of a file was read with the wrong header.
     unsure: AtomicBool,
 }
 
-/// One channel: its ends as addresses.
+/// One channel: its ends as addresses; `day` (since 1970) is 0 where days are not told apart.
+#[derive(Debug)]
 pub struct Channel {
     pub inside: IpAddr,
     pub remote: IpAddr,
-    pub key: Key<()>,
+    pub port: u16,
+    pub proto: u8,
+    pub pull: bool,
+    pub day: u32,
     pub sums: Sums,
 }
 
@@ -80,9 +88,10 @@ impl Channels {
     pub fn new(large: i64, daily: bool) -> Self {
         Self {
             large,
-            daily,
-            v4: (0..TABLES).map(|_| Mutex::default()).collect(),
-            v6: (0..TABLES).map(|_| Mutex::default()).collect(),
+            general: false,
+            apart: Apart { seed: RandomState::new().hash_one(0), daily },
+            v4: Tables::default(),
+            v6: Tables::default(),
             protos: Mutex::new(vec!["tcp".into(), "udp".into()]),
             seen: Mutex::default(),
             unsure: AtomicBool::new(false),
@@ -114,31 +123,61 @@ impl Channels {
         place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX)
     }
 
-    /// Show every channel: its table, its place there, its sums.
-    fn each(&self, each: &mut dyn FnMut(u32, u32, &Sums)) {
-        fn all<A: Address>(tables: &[Mutex<Table<A>>], from: u32, each: &mut dyn FnMut(u32, u32, &Sums)) {
-            for (table, number) in tables.iter().zip(from..) {
-                let Ok(table) = table.lock() else { continue };
-                for ((_, sums), place) in table.entries.iter().zip(0..) {
-                    each(number, place, sums);
-                }
-            }
+    /// Everything that was summed; nothing is left of it here.
+    fn settled(&self) -> Settled {
+        Settled { v4: self.v4.settled(self.apart), v6: self.v6.settled(self.apart), daily: self.apart.daily }
+    }
+}
+
+/// Channels spread by the hashes of their keys.
+struct Tables<A>(Vec<Mutex<Table<A>>>);
+
+impl<A> Default for Tables<A> {
+    fn default() -> Self {
+        Self((0..TABLES).map(|_| Mutex::default()).collect())
+    }
+}
+
+impl<A: Address> Tables<A> {
+    fn settled(&self, apart: Apart) -> Vec<Table<A>> {
+        let one = |table: &Mutex<Table<A>>| {
+            let mut table = table.lock().map(|mut table| std::mem::take(&mut *table)).unwrap_or_default();
+            table.fold(apart);
+            table
+        };
+        self.0.iter().map(one).collect()
+    }
+}
+
+/// All channels once everything is read.
+#[derive(Default)]
+pub struct Settled {
+    v4: Vec<Table<u32>>,
+    v6: Vec<Table<Halves>>,
+    daily: bool,
+}
+
+impl Settled {
+    /// Show every channel: its table, its place there, what went out, and a way to ask for all its sums.
+    fn each(&self, mut each: impl FnMut(u32, u32, i64, &dyn Fn() -> Sums)) {
+        for (table, number) in self.v4.iter().zip(0..) {
+            table.each(|place, out, sums| each(number, place, out, sums));
         }
-        all(&self.v4, 0, each);
-        all(&self.v6, V6, each);
+        for (table, number) in self.v6.iter().zip(V6..) {
+            table.each(|place, out, sums| each(number, place, out, sums));
+        }
     }
 
     fn get(&self, table: u32, place: u32) -> Option<Channel> {
-        fn one<A: Address>(tables: &[Mutex<Table<A>>], table: u32, place: u32, address: fn(A) -> IpAddr) -> Option<Channel> {
-            let table = tables.get(table as usize)?.lock().ok()?;
-            let (Key { inside, remote, day, port, proto, pull }, sums) = *table.entries.get(place as usize)?;
-            let key = Key { inside: (), remote: (), day, port, proto, pull };
-            Some(Channel { inside: address(inside), remote: address(remote), key, sums })
+        fn one<A: Address>(table: Option<&Table<A>>, place: u32) -> Option<Channel> {
+            let (Key { inside, remote, port, proto, pull }, day, sums) = table?.at(place as usize)?;
+            Some(Channel { inside: inside.address(), remote: remote.address(), port, proto, pull, day, sums })
         }
-        match table.checked_sub(V6) {
-            None => one(&self.v4, table, place, |bits| IpAddr::V4(bits.into())),
-            Some(table) => one(&self.v6, table, place, |bits| value::canonical(bits.into())),
-        }
+        let found = match table.checked_sub(V6) {
+            None => one(self.v4.get(table as usize), place),
+            Some(table) => one(self.v6.get(table as usize), place),
+        }?;
+        Some(Channel { day: if self.daily { found.day } else { 0 }, ..found })
     }
 }
 
@@ -146,14 +185,15 @@ impl Channels {
 pub struct Local {
     shared: Arc<Channels>,
     v4: Waiting<u32>,
-    v6: Waiting<u128>,
+    v6: Waiting<Halves>,
     services: Services,
     proto: (String, u8),
     seen: Sample,
     file: u32,
 }
 
-struct Waiting<A>(Vec<Vec<(Key<A>, u64, Sums)>>);
+/// Rows that wait, by table.
+struct Waiting<A>(Vec<Vec<Record<A>>>);
 
 impl<A: Address> Waiting<A> {
     fn new() -> Self {
@@ -161,27 +201,36 @@ impl<A: Address> Waiting<A> {
     }
 
     #[inline]
-    fn add(&mut self, tables: &[Mutex<Table<A>>], key: Key<A>, sums: Sums) {
-        let hash = key.hash();
-        let place = usize::try_from(hash >> 58).unwrap_or(0);
+    fn add(&mut self, row: Record<A>, tables: &Tables<A>, apart: Apart) {
+        let place = (row.hash(apart.seed) >> 57) as usize;
         let Some(rows) = self.0.get_mut(place) else { return };
-        rows.push((key, hash, sums));
-        if rows.len() >= WAITING {
-            Self::flush(rows, tables, place);
+        if rows.capacity() == 0 {
+            rows.reserve_exact(CHUNK);
+        }
+        rows.push(row);
+        if rows.len() == CHUNK
+            && let Some(Ok(mut table)) = tables.0.get(place).map(Mutex::lock)
+        {
+            table.take(rows, apart);
         }
     }
 
-    fn flush(rows: &mut Vec<(Key<A>, u64, Sums)>, tables: &[Mutex<Table<A>>], place: usize) {
-        if let Some(Ok(mut table)) = tables.get(place).map(Mutex::lock) {
-            for (key, hash, sums) in rows.drain(..) {
-                table.add(key, hash, &sums);
+    /// One session; `sums` where its numbers are too large or too fine for a record.
+    fn put(&mut self, key: &Key<A>, plain: Option<&Plain>, sums: Sums, tables: &Tables<A>, apart: Apart) {
+        if let Some(row) = plain.and_then(|plain| Record::plain(key, plain)) {
+            return self.add(row, tables, apart);
+        }
+        let place = (Record::wide(key, 0).hash(apart.seed) >> 57) as usize;
+        if let Some(Ok(mut table)) = tables.0.get(place).map(Mutex::lock) {
+            table.add(key, sums, apart);
+        }
+    }
+
+    fn finish(&mut self, tables: &Tables<A>, apart: Apart) {
+        for (rows, table) in self.0.iter_mut().zip(&tables.0) {
+            if let (false, Ok(mut table)) = (rows.is_empty(), table.lock()) {
+                table.take(rows, apart);
             }
-        }
-    }
-
-    fn finish(&mut self, tables: &[Mutex<Table<A>>]) {
-        for (place, rows) in self.0.iter_mut().enumerate() {
-            Self::flush(rows, tables, place);
         }
     }
 }
@@ -197,7 +246,8 @@ impl Local {
             v6: Waiting::new(),
             services: Services::default(),
             proto: ("tcp".into(), 0),
-            seen: Sample::default(),
+            // What is not to be kept at the end need not be looked at.
+            seen: shared.seen.lock().map(|seen| seen.alike()).unwrap_or_default(),
             file,
         }
     }
@@ -236,12 +286,28 @@ impl Local {
         };
         let ends = Ends { orig: orig_side, resp: resp_side, port: resp_p, tcp, udp, watched: keep.watched(resp_p) };
         let last = ts + duration.unwrap_or(0.0);
-        let tuple = twice::hash((orig, orig_p, resp, resp_p, proto));
+        let tuple = match (orig, resp) {
+            (IpAddr::V4(orig), IpAddr::V4(resp)) => twice::hash((u32::from(orig), orig_p, resp.into(), resp_p, proto)),
+            _ => twice::hash((halves(value::bits(orig)), orig_p, halves(value::bits(resp)), resp_p, proto)),
+        };
         if self.seen.wants(tuple) {
             self.seen.add(Seen::new(tuple, self.file, get(1).as_ref().map(AsRef::as_ref), (ts, last), tcp || udp));
         }
         let moved = Moved::new(&ends, given.sides());
         let Some(way) = truth::way(&ends, service, &moved, self.shared.large) else { return Ok(()) };
+        let inward = ends.orig == Side::Public && ends.resp == Side::Inside;
+        let (inside, remote) = if inward { (resp, orig) } else { (orig, resp) };
+        let (port, pull) = (resp_p, way == Way::Pull);
+        let protocol = truth::protocol(&ends, service, &moved);
+        let count = |bytes: i64| u64::try_from(bytes).ok();
+        let plain = exact(ts).zip(exact(duration.unwrap_or(0.0))).zip(count(moved.out.low)).map(|((start, duration), out)| Plain {
+            start,
+            duration,
+            out,
+            back: moved.back.and_then(count),
+            protocol,
+            quality: moved.out.quality as u8,
+        });
         let sums = Sums {
             out: moved.out.low,
             back: moved.back.unwrap_or(0),
@@ -249,18 +315,16 @@ impl Local {
             last,
             sessions: 1,
             blind: u32::from(moved.back.is_none()),
-            protocols: 1 << truth::protocol(&ends, service, &moved),
+            protocols: 1 << protocol,
             quality: moved.out.quality as u8,
         };
-        let inward = ends.orig == Side::Public && ends.resp == Side::Inside;
-        let (inside, remote) = if inward { (resp, orig) } else { (orig, resp) };
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // times are not negative; later ones end at the last day
-        let day = if self.shared.daily { (ts / 86_400.0) as u32 } else { 0 };
-        let (port, pull) = (resp_p, way == Way::Pull);
         if let (IpAddr::V4(inside), IpAddr::V4(remote)) = (inside, remote) {
-            self.v4.add(&self.shared.v4, Key { inside: inside.into(), remote: remote.into(), day, port, proto, pull }, sums);
+            let key = Key { inside: inside.into(), remote: remote.into(), port, proto, pull };
+            self.v4.put(&key, plain.as_ref(), sums, &self.shared.v4, self.shared.apart);
         } else {
-            self.v6.add(&self.shared.v6, Key { inside: value::bits(inside), remote: value::bits(remote), day, port, proto, pull }, sums);
+            let [inside, remote] = [inside, remote].map(|address| halves(value::bits(address)));
+            let key = Key { inside, remote, port, proto, pull };
+            self.v6.put(&key, plain.as_ref(), sums, &self.shared.v6, self.shared.apart);
         }
         Ok(())
     }
@@ -281,8 +345,8 @@ impl Local {
 
     /// Add everything that waits.
     pub fn finish(&mut self) {
-        self.v4.finish(&self.shared.v4);
-        self.v6.finish(&self.shared.v6);
+        self.v4.finish(&self.shared.v4, self.shared.apart);
+        self.v6.finish(&self.shared.v6, self.shared.apart);
         if let Ok(mut seen) = self.shared.seen.lock() {
             seen.join(std::mem::take(&mut self.seen));
         }

@@ -1,8 +1,9 @@
-//! Channels in the order of what was sent, without a second copy of them.
+//! Channels in the order of what was sent, without a second copy of them: the largest few thousand at a time are looked for.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
+use std::vec::IntoIter;
 
-use super::{Channel, Channels};
+use super::{Channel, Channels, Settled};
 
 /// Sums over all channels.
 #[derive(Debug, Clone, Copy, Default)]
@@ -13,69 +14,95 @@ pub struct Totals {
     pub back: i64,
 }
 
-/// Which channels stand in which table and place, largest first; those of one size by their first session.
+/// So many are put in order at once.
+const AT_ONCE: usize = 1 << 18;
+
+/// Where a channel stands, and what decides its place in the order.
+#[derive(Debug, Clone, Copy)]
+struct Ranked {
+    out: i64,
+    first: f64,
+    table: u32,
+    place: u32,
+}
+
+/// Largest first; those of one size by their first session, then in the order of their words.
 #[derive(Default)]
 pub struct Order {
-    places: Vec<(i64, f64, u32)>,
-    tables: Vec<u32>,
-    at: usize,
+    channels: Settled,
+    ready: IntoIter<Ranked>,
+    /// The last that was put in order.
+    after: Option<Ranked>,
+    /// So many are still wanted.
+    left: usize,
     pub totals: Totals,
 }
 
 impl Order {
-    /// The `top` largest channels; all where there is no number.
+    /// The `top` largest channels; all where there is no number. Nothing is left of the sums.
     pub fn new(channels: &Channels, top: Option<usize>) -> Self {
-        let mut made = Self::default();
-        let mut sizes = Vec::new();
-        channels.each(&mut |_, _, sums| {
-            made.totals.channels += 1;
-            made.totals.sessions += u64::from(sums.sessions);
-            made.totals.out = made.totals.out.saturating_add(sums.out);
-            made.totals.back = made.totals.back.saturating_add(sums.back);
-            if top.is_some() {
-                sizes.push(Reverse(sums.out));
-            }
+        let channels = channels.settled();
+        let mut totals = Totals::default();
+        channels.each(|_, _, _, sums| {
+            let sums = sums();
+            totals.channels += 1;
+            totals.sessions += u64::from(sums.sessions);
+            totals.out = totals.out.saturating_add(sums.out);
+            totals.back = totals.back.saturating_add(sums.back);
         });
-        let mut least = i64::MIN;
-        if let Some(top) = top.filter(|top| *top < sizes.len()) {
-            least = if top == 0 { i64::MAX } else { sizes.select_nth_unstable(top - 1).1.0 };
-        }
-        drop(sizes);
-        channels.each(&mut |table, place, sums| {
-            if sums.out >= least {
-                made.places.push((sums.out, sums.first, place));
-                made.tables.push(table);
-            }
-        });
-        let mut order: Vec<u32> = (0..u32::try_from(made.places.len()).unwrap_or(u32::MAX)).collect();
-        let key = |at: &u32| made.places.get(*at as usize).copied().unwrap_or_default();
-        order.sort_unstable_by(|a, b| {
-            let (a, b) = (key(a), key(b));
-            b.0.cmp(&a.0).then(a.1.total_cmp(&b.1))
-        });
-        made.tables = order.iter().filter_map(|at| made.tables.get(*at as usize).copied()).collect();
-        made.places = order.iter().map(key).collect();
-        made
+        Self { channels, left: top.unwrap_or(usize::MAX), totals, ..Self::default() }
     }
 
-    /// The next channels, those of one size and first second together and then in the order of their words.
-    pub fn next(&mut self, channels: &Channels, count: usize) -> Vec<Channel> {
-        let mut found: Vec<Channel> = Vec::new();
-        while let (Some((out, first, place)), Some(table)) = (self.places.get(self.at), self.tables.get(self.at)) {
-            let equal = found.last().is_some_and(|last| last.sums.out == *out && last.sums.first.to_bits() == first.to_bits());
-            if found.len() >= count && !equal {
-                break;
+    /// The next channels, none at the end.
+    pub fn next(&mut self, count: usize) -> Vec<Channel> {
+        let mut found = Vec::new();
+        while found.len() < count {
+            if let Some(next) = self.ready.next() {
+                found.extend(self.channels.get(next.table, next.place));
+                continue;
             }
-            found.extend(channels.get(*table, *place));
-            self.at += 1;
-        }
-        for run in found.chunk_by_mut(|a, b| a.sums.out == b.sums.out && a.sums.first.to_bits() == b.sums.first.to_bits()) {
-            if run.len() > 1 {
-                run.sort_by_cached_key(|one| {
-                    (one.inside.to_string(), one.remote.to_string(), one.key.port, one.key.proto, one.key.pull, one.key.day)
-                });
-            }
+            let ranked = self.best(AT_ONCE.min(self.left));
+            let Some(last) = ranked.last() else { break };
+            self.left -= ranked.len();
+            self.after = Some(*last);
+            self.ready = ranked.into_iter();
         }
         found
+    }
+
+    /// The first `count` of those that come after the last ones, in order.
+    fn best(&self, count: usize) -> Vec<Ranked> {
+        let mut found: Vec<Ranked> = Vec::new();
+        let mut worst: Option<Ranked> = None;
+        if count == 0 {
+            return found;
+        }
+        self.channels.each(|table, place, out, sums| {
+            if worst.is_some_and(|worst| out < worst.out) || self.after.is_some_and(|after| out > after.out) {
+                return;
+            }
+            let one = Ranked { out, first: sums().first, table, place };
+            let late = self.after.is_none_or(|after| self.compared(&one, &after) == Ordering::Greater);
+            if late && worst.is_none_or(|worst| self.compared(&one, &worst) == Ordering::Less) {
+                found.push(one);
+                if found.len() == 2 * count {
+                    worst = Some(*found.select_nth_unstable_by(count - 1, |a, b| self.compared(a, b)).1);
+                    found.truncate(count);
+                }
+            }
+        });
+        found.sort_unstable_by(|a, b| self.compared(a, b));
+        found.truncate(count);
+        found
+    }
+
+    fn compared(&self, a: &Ranked, b: &Ranked) -> Ordering {
+        let words = |one: &Ranked| {
+            self.channels.get(one.table, one.place).map(|channel| {
+                let Channel { inside, remote, port, proto, pull, day, .. } = channel;
+                (inside.to_string(), remote.to_string(), port, proto, pull, day)
+            })
+        };
+        b.out.cmp(&a.out).then_with(|| a.first.total_cmp(&b.first)).then_with(|| words(a).cmp(&words(b)))
     }
 }

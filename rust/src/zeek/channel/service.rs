@@ -1,5 +1,7 @@
 //! What the services that a conn row names say, remembered for the few that there are.
 
+use crate::zeek::cell;
+
 /// See `netexfil/outbound.py` and `netexfil/read/merging.py`.
 #[allow(clippy::struct_excessive_bools)] // each is a word of its own
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,9 +46,9 @@ impl Service {
     }
 }
 
-/// Services met so far.
+/// Services met so far; those of at most eight bytes also as a word, as they stand in a block of text.
 #[derive(Default)]
-pub struct Services(Vec<(Vec<u8>, Service)>);
+pub struct Services(Vec<(Vec<u8>, Service)>, Vec<(u64, Service)>);
 
 const MOST: usize = 64;
 
@@ -61,5 +63,25 @@ impl Services {
             self.0.push((raw.to_vec(), made));
         }
         made
+    }
+
+    /// The service of a TSV cell between two places of a block of text, where it has no escapes.
+    #[inline]
+    pub fn plain(&mut self, text: &[u8], start: usize, end: usize) -> Option<Service> {
+        let length = end.wrapping_sub(start);
+        if length.wrapping_sub(1) > 7 {
+            let raw = text.get(start..end).filter(|raw| !raw.is_empty() && memchr::memchr(b'\\', raw).is_none())?;
+            return Some(self.of(Some(raw)));
+        }
+        let word = cell::word(text, start)? & u64::MAX >> (64 - 8 * length);
+        if let Some((_, known)) = self.1.iter().find(|(name, _)| *name == word) {
+            return Some(*known);
+        }
+        let raw = text.get(start..end).filter(|raw| memchr::memchr(b'\\', raw).is_none())?;
+        let made = self.of(Some(raw).filter(|raw| !matches!(*raw, b"-" | b"(empty)")));
+        if self.1.len() < MOST {
+            self.1.push((word, made));
+        }
+        Some(made)
     }
 }

@@ -1,134 +1,146 @@
-//! Sums by channel: entries in a vector, found by an index of their hashes. Small enough for a cache where the keys are spread over many.
+//! Sums by channel. Rows are put one behind another, and equal ones are added up when there are many: what a row costs is one write, and a
+//! channel costs no more than its record.
 
-/// An IPv4 or IPv6 address as a number.
-pub trait Address: Copy + Ord + Send + 'static {
-    fn bits(self) -> u128;
-}
+use super::record::{Address, Key, Record, Sums};
 
-impl Address for u32 {
-    fn bits(self) -> u128 {
-        self.into()
-    }
-}
+/// Records in one piece of memory.
+pub const CHUNK: usize = 64;
+/// Records from which equal ones are looked for.
+const LEAST: usize = 4096;
 
-impl Address for u128 {
-    fn bits(self) -> u128 {
-        self
-    }
-}
-
-/// A channel: who, to whom, over what, which way, on which day (days since 1970; 0 where days are not told apart).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key<A> {
-    pub inside: A,
-    pub remote: A,
-    pub day: u32,
-    pub port: u16,
-    pub proto: u8,
-    pub pull: bool,
-}
-
-/// Two halves of a product folded together (as wyhash does).
-fn fold(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    #[allow(clippy::cast_possible_truncation)] // the two halves
-    let (low, high) = (product as u64, (product >> 64) as u64);
-    low ^ high
-}
-
-impl<A: Address> Key<A> {
-    #[inline]
-    pub fn hash(&self) -> u64 {
-        #[allow(clippy::cast_possible_truncation)] // both halves are mixed
-        let mix = |bits: u128| (bits as u64) ^ ((bits >> 64) as u64).rotate_left(29);
-        let rest = u64::from(self.day) << 32 | u64::from(self.port) << 16 | u64::from(self.proto) << 8 | u64::from(self.pull);
-        let first = fold(mix(self.inside.bits()) ^ 0xa076_1d64_78bd_642f, mix(self.remote.bits()) ^ 0xe703_7ed1_a0b4_28db);
-        fold(first ^ rest, 0x8ebc_6af0_9c88_c6e3)
-    }
-}
-
-/// What a channel's sessions add up to.
-#[derive(Debug, Clone, Copy)]
-pub struct Sums {
-    pub out: i64,
-    pub back: i64,
-    pub first: f64,
-    pub last: f64,
-    pub sessions: u32,
-    /// Sessions whose answers no sensor saw.
-    pub blind: u32,
-    /// A bit for each of `truth::PROTOCOLS`.
-    pub protocols: u16,
-    /// The worst quality of the bytes out.
-    pub quality: u8,
-}
-
-impl Sums {
-    #[inline]
-    pub fn add(&mut self, more: &Self) {
-        self.out = self.out.saturating_add(more.out);
-        self.back = self.back.saturating_add(more.back);
-        self.first = self.first.min(more.first);
-        self.last = self.last.max(more.last);
-        self.sessions = self.sessions.saturating_add(more.sessions);
-        self.blind = self.blind.saturating_add(more.blind);
-        self.protocols |= more.protocols;
-        self.quality = self.quality.max(more.quality);
-    }
-}
-
+/// A share of all channels.
 pub struct Table<A> {
-    /// 0, or the place of an entry plus one; a power of two of them.
-    index: Vec<u32>,
-    pub entries: Vec<(Key<A>, Sums)>,
+    /// All full but the last.
+    chunks: Vec<Vec<Record<A>>>,
+    wide: Vec<Sums>,
+    next: usize,
 }
 
 impl<A> Default for Table<A> {
     fn default() -> Self {
-        Self { index: Vec::new(), entries: Vec::new() }
+        Self { chunks: Vec::new(), wide: Vec::new(), next: LEAST }
     }
 }
 
+/// How records are told apart.
+#[derive(Clone, Copy)]
+pub struct Apart {
+    pub seed: u64,
+    pub daily: bool,
+}
+
 impl<A: Address> Table<A> {
-    #[inline]
-    pub fn add(&mut self, key: Key<A>, hash: u64, sums: &Sums) {
-        if self.entries.len() * 10 >= self.index.len() * 7 {
-            self.grow();
-        }
-        let mask = self.index.len() - 1;
-        let mut at = usize::try_from(hash & u64::from(u32::MAX)).unwrap_or(0) & mask;
-        loop {
-            let Some(slot) = self.index.get_mut(at) else { return };
-            if *slot == 0 {
-                *slot = u32::try_from(self.entries.len() + 1).unwrap_or(u32::MAX);
-                break;
+    /// Take rows over; of the vector nothing is left.
+    pub fn take(&mut self, rows: &mut Vec<Record<A>>, apart: Apart) {
+        if rows.len() == CHUNK {
+            let last = self.chunks.len();
+            let part = self.chunks.last().is_some_and(|chunk| chunk.len() < CHUNK);
+            self.chunks.push(std::mem::take(rows));
+            if part {
+                self.chunks.swap(last - 1, last);
             }
-            if let Some((known, sum)) = self.entries.get_mut(*slot as usize - 1)
-                && *known == key
-            {
-                sum.add(sums);
-                return;
+        } else {
+            for row in rows.drain(..) {
+                self.push(row);
             }
-            at = (at + 1) & mask;
         }
-        if self.entries.len() == self.entries.capacity() {
-            self.entries.reserve_exact(self.entries.len() / 4 + 64);
+        if self.len() >= self.next {
+            self.fold(apart);
         }
-        self.entries.push((key, *sums));
     }
 
-    fn grow(&mut self) {
-        let size = (self.index.len() * 2).max(256);
-        let mut index = vec![0; size];
-        for (place, (key, _)) in self.entries.iter().enumerate() {
-            let mut at = usize::try_from(key.hash() & u64::from(u32::MAX)).unwrap_or(0) & (size - 1);
-            while index.get(at).is_some_and(|slot| *slot != 0) {
-                at = (at + 1) & (size - 1);
-            }
-            if let Some(slot) = index.get_mut(at) {
-                *slot = u32::try_from(place + 1).unwrap_or(u32::MAX);
+    /// One session or several whose sums fit in no record of their own.
+    pub fn add(&mut self, key: &Key<A>, sums: Sums, apart: Apart) {
+        let place = self.wide.len();
+        self.wide.push(sums);
+        self.push(Record::wide(key, place));
+        if self.len() >= self.next {
+            self.fold(apart);
+        }
+    }
+
+    fn push(&mut self, row: Record<A>) {
+        match self.chunks.last_mut() {
+            Some(chunk) if chunk.len() < CHUNK => chunk.push(row),
+            _ => {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                chunk.push(row);
+                self.chunks.push(chunk);
             }
         }
-        self.index = index;
+    }
+
+    pub fn len(&self) -> usize {
+        self.chunks.last().map_or(0, |last| (self.chunks.len() - 1) * CHUNK + last.len())
+    }
+
+    #[inline]
+    fn get(&self, place: usize) -> Option<&Record<A>> {
+        self.chunks.get(place / CHUNK)?.get(place % CHUNK)
+    }
+
+    #[inline]
+    fn get_mut(&mut self, place: usize) -> Option<&mut Record<A>> {
+        self.chunks.get_mut(place / CHUNK)?.get_mut(place % CHUNK)
+    }
+
+    /// A record and its sums.
+    pub fn at(&self, place: usize) -> Option<(Key<A>, u32, Sums)> {
+        let row = self.get(place)?;
+        Some((row.key(), row.day(&self.wide), row.sums(&self.wide)?))
+    }
+
+    /// Every record in order: what went out, and a way to ask for all its sums.
+    pub fn each(&self, mut each: impl FnMut(u32, i64, &dyn Fn() -> Sums)) {
+        for (row, place) in self.chunks.iter().flatten().zip(0..) {
+            each(place, row.out(&self.wide), &|| row.sums(&self.wide).unwrap_or_default());
+        }
+    }
+
+    /// Add up records of one channel.
+    pub fn fold(&mut self, apart: Apart) {
+        let count = self.len();
+        let size = (count * 2).next_power_of_two();
+        // 0, or the place of a record that stays plus one.
+        let mut index = vec![0_u32; size];
+        let old = std::mem::take(&mut self.wide);
+        let mut wide = Vec::new();
+        let mut kept = 0;
+        for place in 0..count {
+            let Some(row) = self.get(place).copied() else { break };
+            let day = if apart.daily { row.day(&old) } else { 0 };
+            #[allow(clippy::cast_possible_truncation)] // cut to the index
+            let mut at = (row.hash(apart.seed ^ u64::from(day)) as usize) & (size - 1);
+            while let Some(slot) = index.get_mut(at) {
+                if *slot == 0 {
+                    *slot = u32::try_from(kept + 1).unwrap_or(u32::MAX);
+                    let row = row.moved(&old, &mut wide);
+                    if let Some(to) = self.get_mut(kept) {
+                        *to = row;
+                    }
+                    kept += 1;
+                    break;
+                }
+                let known = *slot as usize - 1;
+                if let Some(one) = self.get_mut(known)
+                    && one.same(&row)
+                    && (!apart.daily || one.day(&wide) == day)
+                {
+                    if let Some(more) = row.sums(&old) {
+                        one.add(&more, &mut wide);
+                    }
+                    break;
+                }
+                at = (at + 1) & (size - 1);
+            }
+        }
+        self.chunks.truncate(kept.div_ceil(CHUNK));
+        if let Some(last) = self.chunks.last_mut() {
+            last.truncate((kept + CHUNK - 1) % CHUNK + 1);
+        }
+        wide.shrink_to_fit();
+        self.wide = wide;
+        // Where few were equal, few will be.
+        self.next = if kept * 10 >= count * 9 { kept * 3 } else { kept * 3 / 2 }.max(LEAST);
     }
 }

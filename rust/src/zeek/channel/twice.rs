@@ -2,7 +2,7 @@
 //!
 //! Sums cannot take a session back, so this is only noticed, on a sample by tuple: all sessions of a small log, a share of a large one's.
 
-use std::net::IpAddr;
+use super::record::{Address, fold};
 
 /// Sessions in a sample, at most.
 const MOST: usize = 1 << 16;
@@ -20,31 +20,18 @@ pub struct Seen {
     known: bool,
 }
 
-pub type Tuple = (IpAddr, u16, IpAddr, u16, u8);
+/// Addresses in IPv6 form, or both IPv4.
+pub type Tuple<A> = (A, u16, A, u16, u8);
 
-/// A quick hash; rows that share it count as of one tuple.
-fn mixed(parts: [u64; 5]) -> u64 {
-    parts.iter().fold(0x9e37_79b9_7f4a_7c15, |hash: u64, part| fold(hash ^ part))
+fn scrambled(word: u64) -> u64 {
+    fold(word, 0xa076_1d64_78bd_642f)
 }
 
-fn fold(word: u64) -> u64 {
-    let product = u128::from(word) * 0xa076_1d64_78bd_642f;
-    #[allow(clippy::cast_possible_truncation)] // the two halves
-    let (low, high) = (product as u64, (product >> 64) as u64);
-    low ^ high.rotate_left(17)
-}
-
-fn halves(address: IpAddr) -> [u64; 2] {
-    let bits = super::value::bits(address);
-    #[allow(clippy::cast_possible_truncation)] // the two halves
-    [bits as u64, (bits >> 64) as u64]
-}
-
-/// A tuple's hash.
+/// A tuple's hash; rows that share it count as of one tuple.
 #[inline]
-pub fn hash((orig, orig_p, resp, resp_p, proto): Tuple) -> u64 {
-    let ([a, b], [c, d]) = (halves(orig), halves(resp));
-    mixed([a, b, c, d, u64::from(orig_p) << 32 | u64::from(resp_p) << 8 | u64::from(proto)])
+pub fn hash<A: Address>((orig, orig_p, resp, resp_p, proto): Tuple<A>) -> u64 {
+    let ends = fold(orig.mixed() ^ 0x9e37_79b9_7f4a_7c15, resp.mixed() ^ 0xe703_7ed1_a0b4_28db);
+    scrambled(ends ^ (u64::from(orig_p) << 32 | u64::from(resp_p) << 8 | u64::from(proto)))
 }
 
 impl Seen {
@@ -57,7 +44,7 @@ impl Seen {
                 let (words, rest) = uid.as_chunks::<8>();
                 let mut last = [0; 8];
                 last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-                words.iter().chain([&last]).fold(uid.len() as u64, |hash, word| fold(hash ^ u64::from_le_bytes(*word)))
+                words.iter().chain([&last]).fold(uid.len() as u64, |hash, word| scrambled(hash ^ u64::from_le_bytes(*word)))
             },
         );
         Self { tuple, uid, ts, end, file, known }
@@ -82,6 +69,11 @@ pub struct Sample {
 }
 
 impl Sample {
+    /// An empty sample that wants what this one does.
+    pub fn alike(&self) -> Self {
+        Self { rows: Vec::new(), mask: self.mask }
+    }
+
     #[inline]
     pub fn wants(&self, tuple: u64) -> bool {
         tuple & self.mask == 0
@@ -116,6 +108,11 @@ impl Sample {
 
     /// Whether two rows of the sample are one session.
     pub fn twice(&mut self) -> bool {
+        let mut tuples: Vec<u64> = self.rows.iter().map(|row| row.tuple).collect();
+        tuples.sort_unstable();
+        let mut again: Vec<u64> = tuples.windows(2).filter_map(|pair| pair.first().filter(|one| pair.last() == Some(one)).copied()).collect();
+        again.dedup();
+        self.rows.retain(|row| again.binary_search(&row.tuple).is_ok());
         self.rows.sort_unstable_by(|a, b| a.tuple.cmp(&b.tuple).then(a.ts.total_cmp(&b.ts)));
         let groups = self.rows.chunk_by(|a, b| a.tuple == b.tuple);
         groups.into_iter().any(|group| group.iter().enumerate().any(|(at, a)| group.iter().skip(at + 1).take(64).any(|b| a.same(b))))

@@ -1,0 +1,266 @@
+//! Rows of the plain kind, read as they stand in a block of text: from inside to outside or of no interest, every cell as Zeek writes it.
+//! Whatever is not so plain is left to `Local::add`, which knows all that a row can be.
+
+use super::Local;
+use super::record::{Address, Key, Plain, Record, halves};
+use super::truth::{self, Counts, Ends, Given, Moved, Quality, Sent};
+use super::twice::{self, Seen};
+use crate::side::Side;
+use crate::zeek::keep::Keep;
+use crate::zeek::marks::Marks;
+use crate::zeek::{cell, quick};
+
+/// Columns of a row, at most.
+pub const MOST: usize = 64;
+
+/// Where the fields stand in the rows of a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    at: [usize; super::FIELDS.len()],
+    /// So many cells hold the ends.
+    near: usize,
+    columns: usize,
+}
+
+/// What became of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    Summed,
+    Dropped,
+}
+
+/// Where the cells of a row begin; kept from row to row.
+pub type Starts = [u32; MOST];
+
+/// A block of text, its separators, and what its rows look like.
+pub struct Block<'a> {
+    pub text: &'a [u8],
+    pub marks: &'a Marks,
+    pub layout: &'a Layout,
+}
+
+impl Layout {
+    /// From the columns of `FIELDS`. `None`: one is missing.
+    pub fn new(found: &[Option<usize>], columns: usize) -> Option<Self> {
+        let mut at = [0; super::FIELDS.len()];
+        if found.len() != at.len() || columns >= MOST {
+            return None;
+        }
+        for (to, from) in at.iter_mut().zip(found) {
+            *to = (*from)?;
+        }
+        let [_, _, orig, _, resp, port, ..] = at;
+        let near = orig.max(resp).max(port) + 1;
+        (near < columns).then_some(Self { at, near, columns })
+    }
+}
+
+/// A row whose cells are being found.
+struct Row<'a> {
+    block: &'a Block<'a>,
+    /// Where each cell begins; behind the last one byte after the row's end.
+    starts: &'a mut Starts,
+}
+
+impl Row<'_> {
+    /// Where a field's cell begins and ends.
+    #[inline]
+    fn cell(&self, field: usize) -> Option<(usize, usize)> {
+        let column = *self.block.layout.at.get(field)?;
+        let (start, next) = (*self.starts.get(column & (MOST - 1))?, *self.starts.get((column + 1) & (MOST - 1))?);
+        Some((start as usize, (next as usize).wrapping_sub(1)))
+    }
+
+    #[inline]
+    fn bytes(&self, field: usize) -> Option<&[u8]> {
+        let (start, end) = self.cell(field)?;
+        self.block.text.get(start..end)
+    }
+
+    #[inline]
+    fn count(&self, field: usize) -> Option<u64> {
+        let (start, end) = self.cell(field)?;
+        cell::digits(self.block.text, start, end)
+    }
+
+    #[inline]
+    fn port(&self, field: usize) -> Option<u16> {
+        u16::try_from(self.count(field)?).ok()
+    }
+
+    #[inline]
+    fn ipv4(&self, field: usize) -> Option<u32> {
+        let (start, end) = self.cell(field)?;
+        cell::ipv4(self.block.text, start, end)
+    }
+
+    /// An address that has no IPv4 form.
+    #[inline]
+    fn ipv6(&self, field: usize) -> Option<u128> {
+        quick::ipv6(self.bytes(field)?).filter(|bits| bits >> 32 != 0xffff)
+    }
+
+    /// A count; `Some(None)`: it is unset.
+    #[inline]
+    fn known(&self, field: usize) -> Option<Option<i64>> {
+        let (start, end) = self.cell(field)?;
+        match cell::digits(self.block.text, start, end) {
+            Some(count) => Some(Some(count.cast_signed())),
+            None if self.block.text.get(start..end)? == b"-" => Some(None),
+            None => None,
+        }
+    }
+
+    /// What is sure of both directions' bytes; where the IP bytes bear them out and nothing was missed, they themselves.
+    #[inline]
+    fn sent(&self, tcp: bool, v6: bool) -> Option<[Sent; 2]> {
+        let history = self.bytes(12)?;
+        let [bytes, pkts, ip_bytes] = [(9, 10), (13, 15), (14, 16)].map(|(orig, resp)| Some([self.known(orig)?, self.known(resp)?]));
+        let gaps = self.known(11)?.unwrap_or(0);
+        let ([Some(out), Some(back)], [Some(sent), Some(got)], [Some(ip_out), Some(ip_back)]) = (bytes?, pkts?, ip_bytes?) else {
+            return self.bounded(history, bytes?, pkts?, ip_bytes?, (gaps, tcp, v6));
+        };
+        let head = if v6 { 40 } else { 20 } + if tcp { 20 } else { 8 };
+        let within = |bytes: i64, pkts: i64, ip_bytes: i64| bytes > 0 && pkts > 0 && bytes + pkts * head <= ip_bytes;
+        if gaps == 0 && within(out, sent, ip_out) && within(back, got, ip_back) && (!tcp || history.first() == Some(&b'S')) {
+            return Some([out, back].map(|low| Sent { low, quality: Quality::Exact }));
+        }
+        self.bounded(history, bytes?, pkts?, ip_bytes?, (gaps, tcp, v6))
+    }
+
+    /// By the general rules.
+    fn bounded(
+        &self, history: &[u8], bytes: [Option<i64>; 2], pkts: [Option<i64>; 2], ip_bytes: [Option<i64>; 2], (gaps, tcp, v6): (i64, bool, bool),
+    ) -> Option<[Sent; 2]> {
+        let [orig, resp] = [0, 1].map(|at: usize| {
+            let of = |both: &[Option<i64>; 2]| both.get(at).copied().flatten();
+            Counts { bytes: of(&bytes), pkts: of(&pkts), ip_bytes: of(&ip_bytes) }
+        });
+        let history = match history {
+            b"" | b"-" | b"(empty)" => &[],
+            escaped if memchr::memchr(b'\\', escaped).is_some() => return None,
+            letters => letters,
+        };
+        Some(Given { orig, resp, history, gaps, tcp, v6 }.sides())
+    }
+
+    /// For the sample of sessions that may stand twice.
+    fn seen(&self, tuple: u64, file: u32, cells: &Cells) -> Option<Seen> {
+        let uid = self.bytes(1)?;
+        if memchr::memchr(b'\\', uid).is_some() {
+            return None;
+        }
+        let uid = Some(uid).filter(|uid| !matches!(*uid, b"" | b"-" | b"(empty)"));
+        #[allow(clippy::cast_precision_loss)] // below 2^53
+        let (start, duration) = (cells.start as f64 / 1e6, cells.duration as f64 / 1e6);
+        Some(Seen::new(tuple, file, uid, (start, start + duration), true))
+    }
+}
+
+/// What stands in the cells of a row that runs to outside.
+struct Cells {
+    orig_p: u16,
+    resp_p: u16,
+    proto: u8,
+    start: u64,
+    duration: u64,
+    /// `None`: it does not count.
+    plain: Option<Plain>,
+}
+
+/// Whether a row is dropped for its ends; `None`: they alone do not say (`Keep::by_ends`).
+#[inline]
+fn dropped(orig: Side, resp: Side) -> Option<bool> {
+    match (orig, resp) {
+        (Side::Inside, Side::Public) => Some(false),
+        (Side::Public, Side::Inside | Side::Public) => None,
+        _ => Some(true),
+    }
+}
+
+impl Local {
+    /// One row, if it is of the plain kind. Nothing has happened where it is not.
+    #[inline]
+    pub fn plain(&mut self, keep: &Keep, block: &Block<'_>, starts: &mut Starts, start: usize, end: usize) -> Option<Taken> {
+        let mut row = Row { block, starts };
+        *row.starts.first_mut()? = u32::try_from(start).ok()?;
+        let near = block.layout.near;
+        let at = block.marks.starts(start, row.starts.get_mut(1..=near)?)?;
+        if at > end {
+            return None;
+        }
+        let port = row.port(5)?;
+        if let Some(orig) = row.ipv4(2) {
+            let resp = row.ipv4(4)?;
+            if dropped(keep.side_v4(orig), keep.side_v4(resp))? {
+                return Some(Taken::Dropped);
+            }
+            let cells = self.cells(keep, &mut row, (at, end), port, false)?;
+            let found = self.session((orig, resp), &row, &cells)?;
+            if let Some(record) = found {
+                self.v4.add(record, &self.shared.v4, self.shared.apart);
+            }
+        } else {
+            let (orig, resp) = (row.ipv6(2)?, row.ipv6(4)?);
+            if dropped(keep.side_v6(orig), keep.side_v6(resp))? {
+                return Some(Taken::Dropped);
+            }
+            let cells = self.cells(keep, &mut row, (at, end), port, true)?;
+            let found = self.session((halves(orig), halves(resp)), &row, &cells)?;
+            if let Some(record) = found {
+                self.v6.add(record, &self.shared.v6, self.shared.apart);
+            }
+        }
+        Some(Taken::Summed)
+    }
+
+    /// The rest of a row that runs to outside.
+    #[inline]
+    fn cells(&mut self, keep: &Keep, row: &mut Row<'_>, (at, end): (usize, usize), resp_p: u16, v6: bool) -> Option<Cells> {
+        let (text, Layout { near, columns, .. }) = (row.block.text, *row.block.layout);
+        let last = row.block.marks.starts(at, row.starts.get_mut(near + 1..columns)?)?;
+        if !row.block.marks.none(last, end) {
+            return None;
+        }
+        *row.starts.get_mut(columns)? = u32::try_from(end + 1).ok()?;
+        let tcp = match row.bytes(6)? {
+            b"tcp" => true,
+            b"udp" => false,
+            _ => return None,
+        };
+        let (from, to) = row.cell(0)?;
+        let start = cell::stamp(text, from, to)?;
+        let (from, to) = row.cell(8)?;
+        let unset = to == from + 1 && text.get(from) == Some(&b'-');
+        let duration = if unset { 0 } else { cell::micros(text, from, to)? };
+        let (from, to) = row.cell(7)?;
+        let service = self.services.plain(text, from, to)?;
+        let ends = Ends { orig: Side::Inside, resp: Side::Public, port: resp_p, tcp, udp: !tcp, watched: keep.watched(resp_p) };
+        let moved = Moved::new(&ends, row.sent(tcp, v6)?);
+        let counts = truth::way(&ends, service, &moved, self.shared.large).is_some();
+        let plain = counts.then(|| Plain {
+            start,
+            duration,
+            out: moved.out.low.cast_unsigned(),
+            back: moved.back.map(i64::cast_unsigned),
+            protocol: truth::protocol(&ends, service, &moved),
+            quality: moved.out.quality as u8,
+        });
+        Some(Cells { orig_p: row.port(3)?, resp_p, proto: u8::from(!tcp), start, duration, plain })
+    }
+
+    /// Remember that a session was met, and give what is to be summed of it.
+    #[inline]
+    fn session<A: Address>(&mut self, (orig, resp): (A, A), row: &Row<'_>, cells: &Cells) -> Option<Option<Record<A>>> {
+        let key = Key { inside: orig, remote: resp, port: cells.resp_p, proto: cells.proto, pull: false };
+        let record = match &cells.plain {
+            Some(plain) => Some(Record::plain(&key, plain)?),
+            None => None,
+        };
+        let tuple = twice::hash((orig, cells.orig_p, resp, cells.resp_p, cells.proto));
+        if self.seen.wants(tuple) {
+            self.seen.add(row.seen(tuple, self.file, cells)?);
+        }
+        Some(record)
+    }
+}
