@@ -129,7 +129,7 @@ class Progress:
             self.bar.stop()
 
 
-TROUBLE = ("networks", "offload", "budget")  # remarks that ask for something to be done, though nothing was lost
+TROUBLE = ("networks", "offload", "budget", "ahead")  # remarks that ask for something to be done, though nothing was lost
 
 
 def say(notes: Iterable[Note], anything_found: bool = True) -> None:

@@ -67,14 +67,17 @@ def findings(state: Path, form: str, output: Path | None) -> int:
 
 @command.command()
 @_PATH
-@click.option("--before", required=True, callback=common.parse_time, metavar="TIME", help="Drop what lies before this (ISO or epoch).")
-def forget(state: Path, before: float) -> int:
-    """Drop sessions, events and findings before a time."""
+@click.option("--before", callback=common.parse_time, metavar="TIME", help="Drop the days before this time's (ISO or epoch).")
+@click.option("--after", callback=common.parse_time, metavar="TIME", help="Drop the days from this time's on: what a broken clock dated.")
+def forget(state: Path, before: float | None, after: float | None) -> int:
+    """Drop sessions, events and findings of whole days before a time, or from one on."""
     import time
 
     from netexfil import state as states
 
-    gone = states.forget(state, before, time.time())
+    if before is None and after is None:
+        raise click.UsageError("say --before or --after")
+    gone = states.forget(state, before, time.time(), after)
     click.echo(", ".join(f"{count:,} {table} rows" for table, count in gone.items()) + " dropped")
     return 0
 

@@ -15,5 +15,8 @@ INSERT INTO state.narrow BY NAME SELECT ts, uid, orig_h, orig_p, resp_h, resp_p,
 DROP TABLE state.session;
 ALTER TABLE state.narrow RENAME TO session;
 
+-- Lines refused since the state was made: runs are forgotten, this is not.
+ALTER TABLE state.run ADD COLUMN refused_total BIGINT;
+
 -- The next run makes everything anew: rows of the first schema have no keys yet.
 UPDATE state.run SET settings = NULL;

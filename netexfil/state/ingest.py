@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from netexfil import pipeline, read, tables
 from netexfil.errors import Note
+from netexfil.finding import iso
 from netexfil.read import find, merging
 from netexfil.state import keys, parts, places, store
 
@@ -45,6 +46,11 @@ def room(con: duckdb.DuckDBPyConnection, job: pipeline.Job) -> None:
 def unturned(rows: str) -> str:
     """What `read.sessions` is given as `turn`: the sides, and no more."""
     return f"SELECT *, CAST(NULL AS BIGINT) AS sid FROM ({rows})"
+
+
+def horizon(now: float) -> float:
+    """What is dated later than this is ahead of the clock by more than any time zone explains."""
+    return now + DAY
 
 
 def rekey(con: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -98,6 +104,7 @@ def commit(con: duckdb.DuckDBPyConnection, path: Path, batch: Sequence[places.Pa
     """Merge what was read with what is stored, and store it with the places reached, in one transaction. Sums are made while it is at hand."""
     with store.attached(con, path):
         prepare(con, tally)
+        _tell_ahead(con, now, tally)
         with store.transaction(con):
             number = push(con)
             for part in batch:
@@ -195,6 +202,16 @@ def _refuse_late(con: duckdb.DuckDBPyConnection, tally: Tally) -> None:
         con.execute(f"DELETE FROM session WHERE {late}")
         reason = f"{count[0]} sessions came later than [state] keep_sessions_days allows and are left out"
         tally.notes.append(Note("", "late", reason, count=int(count[0])))
+
+
+def _tell_ahead(con: duckdb.DuckDBPyConnection, now: float, tally: Tally) -> None:
+    """A stamp far ahead of the clock is kept, and said."""
+    row = con.execute("SELECT count(*), min(ts) FROM session WHERE ts >= ?", [horizon(now)]).fetchone()
+    if row and row[0]:
+        day = f"{iso(row[1])[:10]}"
+        reason = (f"{row[0]} sessions are dated more than a day ahead of the clock; what is kept is not counted from them"
+                  f" (`netexfil state forget FILE --after {day}` drops them)")  # fmt: skip
+        tally.notes.append(Note("", "ahead", reason, count=int(row[0]), loss=False))
 
 
 def _prepare_names(con: duckdb.DuckDBPyConnection) -> None:

@@ -115,7 +115,7 @@ def _score(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, this: 
         number = _record(con, this, tally, len(made.findings))
         scoring.store(con, job.policy, made)
         outbox.replace(con, made.findings, made.judged, number)
-        scoring.retain(con, job.policy)
+        scoring.retain(con, job.policy, ingest.horizon(this.now))
         return number
 
 
@@ -124,8 +124,9 @@ def _record(con: duckdb.DuckDBPyConnection, this: _Run, tally: ingest.Tally, fin
     number = int(row[0]) if row else 1
     refused = sum(note.count for note in tally.notes if note.loss)
     lag = this.now - tally.last_ts if tally.last_ts is not None else None
-    values = [number, this.now, tally.sessions, refused, findings, lag, __version__, this.listing, this.settings]
-    con.execute(f"INSERT INTO state.run SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, {ingest.NEXT_BATCH} - 1", values)
+    total = refused + store.one(con, "SELECT coalesce(arg_max(refused_total, id), sum(refused)) FROM state.run")
+    values = [number, this.now, tally.sessions, refused, findings, lag, __version__, this.listing, this.settings, total]
+    con.execute(f"INSERT INTO state.run SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, {ingest.NEXT_BATCH} - 1, ?", values)
     con.execute("DELETE FROM state.run WHERE id <= ?", [number - KEPT_RUNS])
     return number
 

@@ -131,9 +131,13 @@ def store(con: duckdb.DuckDBPyConnection, policy: Policy, made: Made) -> None:
     con.execute("DELETE FROM state.stale")
 
 
-def retain(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
-    """Drop from the attached state what the policy no longer keeps, counted from the newest day of event time, never from the clock."""
-    row = con.execute("SELECT max(day) FROM state.session").fetchone()
+def retain(con: duckdb.DuckDBPyConnection, policy: Policy, horizon: float) -> None:
+    """Drop from the attached state what the policy no longer keeps, counted from the newest day of event time, not from the clock.
+
+    Args:
+        horizon: what is dated later moves nothing: a sensor's broken clock must not cost the state its past.
+    """
+    row = con.execute("SELECT max(day) FROM state.session WHERE ts < ?", [horizon]).fetchone()
     if not row or row[0] is None:
         return
     sessions, everything = row[0] - policy.keep_sessions_days, row[0] - policy.keep_days

@@ -29,9 +29,11 @@ def show(path: Path, now: float) -> dict[str, Any]:
         span = con.execute("SELECT min(ts), max(ts + coalesce(duration, 0)) FROM state.session").fetchone() or (None, None)
         alerts = con.execute("SELECT count(*) FROM state.finding WHERE NOT suppressed AND severity IN (SELECT unnest(?))", [_ALERTS]).fetchone()
         refused = con.execute("SELECT coalesce(sum(refused), 0) FROM state.run WHERE started > ?", [now - 86400]).fetchone()
+        total = store.one(con, "SELECT coalesce(arg_max(refused_total, id), sum(refused)) FROM state.run")
     run = dict(zip(("run", "started", "sessions", "refused", "findings", "lag"), last, strict=True)) if last else None
     return {
         "last_run": run, "seconds_since_last_run": now - run["started"] if run else None, "refused_last_day": int(refused[0]) if refused else 0,
+        "refused_total": total,
         "held": held, "alerts": alerts[0] if alerts else 0, "first_ts": span[0], "last_ts": span[1],
         "lag": now - span[1] if span[1] is not None else None, "bytes": path.stat().st_size,
     }
@@ -88,24 +90,25 @@ def export(path: Path, folder: Path) -> list[Path]:
     return written
 
 
-def forget(path: Path, before: float, now: float) -> dict[str, int]:
-    """Drop everything that lies before a time of event time; what is left is scored anew by the next run."""
-    day = int(before // 86400)
+def forget(path: Path, before: float | None, now: float, after: float | None = None) -> dict[str, int]:
+    """Drop whole days of event time, those before the day of `before` and from that of `after` on; what is left is scored anew by the next run."""
+    limits = (("<", before), (">=", after))
+    outside = " OR ".join(f"{{0}} {sign} {int(limit // 86400)}" for sign, limit in limits if limit is not None) or "FALSE"
     with store.locked(path, wait=False):
         con = tables.connect()
         store.migrate(con, path, now)
         with store.attached(con, path), store.transaction(con):
-            return drop_before(con, day)
+            return _drop(con, outside)
 
 
-def drop_before(con: duckdb.DuckDBPyConnection, day: int) -> dict[str, int]:
-    """Rows of the attached state before a UTC day since 1970, by table."""
+def _drop(con: duckdb.DuckDBPyConnection, outside: str) -> dict[str, int]:
+    """Drop rows of the attached state by a condition on their day; how many, by table."""
     gone = {}
     for table, column in (("session", "day"), ("event", "day"), ("finding", "day"), ("fact", f"ts / {86400}"), ("name", f"last_ts / {86400}")):
-        row = con.execute(f"SELECT count(*) FROM state.{table} WHERE {column} < ?", [day]).fetchone()
-        gone[table] = int(row[0]) if row else 0
+        where = outside.format(f"floor({column})")
+        gone[table] = store.one(con, f"SELECT count(*) FROM state.{table} WHERE {where}")
         if gone[table]:
-            con.execute(f"DELETE FROM state.{table} WHERE {column} < ?", [day])
+            con.execute(f"DELETE FROM state.{table} WHERE {where}")
     con.execute("UPDATE state.run SET settings = NULL")  # the next run makes everything anew
     return gone
 
@@ -146,6 +149,7 @@ def _metric_lines(health: Mapping[str, Any]) -> Iterator[str]:
         ("last_run_timestamp_seconds", "Start of the last run.", run.get("started")),
         ("last_run_sessions", "Sessions that the last run took in.", run.get("sessions")),
         ("last_run_refused", "Lines that the last run refused.", run.get("refused")),
+        ("refused_lines_total", "Lines refused since the state was made.", health["refused_total"]),
         ("lag_seconds", "How far the newest stored record lies behind the clock.", health["lag"]),
         ("alerts", "Alerts in the findings table.", health["alerts"]),
         ("findings", "Findings in the findings table.", health["held"]["finding"]),
@@ -155,4 +159,5 @@ def _metric_lines(health: Mapping[str, Any]) -> Iterator[str]:
     )
     for name, text, value in told:
         if value is not None:
-            yield f"# HELP netexfil_{name} {text}\n# TYPE netexfil_{name} gauge\nnetexfil_{name} {value}\n"
+            kind = "counter" if name.endswith("_total") else "gauge"
+            yield f"# HELP netexfil_{name} {text}\n# TYPE netexfil_{name} {kind}\nnetexfil_{name} {value}\n"
