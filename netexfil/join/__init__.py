@@ -72,9 +72,10 @@ def _emit(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(f"INSERT INTO link SELECT sid, eid, via, {_TUPLE}, candidates, resid, \"offset\" FROM join_tuple")
     con.execute(
         """
-        INSERT INTO link SELECT c.sid, c.eid, 'process', 0.99 * max(c.certain), 1, any_value(c.dt), any_value(t.offset)
+        -- An event is of one process at most, so it reaches a session once.
+        INSERT INTO link SELECT c.sid, c.eid, 'process', 0.99 * c.certain, 1, c.dt, t.offset
             FROM join_carried c JOIN join_time t USING (eid) WHERE NOT EXISTS (SELECT 1 FROM join_tuple x
-            WHERE x.eid = c.eid AND x.sid = c.sid) GROUP BY c.sid, c.eid
+            WHERE x.eid = c.eid AND x.sid = c.sid)
         """
     )
     con.execute(

@@ -147,8 +147,8 @@ def _cause(offset: float, extra: float | None) -> str:
 def _refused(con: duckdb.DuckDBPyConnection) -> list[Note]:
     row = con.execute(
         """
-        SELECT count(DISTINCT eid) FROM join_event
-        WHERE key IN (SELECT key FROM join_session WHERE key IS NOT NULL) AND eid NOT IN (SELECT eid FROM join_tuple)
+        WITH open AS MATERIALIZED (SELECT eid, key FROM join_event WHERE key IS NOT NULL AND eid NOT IN (SELECT eid FROM join_tuple))
+        SELECT count(DISTINCT eid) FROM open WHERE key IN (SELECT key FROM join_session WHERE key IS NOT NULL)
         """
     ).fetchone()
     refused = int(row[0]) if row else 0

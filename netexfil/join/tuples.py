@@ -54,13 +54,15 @@ def _estimate(con: duckdb.DuckDBPyConnection) -> None:
     rows = con.execute(
         # A session counts once per clock and neighbourhood (its first event there), however often it is told of.
         f"""
-        WITH spread AS (SELECT *, max(delta) OVER (PARTITION BY eid) - min(delta) OVER (PARTITION BY eid) <= 5 AS single
-            FROM join_pair),
-        one AS (
-            SELECT clock, sid, arg_min(ts, delta) AS ts, min(delta) AS delta, any_value(tcp) AS tcp,
-            any_value(midstream) AS midstream, bool_and(single) AS single FROM spread GROUP BY clock, sid, floor(delta / {APART}))
-        SELECT clock::BIGINT AS clock, ts, delta, tcp, NOT midstream AS clean, single FROM one
-            QUALIFY row_number() OVER (PARTITION BY clock ORDER BY hash(ts, delta)) <= {SAMPLE}
+        WITH spread AS (SELECT eid FROM join_pair GROUP BY eid HAVING max(delta) - min(delta) > 5),
+        one AS MATERIALIZED (
+            SELECT clock, sid, arg_min(ts, delta) AS ts, min(delta) AS delta, any_value(tcp) AS tcp, any_value(midstream) AS midstream,
+                bool_and(eid NOT IN (SELECT eid FROM spread)) AS single FROM join_pair GROUP BY clock, sid, floor(delta / {APART})),
+        many AS (SELECT clock FROM one GROUP BY clock HAVING count(*) > {SAMPLE}),
+        kept AS (SELECT * FROM one WHERE clock NOT IN (SELECT clock FROM many)
+            UNION ALL SELECT * FROM one WHERE clock IN (SELECT clock FROM many)
+            QUALIFY row_number() OVER (PARTITION BY clock ORDER BY hash(ts, delta)) <= {SAMPLE})
+        SELECT clock::BIGINT AS clock, ts, delta, tcp, NOT midstream AS clean, single FROM kept
         """
     ).fetchnumpy()
     found, segments = clocks.estimate(*columns(rows))
@@ -118,9 +120,12 @@ def _assign(con: duckdb.DuckDBPyConnection) -> None:
         fit AS (SELECT *, base + jump AS shift, plain - jump AS resid, tcp AND NOT midstream AS begun FROM rest
             WHERE resid >= -CASE WHEN midstream THEN {WAIT} WHEN tcp THEN tcp_lo ELSE udp_lo END
             AND resid <= dur + CASE WHEN tcp THEN tcp_hi ELSE udp_hi END),
-        habit AS (SELECT clock, count(*) FILTER (resid > tcp_hi) AS late, count(*) AS seen FROM fit WHERE begun GROUP BY clock)
-        SELECT eid, sid, via, dur, support, midstream, shift AS offset, resid, count(*) OVER (PARTITION BY eid) AS candidates
-            FROM fit LEFT JOIN habit USING (clock) WHERE NOT begun OR resid <= tcp_hi OR seen < {HABIT} OR late > greatest(1, {LATE} * seen)
+        habit AS (SELECT clock, count(*) FILTER (resid > tcp_hi) AS late, count(*) AS seen FROM fit WHERE begun GROUP BY clock),
+        held AS MATERIALIZED (SELECT eid, sid, via, dur, support, midstream, shift AS offset, resid
+            FROM fit LEFT JOIN habit USING (clock) WHERE NOT begun OR resid <= tcp_hi OR seen < {HABIT} OR late > greatest(1, {LATE} * seen)),
+        several AS (SELECT eid FROM held GROUP BY eid HAVING count(*) > 1)
+        SELECT *, 1 AS candidates FROM held WHERE eid NOT IN (SELECT eid FROM several)
+        UNION ALL SELECT *, count(*) OVER (PARTITION BY eid) FROM held WHERE eid IN (SELECT eid FROM several)
             QUALIFY row_number() OVER (PARTITION BY eid ORDER BY {_PLACE}, abs(resid), sid) = 1
         """
     )
@@ -129,14 +134,17 @@ def _assign(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
         f"""
         CREATE TEMP TABLE join_tuple AS
-        WITH told AS (
-            SELECT f.*, e.hk, CASE WHEN e.pid < 4194304 THEN e.pid END AS pid FROM join_fit f JOIN join_event e USING (eid)),
+        WITH often AS (SELECT sid FROM join_fit GROUP BY sid HAVING count(*) > 1),
+        told AS (SELECT f.*, e.hk, CASE WHEN e.pid < 4194304 THEN e.pid END AS pid
+            FROM (SELECT * FROM join_fit WHERE sid IN (SELECT sid FROM often)) f JOIN join_event e USING (eid)),
         best AS (
             SELECT sid, hk, min(abs(resid)) AS least, arg_min(pid, abs(resid)) AS pid, count(DISTINCT pid) AS owners
             FROM told GROUP BY sid, hk),
         shared AS (
             SELECT sid FROM join_session WHERE b IN (SELECT id FROM join_addr WHERE regexp_matches(form, '{EVERYBODY}')))
-        SELECT t.eid, t.sid, t.via, t.resid, t.offset, t.support, t.midstream, t.candidates::INTEGER AS candidates
+        SELECT eid, sid, via, resid, "offset", support, midstream, candidates::INTEGER AS candidates FROM join_fit
+        WHERE sid NOT IN (SELECT sid FROM often)
+        UNION ALL SELECT t.eid, t.sid, t.via, t.resid, t.offset, t.support, t.midstream, t.candidates
         FROM told t JOIN best b USING (sid, hk)
         WHERE b.owners < 2 OR t.pid IS NOT DISTINCT FROM b.pid OR abs(t.resid) <= b.least + {WORSE} OR t.sid IN (SELECT sid FROM shared)
         """
