@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import ipaddress
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -80,22 +83,55 @@ def ends(record: Any) -> dict[str, set[tuple[str, int]]]:
     return found
 
 
+def of_lines(text: bytes) -> Iterator[tuple[int, Any]]:
+    """JSON lines, and lines with event XML in them."""
+    for number, line in enumerate(text.split(b"\n"), 1):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = {"xml": line.decode("utf-8", "replace")} if b"<Event" in line else None
+        if isinstance(record, dict):
+            yield number, record
+
+
+def of_csv(text: bytes) -> Iterator[tuple[int, Any]]:
+    rows = csv.reader(io.StringIO(text.decode("utf-8-sig", "replace"), newline=""))
+    header = [name.split(" [")[0] for name in next(rows)]
+    before = rows.line_num
+    for row in rows:
+        yield before + 1, dict(zip(header, row, strict=False))
+        before = rows.line_num
+
+
+def of_evtx(data: bytes) -> Iterator[tuple[int, Any]]:
+    """The records as XML, where the reader takes them as JSON."""
+    found = iter(pytest.importorskip("evtx", reason="the extra evtx is not installed").PyEvtxParser(io.BytesIO(data)).records())
+    for number in count(1):
+        try:
+            yield number, {"xml": next(found)["data"]}
+        except StopIteration:
+            return
+        except RuntimeError:
+            continue  # a damaged record or chunk; the reader refuses it
+
+
+WAYS: Mapping[str, Callable[[bytes], Iterator[tuple[int, Any]]]] = {
+    "jsonl": of_lines, "json": of_lines, "log": of_lines, "xml": of_lines, "csv": of_csv, "evtx": of_evtx,
+}
+_ENDING = re.compile(rf"\.({'|'.join(WAYS)})(\.gz)?$")
+
+
 def records(path: Path) -> Iterator[tuple[int, Any]]:
-    """(line, record) of a file of JSON lines; nothing of any other."""
-    opener: Any = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rb") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(record, dict):
-                yield number, record
+    """(line, record) of a file, by what its name says it is."""
+    way = _ENDING.search(path.name)
+    assert way
+    data = path.read_bytes()
+    yield from WAYS[way[1]](gzip.decompress(data) if path.suffix == ".gz" else data)
 
 
 def files(folder: str) -> list[Path]:
-    return sorted(path for path in (CORPUS / folder).rglob("*") if re.search(r"\.(jsonl|json|log)(\.gz)?$", path.name)
-                  and "zeek" not in str(path) and path.name != "vectors.jsonl")
+    return sorted(path for path in (CORPUS / folder.partition(":")[0]).rglob("*") if _ENDING.search(path.name) and "zeek" not in str(path)
+                  and path.name != "vectors.jsonl" and folder.partition(":")[2] in path.name)
 
 
 def check(line: int, record: Any, rows: list[Any]) -> int:
@@ -116,19 +152,46 @@ def check(line: int, record: Any, rows: list[Any]) -> int:
 
 
 # Folder -> tuples there are at least. (The recordings of same_run_pairs have a truth of their own: test_endpoint_carriers.)
-FOLDERS = {"alerts": 0, "apt29_day1": 0, "crowdstrike": 1, "defender": 1, "elastic_license_v1": 0, "linux": 0, "no_licence_reference": 20,
+FOLDERS = {"evtx": 100, "same_run_pairs:evtx": 18, "alerts": 0, "apt29_day1": 0, "crowdstrike": 1, "defender": 1, "elastic_license_v1": 0, "linux": 0, "no_licence_reference": 50,
            "panther_edr": 0, "sigma_regression": 0}
+
+
+def compared(path: Path) -> int:
+    """Hold what the reader makes of a file against the walk over its records; gives how many tuples were compared."""
+    con = duckdb.connect()
+    tables.create(con, ("event",))
+    reading.Reader(con).read(path)
+    got: dict[int, list[Any]] = {}
+    for line, *rest in con.execute("SELECT line, local_ip, local_p, remote_ip, remote_p, initiated, proto FROM event").fetchall():
+        got.setdefault(line, []).append(rest)
+    return sum(check(line, record, got.get(line, [])) for line, record in records(path))
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_every_five_tuple_of_the_corpus(folder: str) -> None:
-    seen = 0
-    for path in files(folder):
-        con = duckdb.connect()
-        tables.create(con, ("event",))
-        reading.Reader(con).read(path)
-        got: dict[int, list[Any]] = {}
-        for line, *rest in con.execute("SELECT line, local_ip, local_p, remote_ip, remote_p, initiated, proto FROM event").fetchall():
-            got.setdefault(line, []).append(rest)
-        seen += sum(check(line, record, got.get(line, [])) for line, record in records(path))
-    assert seen >= FOLDERS[folder]
+    seen = sum(compared(path) for path in files(folder))
+    assert seen >= FOLDERS[folder], seen
+
+
+def as_lines(events: list[str]) -> str:
+    return "".join(re.sub(r">\s+<", "><", event).replace("\r", "").replace("\n", " ") + "\n" for event in events)
+
+
+def as_csv(events: list[str]) -> str:
+    rows = []
+    for event in events:
+        system = {name: found[1] for name in ("EventID", "Channel", "Computer") if (found := re.search(rf"<{name}[^>]*>([^<]*)<", event))}
+        rows.append(system | dict(_PAIR.findall(event)))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(dict.fromkeys(name for row in rows for name in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("name", "write"), [("lines.xml", as_lines), ("table.csv", as_csv)])
+def test_every_five_tuple_of_the_event_logs_in_other_carriers(tmp_path: Path, name: str, write: Callable[[list[str]], str]) -> None:
+    """The same records as one line of XML each, and as a table with a column for each name."""
+    for path in files("evtx")[::2]:
+        (tmp_path / name).write_text(write([record["xml"] for _, record in records(path)]), "utf-8")
+        assert compared(tmp_path / name) == compared(path), path
