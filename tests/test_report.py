@@ -254,6 +254,22 @@ def test_sessions_table_is_turned_and_harmless():
     assert sessions(stored(), "table") == ""
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_sessions_table_keeps_what_matters_at_any_width(width):
+    rows = [
+        session(uid="C1", orig_h="192.168.100.100", inside_h="192.168.100.100", resp_h="203.0.113.250", remote_h="203.0.113.250", resp_p=8443, remote_p=8443),
+        session(uid="C2", server_name="a-very-long-name-of-a-server.in-some-place.example.org"),
+        session(uid="C3", remote_h="2001:db8:1111:2222:3333:4444:5555:6666", resp_h="2001:db8:1111:2222:3333:4444:5555:6666"),
+    ]
+    shown = sessions(stored(*rows), "table", options=report.Options(width=width))
+    assert max(map(len, shown.splitlines())) <= width
+    assert [title in shown for title in ("from", " to", "out", "dir")] == [True, True, True, width > 80]
+    first, second, third = [line for line in shown.splitlines() if line.strip()][-3:]
+    assert re.search(r"192\.168\.100\.100 +203\.0\.113\.250:8443/tcp .*1\.30 MB", first)
+    assert re.search(r"10\.0\.0\.14 +a-very-.*…:22/tcp .*1\.30 MB", second)
+    assert re.search(r"10\.0\.0\.14 +\[2001:db8:1111:.*:22/tcp .*1\.30 MB", third)
+
+
 @pytest.mark.parametrize(
     ("count", "shown"),
     [

@@ -112,6 +112,23 @@ def test_refused_rows_and_other_logs_are_told(tmp_path: pathlib.Path) -> None:
     assert summary.channels([str(mixed)], OPTIONS, Policy()).sessions == 1
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_the_table_keeps_to_the_terminal(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    from netexfil.commands.channels import command
+
+    long = "2a02:1111:2222:3333:4444:5555:6666:7777"
+    found = [session(orig_h="192.168.100.100", resp_h="203.0.113.250"), session(uid="C2", orig_h="fd00::1", resp_h=long, orig_p=9, service="ssl")]
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = CliRunner().invoke(command, [str(write(tmp_path, "conn.log", tsv(found))), "--daily"], standalone_mode=False).output.splitlines()
+    assert max(map(len, lines)) <= width
+    assert [title in lines[0].split() for title in ("from", "to", "over", "out", "last")] == [True, True, True, True, False]
+    assert "203.0.113.250" in lines[1]
+    assert (long in lines[2]) == (width >= 80)
+    one = CliRunner().invoke(command, [str(write(tmp_path, "one/conn.log", tsv(found[:1])))], standalone_mode=False).output.splitlines()
+    assert one[1].split()[:3] == ["192.168.100.100", "203.0.113.250", "443/tcp"]
+    assert one[-1].startswith("1 channel: 1 session, ")
+
+
 @pytest.mark.parametrize("form", ["table", "jsonl", "csv", "parquet"])
 def test_formats(tmp_path: pathlib.Path, form: str) -> None:
     from netexfil.commands.channels import command

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from netexfil.report import words
+from netexfil.report import fitting, words
 
 if TYPE_CHECKING:
     from netexfil.errors import Note
@@ -24,6 +25,7 @@ COLUMNS = {
     "first_ts": "DOUBLE", "last_ts": "DOUBLE",
 }  # fmt: skip
 BATCH = 20_000
+WIDEST = 1_000  # what is no terminal, and says no width, gets all of it
 
 
 @dataclass(slots=True)
@@ -96,27 +98,35 @@ def parquet(summary: Summary, out: Sink) -> None:
 
 
 _LEFT = frozenset({"day", "from", "to", "over", "dir", "first (UTC)", "last (UTC)"})
+# Columns that a narrow terminal does without, the least needed first; and those whose cells are cut rather than left out.
+_SPARE = ("last (UTC)", "PCR", "dir", "first (UTC)", "in", "sessions", "day")
+_SHORTER = {"over": (13, 8), "from": (15, 15), "to": (39, 15)}  # an IPv4 address has 15 characters at most, an IPv6 address 39
 
 
 def table(summary: Summary, out: Sink) -> None:
-    """Aligned columns, and below them the sums of all channels."""
+    """Aligned columns, as many as the terminal has room for, and below them the sums of all channels."""
     rows = [_shown(record) for record in _records(summary.rows)]
     if not summary.channels:
         return
-    if rows and rows[0].get("day") is None:
+    if rows and not rows[0]["day"]:
         rows = [{name: cell for name, cell in row.items() if name != "day"} for row in rows]
     if rows:
-        wide = {name: max(len(name), *(len(str(row[name])) for row in rows)) for name in rows[0]}
+        wide = fitting.fitted(rows, out.columns if out.terminal or "COLUMNS" in os.environ else WIDEST, _SPARE, _SHORTER)
         for row in ({name: name for name in wide}, *rows):
-            out.write(_line(row, wide).encode())
-    more = f"the {len(rows):,} largest of " if len(rows) < summary.channels else ""
-    sums = f"{summary.sessions:,} sessions, {words.units(summary.bytes_out)} out, {words.units(summary.bytes_in)} in"
-    out.write(f"{more}{summary.channels:,} channels: {sums}\n".encode())
+            out.text(_line(row, wide))
+    most = "the largest" if len(rows) == 1 else f"the {len(rows):,} largest"
+    more = f"{most} of " if len(rows) < summary.channels else ""
+    sums = f"{_count(summary.sessions, 'session')}, {words.units(summary.bytes_out)} out, {words.units(summary.bytes_in)} in"
+    out.text(f"{more}{_count(summary.channels, 'channel')}: {sums}\n")
 
 
-def _shown(record: Mapping[str, Any]) -> dict[str, Any]:
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _shown(record: Mapping[str, Any]) -> dict[str, str]:
     return {
-        "day": record["day"], "from": record["inside_h"], "to": record["remote_h"],
+        "day": record["day"] or "", "from": record["inside_h"], "to": record["remote_h"],
         "over": words.visible(f"{record['remote_p']}/{record['proto']} {record['protocol']}"), "dir": record["direction"],
         "sessions": f"{record['sessions']:,}", "out": ("≥ " if record["byte_quality"] != "exact" else "") + words.units(record["bytes_out"]),
         "in": ("≥ " if record["in_unknown"] else "") + words.units(record["bytes_in"]), "PCR": words.signed(record["pcr"]),
@@ -131,6 +141,6 @@ def _moment(seconds: float) -> str:
         return f"{seconds:.0f}"
 
 
-def _line(row: Mapping[str, Any], wide: Mapping[str, int]) -> str:
-    cells = (f"{row[name]:{'<' if name in _LEFT else '>'}{width}}" for name, width in wide.items())
+def _line(row: Mapping[str, str], wide: Mapping[str, int]) -> str:
+    cells = (f"{fitting.cut(row[name], width):{'<' if name in _LEFT else '>'}{width}}" for name, width in wide.items())
     return "  ".join(cells).rstrip() + "\n"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from netexfil.report import words, zeeklog
+from netexfil.report import fitting, words, zeeklog
 from netexfil.tables import SESSION, SESSION_OUTPUT, SHOWN
 
 if TYPE_CHECKING:
@@ -172,12 +172,12 @@ def table(con: duckdb.DuckDBPyConnection, out: Sink, rows: str, options: Options
     show(console, out)
 
 
-# Column -> side, kept where the terminal is narrow.
-_CARD_COLUMNS = {
-    "time (UTC)": ("left", True), "from": ("left", True), "to": ("left", True), "protocol": ("left", True), "out": ("right", True),
-    "in": ("right", False), "PCR": ("right", True), "rate/s": ("right", False), "lasted": ("right", False), "dir": ("left", True),
-}  # fmt: skip
+_RIGHT = frozenset({"out", "in", "PCR", "rate/s", "lasted"})
+# Columns that a narrow terminal does without, the least needed first; and those whose cells are cut rather than left out.
+_SPARE = ("rate/s", "lasted", "in", "PCR", "dir", "protocol", "time (UTC)")
+_SHORTER = {"protocol": (8, 8), "from": (15, 15), "to": (39, 25)}  # 192.168.100.100:65535/tcp has 25 characters
 NARROW = 116
+_GAP = 3  # between two columns; a line begins and ends with a blank
 
 
 def _card(rows: list[dict[str, Any]], width: int) -> Any:
@@ -185,18 +185,19 @@ def _card(rows: list[dict[str, Any]], width: int) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    kept = [width >= NARROW or always for _, always in _CARD_COLUMNS.values()]
+    cells = [{title: words.visible(cell) for title, cell in _card_row(row, width < NARROW).items()} for row in rows]
+    wide = fitting.fitted(cells, width - 2, _SPARE, _SHORTER, _GAP)
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for (title, (side, _)), here in zip(_CARD_COLUMNS.items(), kept, strict=True):
-        if here:
-            shown.add_column(title, justify=side, overflow="fold", no_wrap=title not in ("to", "protocol"))  # type: ignore[arg-type]
-    for row in rows:
-        shown.add_row(*(Text(words.visible(cell)) for cell, here in zip(_card_row(row), kept, strict=True) if here))
+    for title, room in wide.items():
+        shown.add_column(title, justify="right" if title in _RIGHT else "left", no_wrap=True, width=room)
+    for row in cells:
+        tails = {"to": len(row["to"]) - row["to"].rfind(":")}  # of a long name its port stays
+        shown.add_row(*(Text(fitting.cut(row[title], room, tails.get(title, 0))) for title, room in wide.items()))
     return shown
 
 
-def _card_row(row: dict[str, Any]) -> tuple[str, ...]:
-    """Turned so that `out` is away from the inside host; a session that has none is shown as Zeek has it."""
+def _card_row(row: dict[str, Any], narrow: bool) -> dict[str, str]:
+    """Turned so that `out` is away from the inside host; a session that has none is shown as Zeek has it. `narrow`: times without a year."""
     from netexfil.finding import iso
 
     turned = row["inside_h"] is not None
@@ -205,15 +206,9 @@ def _card_row(row: dict[str, Any]) -> tuple[str, ...]:
     out_bytes = words.size(amount) if amount["low"] is not None else words.units(row["orig_bytes"])
     far_name = f"{row['server_name']} ({far})" if row["server_name"] else f"[{far}]" if ":" in str(far) else str(far)
     direction = {"true": "out", "pull": "pull"}.get(row["outbound"] or "", "")
-    return (
-        iso(row["ts"])[:19].replace("T", " "),
-        str(near),
-        f"{far_name}:{port}/{row['proto']}",
-        row["protocol"] or "",
-        out_bytes,
-        words.units(row["bytes_in"] if turned else row["resp_bytes"]),
-        words.signed(row["pcr"]),
-        "" if row["rate_out"] is None else words.units(row["rate_out"]),
-        "" if row["duration"] is None else words.span(row["duration"]),
-        direction,
-    )
+    return {
+        "time (UTC)": iso(row["ts"])[5 if narrow else 0 : 19].replace("T", " "), "from": str(near), "to": f"{far_name}:{port}/{row['proto']}",
+        "protocol": row["protocol"] or "", "out": out_bytes, "in": words.units(row["bytes_in"] if turned else row["resp_bytes"]),
+        "PCR": words.signed(row["pcr"]), "rate/s": "" if row["rate_out"] is None else words.units(row["rate_out"]),
+        "lasted": "" if row["duration"] is None else words.span(row["duration"]), "dir": direction,
+    }  # fmt: skip

@@ -93,6 +93,11 @@ impl<'a, 'k> Scan<'a, 'k> {
                 self.at += 1;
                 return Ok(Slot::new(what, start, self.at - 1));
             }
+            // What only serde_json can judge is left to it.
+            let simple = matches!(self.line.get(self.at + 1), Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't'));
+            if !simple {
+                return Err(Unknown);
+            }
             what = What::Escaped;
             self.at += 2;
         }
