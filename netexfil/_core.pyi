@@ -132,6 +132,9 @@ def head(path: str, size: int) -> bytes:
         OSError: it cannot be opened.
     """
 
+def object_lines(block: bytes) -> int:
+    """The number of lines of a block of which each begins with a brace; 0 where one does not."""
+
 class Telemetry:
     """JSON lines of layouts that were learned, collected by columns; see `netexfil/endpoint/columns.py`."""
 
@@ -144,7 +147,7 @@ class Telemetry:
         Args:
             keys: paths whose values must be the same, as they are written.
             whole: paths that must hold whole numbers.
-            wanted: paths of the columns, and what is done with the values (words, time, guid, text, id).
+            wanted: paths of the columns, and what is done with the values (words, time, guid, text, id, ip, port, pid).
 
         Returns:
             The number of their kind, counted from 0; None where such lines cannot be taken.

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 KEPT = 32 << 20  # bytes of values that wait in the core
 TRIES = 4  # lines of a kind that are shown to the core until it takes one
 # Converters whose usual form the core knows; what is of another form still comes to the converter.
-_OWN: Mapping[str, str] = {"c_text": "text", "c_spaced": "text", "c_time": "time", "c_guid": "guid", "c_id": "id"}
+_OWN: Mapping[str, str] = {"c_text": "text", "c_spaced": "text", "c_time": "time", "c_guid": "guid", "c_id": "id", "c_ip": "ip",
+                             "c_port": "port", "c_pid": "pid"}
 _TYPES: Mapping[str, str] = {**tables.EVENT, "src_p": "INTEGER", "dst_p": "INTEGER", "src_bytes": "BIGINT", "dst_bytes": "BIGINT"}
 # Fields that become others in ways that columns do not go.
 _ROWS_ONLY = frozenset((*SIDE, "folder", "born", "parent_born"))

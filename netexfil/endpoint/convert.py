@@ -15,10 +15,15 @@ from typing import Any
 from netexfil.endpoint.plain import ABSENT, flag, guid, joined, pid, port, positive, scalar, spaced, text, unslashed, whole
 from netexfil.endpoint.times import time
 
+# What `ipaddress` takes for IPv4, and nothing else: by far the most frequent, and four times cheaper so.
+_V4 = re.compile(r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}")
+
 
 @lru_cache(maxsize=65536)
 def canonical(value: str) -> str | None:
     """An address in its one canonical form; None for anything else."""
+    if _V4.fullmatch(value):
+        return value
     bare = value.strip().strip("[]").split("%", 1)[0]
     try:
         address = ipaddress.ip_address(bare)

@@ -80,6 +80,18 @@ def lines(stream: Any) -> Iterator[Piece | Run]:
     yield from cutter.end()
 
 
+def _object_lines(block: bytes) -> int:
+    """The number of lines of a block of which each begins with a brace; 0 where one does not."""
+    if block[:1] != b"{":
+        return 0
+    try:
+        from netexfil._core import object_lines
+    except ImportError:
+        count = block.count(b"\n")
+        return count + 1 if block.count(b"\n{") == count else 0
+    return object_lines(block)
+
+
 class _Cutter:
     """Cuts lines into records; knows the line it is at, and the XML event that is still open."""
 
@@ -92,9 +104,9 @@ class _Cutter:
         if not block:
             return
         block = block.removesuffix(b"\n")
-        if not self._open and block[:1] == b"{" and block.count(b"\n") == block.count(b"\n{"):
+        if not self._open and (count := _object_lines(block)):
             yield Run(self.number + 1, block)
-            self.number += block.count(b"\n") + 1
+            self.number += count
             return
         for line in block.split(b"\n"):
             self.number += 1

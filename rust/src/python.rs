@@ -262,6 +262,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<crate::python_channels::Channels>()?;
     module.add_class::<crate::python_telemetry::Telemetry>()?;
     module.add_function(wrap_pyfunction!(crate::python_logs::head, module)?)?;
+    module.add_function(wrap_pyfunction!(crate::python_telemetry::object_lines, module)?)?;
     module.add("CaptureError", module.py().get_type::<CaptureError>())?;
     module.add_function(wrap_pyfunction!(capture, module)?)?;
     module.add_function(wrap_pyfunction!(carve_tuples, module)?)?;

@@ -28,6 +28,14 @@ pub struct Rows {
     taken: Option<Taken>,
 }
 
+/// The number of lines of a block of which each begins with a brace; 0 where one does not.
+#[pyfunction]
+pub fn object_lines(block: &[u8]) -> usize {
+    let begins = |at: usize| block.get(at) == Some(&b'{');
+    let ends = memchr::memchr_iter(b'\n', block);
+    ends.map(|at| at + 1).chain([0]).try_fold(0, |count, at| begins(at).then_some(count + 1)).unwrap_or(0)
+}
+
 #[pymethods]
 impl Telemetry {
     #[new]
@@ -87,6 +95,15 @@ impl Rows {
                         }
                     }
                     Arc::new(Float64Array::from(times))
+                }
+                Values::Whole(numbers) => {
+                    let mut numbers = numbers.clone();
+                    for (row, value) in column.odd.iter().zip(values.extract::<Vec<Option<i64>>>()?) {
+                        if let Some(slot) = numbers.get_mut(*row) {
+                            *slot = value;
+                        }
+                    }
+                    Arc::new(Int64Array::from(numbers))
                 }
                 Values::Texts(texts) => {
                     let odd = values.extract::<Vec<Option<String>>>()?;

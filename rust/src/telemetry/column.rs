@@ -2,6 +2,7 @@
 //! have the form that nearly all have. What is not of that form is kept as JSON for the caller.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 
 /// What is done with values.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,12 @@ pub enum How {
     Text,
     /// Text, or a whole number as text.
     Id,
+    /// IPv4 in its one form.
+    Ip,
+    /// 1 to 65535, as a number or in quotes; 0 is none.
+    Port,
+    /// A whole number from 0, as a number or in quotes.
+    Pid,
 }
 
 impl How {
@@ -26,6 +33,9 @@ impl How {
             "guid" => Self::Guid,
             "text" => Self::Text,
             "id" => Self::Id,
+            "ip" => Self::Ip,
+            "port" => Self::Port,
+            "pid" => Self::Pid,
             _ => return None,
         })
     }
@@ -75,6 +85,7 @@ impl Texts {
 pub enum Values {
     Words { codes: Vec<i32>, seen: HashMap<Vec<u8>, i32>, last: (Vec<u8>, i32) },
     Times(Vec<Option<f64>>),
+    Whole(Vec<Option<i64>>),
     Texts(Texts),
 }
 
@@ -92,7 +103,8 @@ impl Column {
         let values = match how {
             How::Words => Values::Words { codes: Vec::new(), seen: HashMap::new(), last: (Vec::new(), 0) },
             How::Time => Values::Times(Vec::new()),
-            How::Guid | How::Text | How::Id => Values::Texts(Texts::default()),
+            How::Port | How::Pid => Values::Whole(Vec::new()),
+            How::Guid | How::Text | How::Id | How::Ip => Values::Texts(Texts::default()),
         };
         Self { how, values, left: Listed::default(), odd: Vec::new() }
     }
@@ -129,6 +141,14 @@ impl Column {
                 }
                 times.push(time);
             }
+            Values::Whole(numbers) => {
+                let found = if nothing(token) { Some(None) } else { whole(self.how, token) };
+                if found.is_none() {
+                    self.odd.push(numbers.len());
+                    self.left.push(token);
+                }
+                numbers.push(found.flatten());
+            }
             Values::Texts(texts) => {
                 let start = texts.text.len();
                 let taken = nothing(token) || put(self.how, token, &mut texts.text).is_some();
@@ -157,8 +177,10 @@ fn put(how: How, token: &[u8], out: &mut String) -> Option<()> {
         return digits.then(|| out.push_str(std::str::from_utf8(token).unwrap_or_default()));
     };
     let text = std::str::from_utf8(text).ok()?;
-    if how == How::Guid {
-        return guid(text, out);
+    match how {
+        How::Guid => return guid(text, out),
+        How::Ip => return text.parse::<Ipv4Addr>().is_ok().then(|| out.push_str(text)),
+        _ => {}
     }
     let start = out.len();
     let mut rest = text;
@@ -179,6 +201,17 @@ fn put(how: How, token: &[u8], out: &mut String) -> Option<()> {
     out.push_str(rest);
     let made = out.get(start..)?;
     (made.len() >= 32 || made.chars().nth(7).is_some()).then_some(())
+}
+
+/// A port or process id of the usual form; `Some(None)` for port 0, which is none.
+fn whole(how: How, token: &[u8]) -> Option<Option<i64>> {
+    let digits = token.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(token);
+    let longest = if how == How::Port { 5 } else { 18 };
+    if digits.is_empty() || digits.len() > longest || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = digits.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+    Some((how == How::Pid || (1..65_536).contains(&number)).then_some(number))
 }
 
 /// A GUID, or any other ASCII key of some length, as `plain.guid` writes it.
