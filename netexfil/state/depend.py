@@ -104,10 +104,11 @@ def load(con: duckdb.DuckDBPyConnection) -> None:
     stays = "FROM state.channel WHERE cid NOT IN (SELECT cid FROM gone) AND"
     con.execute(f"INSERT INTO channel SELECT {_COLUMNS} FROM made WHERE {pairs_of}")
     con.execute(f"INSERT INTO channel SELECT {_COLUMNS} {stays} {days_of} AND {pairs_of}")
-    con.execute(f"INSERT INTO channel ({_LEDGER}) SELECT {_LEDGER} {stays} NOT {days_of} AND {pairs_of}")
+    con.execute(f"INSERT INTO channel ({_LEDGER}) SELECT {_LEDGER} {stays} NOT {days_of} AND direction = 'out' AND {pairs_of}")
     if any_row(con, "wanted WHERE direction = 'pull'"):
-        serving = f"direction = 'pull' AND inside_h IN (SELECT inside_h FROM wanted WHERE direction = 'pull') AND NOT {pairs_of}"
-        con.execute(f"INSERT INTO channel SELECT {_COLUMNS} FROM made WHERE {serving} UNION ALL SELECT {_COLUMNS} {stays} {serving}")
+        serving = f"direction = 'pull' AND inside_h IN (SELECT inside_h FROM wanted WHERE direction = 'pull') AND NOT ({pairs_of}"
+        con.execute(f"""INSERT INTO channel SELECT {_COLUMNS} FROM made WHERE {serving})
+            UNION ALL SELECT {_COLUMNS} {stays} {serving} AND {days_of})""")
     con.execute("""CREATE OR REPLACE TEMP TABLE judged AS SELECT cid FROM channel
         WHERE (inside_h, entity, day) IN (SELECT (inside_h, entity, day) FROM wanted)""")
     pairs.fleet(con, "wanted")
@@ -118,4 +119,4 @@ def load(con: duckdb.DuckDBPyConnection) -> None:
 
 
 _COLUMNS = ", ".join(tables.CHANNEL)
-_LEDGER = "cid, day, inside_h, entity, direction, bytes_low, bytes_in, sessions, push_low, remote_h, remote_p"
+_LEDGER = "cid, day, inside_h, entity, direction, bytes_low, bytes_in, sessions, push_low"

@@ -107,10 +107,12 @@ def moved(con: duckdb.DuckDBPyConnection, days: Iterable[int]) -> None:
             AND (((u0 & mask) <> 0) <> ((u1 & mask) <> 0) OR (entity <> '' AND ((s0 & mask) <> 0) <> ((s1 & mask) <> 0)))""")
     con.execute("""CREATE OR REPLACE TEMP TABLE young AS SELECT DISTINCT coalesce(n.entity, w.entity) AS entity
         FROM pair_now n FULL JOIN pair_was w USING (pair) WHERE n.first_day IS DISTINCT FROM w.first_day""")
-    con.execute(f"""CREATE OR REPLACE TEMP TABLE reborn AS SELECT w.entity
-        FROM (SELECT entity, min(first_day) AS day FROM state.pair WHERE entity IN (FROM young) GROUP BY entity) w
-        LEFT JOIN (SELECT entity, min(first_day) AS day FROM ({NOW}) WHERE entity IN (FROM young) GROUP BY entity) n USING (entity)
-        WHERE w.day IS DISTINCT FROM n.day""")
+    con.execute("""CREATE OR REPLACE TEMP TABLE reborn AS SELECT entity FROM (
+            SELECT entity, min(first_day) AS was, min(first_day) AS now FROM state.pair
+                WHERE entity IN (FROM young) AND pair NOT IN (SELECT pair FROM pair_sum) GROUP BY entity
+            UNION ALL SELECT entity, first_day, NULL FROM pair_was WHERE entity IN (FROM young)
+            UNION ALL SELECT entity, NULL, first_day FROM pair_now WHERE entity IN (FROM young))
+        GROUP BY entity HAVING count(was) > 0 AND min(was) IS DISTINCT FROM min(now)""")
 
 
 # All pairs as they will be.

@@ -93,9 +93,10 @@ def build(con: duckdb.DuckDBPyConnection, policy: Policy, mark: int) -> None:
 def _twins(con: duckdb.DuckDBPyConnection, mark: int) -> None:
     """Sessions that another batch told too, under another uid: two sensors. Which of them counts is seen in the whole talk."""
     for batch, first, last in con.execute(f"SELECT batch, min(ts), max(ts) FROM state.session WHERE batch > {mark} GROUP BY batch").fetchall():
-        con.execute(f"""INSERT INTO whole SELECT unnest([n.talk, o.talk]) FROM state.session n JOIN state.session o ON o.ends = n.ends
-            WHERE n.batch = {batch} AND o.batch < {batch} AND o.ts BETWEEN {first - 1!r} AND {last + 1!r} AND n.uid <> o.uid
-                AND abs(n.ts - o.ts) <= 1""")
+        others = f"state.session WHERE batch < {batch} AND ts BETWEEN {first - 1!r}::DOUBLE AND {last + 1!r}::DOUBLE"
+        if any_row(con, others):
+            con.execute(f"""INSERT INTO whole SELECT unnest([n.talk, o.talk]) FROM state.session n JOIN (SELECT * FROM {others}) o
+                ON o.ends = n.ends WHERE n.batch = {batch} AND n.uid <> o.uid AND abs(n.ts - o.ts) <= 1""")
 
 
 def flag(con: duckdb.DuckDBPyConnection, policy: Policy, rows: str, into: str) -> None:

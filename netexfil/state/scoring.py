@@ -95,7 +95,11 @@ def _parts(con: duckdb.DuckDBPyConnection, job: pipeline.Job) -> Made:
     depend.load(con)
     detect.select(con, job.policy, only="judged")
     parts.again(con, job.policy)
-    findings = detect.score(con, job.policy, only="judged")
+    findings: Sequence[Finding] = ()
+    if parts.any_row(con, "cand"):
+        from netexfil.detect import questions
+
+        findings = questions.score(con, job.policy)
     con.execute("UPDATE made SET cand = cid IN (SELECT cid FROM cand)")
     return Made("parts", findings, (), "cid IN (SELECT cid FROM judged UNION SELECT cid FROM gone)", kept)
 
