@@ -239,3 +239,53 @@ def test_times_of_other_events_follow_the_record_clock() -> None:
     assert start["match"] == "process"
     assert start["seconds_apart"] == pytest.approx(-2.0, abs=0.1)
     assert (10, 0) in ties(links, "process")
+
+
+def test_two_hosts_cannot_own_one_end_of_a_session() -> None:
+    """Two networks with the same private addresses: the host that chance brought here loses; of two that are as sure, neither is proved."""
+    sessions = [session(n, T + 60 * n, 50000 + n) for n in range(6)]
+    mine = [conn(n, T + 60 * n, 50000 + n) for n in range(6)]
+    other = {"host": "ws9", "guid": "o", "pid": 900, "image": "other.exe"}
+    links, _, _ = run(sessions, [*mine, conn(10, T + 130, 50002, **other)])
+    assert ties(links, "five_tuple") == {(n, n) for n in range(6)}
+    links, _, _ = run(sessions, mine + [conn(10 + n, T + 60 * n + 5, 50000 + n, **other) for n in range(3)])
+    assert ties(links, "five_tuple") == {(n, n) for n in (3, 4, 5)}
+    assert not {link["sid"] for link in links if link["match"] == "process"}
+
+
+def test_both_ends_and_one_machine_under_two_names_are_believed() -> None:
+    sessions = [session(n, T + 60 * n, 50000 + n, resp="10.0.0.9") for n in range(3)]
+    mine = [conn(n, T + 60 * n, 50000 + n, remote="10.0.0.9") for n in range(3)]
+    server = {"host": "srv", "guid": "s", "pid": 22, "image": "sshd", "local_ip": "10.0.0.9", "local_p": 22, "remote_ip": "10.0.0.5", "proto": "tcp"}
+    theirs = [event(10 + n, T + 60 * n + 40, remote_p=50000 + n, initiated=False, **server) for n in range(3)]
+    again = [conn(20 + n, T + 60 * n - 41, 50000 + n, remote="10.0.0.9", host="ws1-agent", dialect="edr", guid=None) for n in range(3)]
+    inside = [conn(30 + n, T + 60 * n, 50000 + n, remote="10.0.0.9", host="container", dialect="falco", guid=None, pid=7) for n in range(3)]
+    links, _, _ = run(sessions, mine + theirs + again + inside)
+    assert ties(links, "five_tuple") == {(first + n, n) for n in range(3) for first in (0, 10, 20, 30)}
+
+
+def test_two_collectors_with_clocks_of_their_own() -> None:
+    """The same records once as written and once as they arrived elsewhere, and an export that changes its field half-way: each by its own clock."""
+    sessions = [session(n, T + 60 * n, 50000 + n) for n in range(6)]
+    written = [conn(n, T + 60 * n + 2.7, 50000 + n) for n in range(6)]
+    arrived = [conn(10 + n, T + 60 * n - 41 + 0.1 * n, 50000 + n, ts_field="TimeCreated", dialect="forwarded") for n in range(6)]
+    links, _, _ = run(sessions, written + arrived)
+    assert ties(links, "five_tuple") == {(first + n, n) for n in range(6) for first in (0, 10)}
+    changed = [conn(n, T + 60 * n + (3600 if n < 3 else -120), 50000 + n, ts_field="UtcTime" if n < 3 else "@timestamp") for n in range(6)]
+    links, _, _ = run(sessions, changed)
+    assert ties(links, "five_tuple") == {(n, n) for n in range(6)}
+    assert {round(link["clock_offset"]) for link in links if link["match"] == "five_tuple"} == {3600, -120}
+
+
+def test_tunnels_proxies_and_changing_addresses() -> None:
+    """What the sensor sees is linked: the tunnel, the leg to the proxy, each IPv6 address that is told of; what runs inside or beyond is not."""
+    tunnel = session(0, T, 4500, resp="198.51.100.1", rport=4500, proto="udp", history="Dd", duration=3600.0)
+    legs = [session(1, T, 50000, resp="10.0.0.80", rport=3128), session(2, T + 0.2, 41000, orig="10.0.0.80", rport=443)]
+    six = [session(3, T, 50003, orig="2001:db8::aaaa", resp="2001:db8:1::1"), session(4, T + 9, 50004, orig="2001:db8::bbbb", resp="2001:db8:1::1")]
+    events = [event(0, T, local_ip="10.0.0.5", local_p=4500, remote_ip="198.51.100.1", remote_p=4500, proto="udp", pid=4, guid="vpn"),
+              conn(1, T, 50000, remote="10.0.0.80", rport=3128), conn(2, T + 100, 50100, local="10.8.0.2"),
+              conn(3, T, 50003, local="2001:DB8:0:0:0:0:0:AAAA", remote="2001:db8:1::1"),
+              conn(4, T + 9, 50004, local="2001:db8::bbbb%12", remote="2001:db8:1::1")]
+    links, _, _ = run([tunnel, *legs, *six], events)
+    assert ties(links, "five_tuple") == {(0, 0), (1, 1), (3, 3), (4, 4)}
+    assert not {link["sid"] for link in links if link["sid"] == 2 and link["confidence"] > 0.5}

@@ -17,6 +17,7 @@ FINER = 10.0  # seconds within which another event's clock of the same field is 
 # the port.
 HABIT, LATE = 60, 0.02
 WORSE = 0.5  # seconds by which the time of a second process on one session may fit worse than the first's
+SAME = 0.05  # seconds within which two hosts' words of one image are one machine's under two names
 APART = 240.0  # seconds: events of one session nearer than this are one witness
 EVERYBODY = r"^(22[4-9]|23[0-9])\.|^ff|\.255$"  # multicast and broadcast: processes share the port
 WAIT = 300.0  # seconds an event may come before a session whose start was not seen
@@ -96,12 +97,13 @@ _PLACE = "CASE WHEN abs(resid) <= 1 THEN 0 WHEN resid BETWEEN 0 AND dur THEN 1 E
 
 
 def _drift(con: duckdb.DuckDBPyConnection) -> None:
-    """`join_drift` (eid, drift): what a drifting clock adds to its offset at that event."""
+    """Add to `join_drift` (eid, clock, drift) what a drifting clock adds to its offset at each of its events; once for each clock."""
+    con.execute("CREATE TEMP TABLE IF NOT EXISTS join_drift (eid BIGINT, clock INTEGER, drift DOUBLE)")
     con.execute(
         """
-        CREATE OR REPLACE TEMP TABLE join_drift AS
-        SELECT e.eid, s.base + s.slope * (e.ts - s.origin) AS drift
-        FROM (SELECT eid, clock, ts FROM join_event WHERE clock IN (SELECT clock FROM join_seg)) e
+        INSERT INTO join_drift WITH fresh AS (SELECT clock FROM join_seg WHERE clock NOT IN (SELECT clock FROM join_drift))
+        SELECT e.eid, e.clock, s.base + s.slope * (e.ts - s.origin) AS drift
+        FROM (SELECT eid, clock, ts FROM join_event WHERE clock IN (SELECT clock FROM fresh)) e
         ASOF JOIN join_seg s ON e.clock = s.clock AND e.ts >= s.start
         """
     )
@@ -149,8 +151,30 @@ def _assign(con: duckdb.DuckDBPyConnection) -> None:
         WHERE b.owners < 2 OR t.pid IS NOT DISTINCT FROM b.pid OR abs(t.resid) <= b.least + {WORSE} OR t.sid IN (SELECT sid FROM shared)
         """
     )
+    _contested(con)
     for table in ("join_pair", "join_fit"):
         con.execute(f"DROP TABLE {table}")
+
+
+def _contested(con: duckdb.DuckDBPyConnection) -> None:
+    """Take from `join_tuple` what two hosts claim: the same end of one session (two networks that use the same private addresses).
+
+    A host whose clock three matches decide wins over one that chance may have brought here; otherwise neither is proved. One machine under two
+    names gives the same pid, or (a container) the same image at the same moment. Of UDP it is not always told which end is the host's.
+    """
+    con.execute(
+        f"""
+        DELETE FROM join_tuple WHERE (eid, sid) IN (
+        WITH often AS (SELECT sid FROM join_tuple GROUP BY sid HAVING count(*) > 1),
+        told AS (SELECT t.eid, t.sid, t.resid, t.support >= {clocks.AGREEING} AS strong, e.l, e.hk, e.pid, e.base
+            FROM (SELECT * FROM join_tuple WHERE sid IN (SELECT sid FROM often)) t JOIN join_event e USING (eid)
+            WHERE e.pid IS NOT NULL AND e.proto = 6),
+        claims AS (SELECT sid, l, hk, pid, base, min(resid) AS resid, bool_or(strong) AS strong FROM told GROUP BY ALL),
+        lost AS (SELECT DISTINCT a.sid, a.l, a.hk, a.pid FROM claims a JOIN claims b ON a.sid = b.sid AND a.l = b.l AND a.hk <> b.hk
+            AND a.pid <> b.pid WHERE NOT (a.base IS NOT DISTINCT FROM b.base AND abs(a.resid - b.resid) <= {SAME}) AND (b.strong OR NOT a.strong))
+        SELECT eid, sid FROM told JOIN lost USING (sid, l, hk, pid))
+        """
+    )
 
 
 def _crowded(con: duckdb.DuckDBPyConnection) -> None:

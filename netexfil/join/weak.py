@@ -110,15 +110,17 @@ def _any(con: duckdb.DuckDBPyConnection, query: str) -> bool:
 def _loose(con: duckdb.DuckDBPyConnection) -> None:
     """`join_loose` (ref, sid, side, hk, mine, remote, rp, proto, ts): sessions without a sure owner, once for each end,
     and whose address that was."""
+    before = "max(until) OVER (PARTITION BY id ORDER BY since, until ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    overlap = f"SELECT 1 FROM host_address QUALIFY since < {before}"
+    latest = "QUALIFY row_number() OVER (PARTITION BY sid, side ORDER BY h.since DESC) = 1" if _any(con, overlap) else ""
     con.execute(
-        """
+        f"""
         CREATE TEMP TABLE join_loose AS
         WITH free AS (SELECT sid, a, b, ap, bp, proto, ts FROM join_session WHERE sid NOT IN (SELECT sid FROM join_tuple)),
         ends AS (SELECT sid, 0 AS side, a AS mine, b AS remote, bp AS rp, proto, ts FROM free
             UNION ALL SELECT sid, 1, b, a, ap, proto, ts FROM free)
         SELECT sid * 2 + side AS ref, sid, side, hk, mine, remote, rp, proto, ts
-        FROM ends LEFT JOIN host_address h ON h.id = ends.mine AND ts >= h.since AND ts < h.until
-        QUALIFY row_number() OVER (PARTITION BY sid, side ORDER BY h.since DESC) = 1
+        FROM ends LEFT JOIN host_address h ON h.id = ends.mine AND ts >= h.since AND ts < h.until {latest}
         """
     )
 
