@@ -93,7 +93,7 @@ fn json(cells: &[String], spaced: bool) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn plain_rows_give_what_the_general_way_gives(

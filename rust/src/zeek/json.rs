@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::columns::Cell;
 use super::plan::Plan;
 use super::scan::{Scan, Slot, What};
+use super::shape::{Shape, Use};
 use super::sink::{Row, Sink};
 use super::value;
 use super::wrapped;
@@ -68,6 +69,24 @@ impl Keys {
         let fields = plan.logs.iter().map(|log| log.fields.iter().map(|f| f.names.iter().map(|n| id(n)).collect()).collect()).collect();
         let values = vec![Slot::default(); ids.len()];
         Self { ids, order: Vec::new(), names, signs, uid, ts, ends, fields, values, last: (default.to_owned(), file) }
+    }
+
+    /// What the lines met so far look like, where rows of conn logs are summed by channel.
+    pub fn shape(&self, plan: &Plan, default: &str) -> Shape {
+        let fields = plan.place("conn").filter(|place| plan.place(default) == Some(*place)).and_then(|place| self.fields.get(place));
+        let (Some(fields), Ends { orig, resp, port, .. }) = (fields, &self.ends) else { return Shape::default() };
+        let what = |id: usize| {
+            let field = fields.iter().position(|ids| ids.contains(&id));
+            let sign = self.signs.iter().find(|(sign, _)| *sign == id);
+            match field {
+                _ if self.names.contains(&id) => Use::Name,
+                _ if sign.is_some_and(|(_, log)| plan.place(log) != plan.place("conn")) => Use::Unknown,
+                Some(2 | 4 | 5) if ![orig, resp, port].contains(&&id) => Use::Unknown,
+                Some(field) => Use::Field(field),
+                None => Use::Nothing,
+            }
+        };
+        Shape::new(self.order.iter().map(|(quoted, id)| (quoted.as_slice(), id.map_or(Use::Nothing, what))))
     }
 
     pub fn look(&self, normal: &str) -> Option<usize> {

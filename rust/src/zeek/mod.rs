@@ -14,6 +14,7 @@ mod plan;
 mod quick;
 mod reader;
 pub mod scan;
+mod shape;
 mod sink;
 mod tsv;
 mod value;

@@ -9,11 +9,12 @@ use std::thread;
 
 use arrow_array::RecordBatch;
 
-use super::channel::{Block, MOST, Taken};
+use super::channel::{Block, MOST, Spans, Taken};
 use super::json;
 use super::lines::{self, Line, Piece, Span, Stop, Taker, Wrap};
 use super::marks::Marks;
 use super::plan::{File, Plan};
+use super::shape::{self, Shape};
 use super::sink::{Row, Sink, Tally};
 use super::tsv::{self, Cells, Header};
 
@@ -272,6 +273,8 @@ struct Part<'a> {
     file: &'a File,
     header: Header,
     keys: json::Keys,
+    /// For so many keys.
+    shape: (usize, Shape),
     cells: Cells,
     marks: Marks,
     sink: Sink<'a>,
@@ -298,6 +301,7 @@ impl<'a> Part<'a> {
             file,
             header: header.unwrap_or_else(|| Header::new(&file.name, &shared.plan)),
             keys: json::Keys::new(&shared.plan, &file.name),
+            shape: (0, Shape::default()),
             cells: Cells::default(),
             marks: Marks::default(),
             sink: Sink::new(&shared.plan, &file.path, number, forward),
@@ -349,6 +353,9 @@ impl<'a> Part<'a> {
 
     /// Whole lines; rows of the plain kind are read where they stand.
     fn block(&mut self, text: &[u8], at: u64) {
+        if self.file.json && self.shared.plan.channels.as_ref().is_some_and(|channels| !channels.general) {
+            return self.objects(text, at);
+        }
         let Some(layout) = self.header.layout().filter(|_| !self.file.json).cloned() else {
             lines::whole(text, at).for_each(|line| self.line(line));
             return;
@@ -378,6 +385,33 @@ impl<'a> Part<'a> {
         self.tally.end = at + text.len() as u64;
         self.told(self.tally.end);
         self.marks = marks;
+    }
+
+    /// Whole JSON lines; those that look like the ones before are read where they stand.
+    fn objects(&mut self, text: &[u8], at: u64) {
+        let mut spans = Spans::default();
+        for line in lines::whole(text, at) {
+            if self.shape.0 != self.keys.order.len() {
+                self.shape = (self.keys.order.len(), self.keys.shape(&self.shared.plan, &self.file.name));
+            }
+            let start = usize::try_from(line.at - at).unwrap_or(usize::MAX);
+            let found = self.shape.1.find(text, start, start + line.data.len(), &mut spans);
+            let taken = match (&self.shared.plan.keep, &mut self.sink.channels) {
+                (Some(keep), Some(channels)) if found.is_some() => channels.plain_json(keep, text, &spans),
+                _ => None,
+            };
+            match taken {
+                Some(Taken::Summed) => self.tally.rows += 1,
+                Some(Taken::Dropped) if shape::numbers(text, &spans) => self.tally.dropped += 1,
+                _ => {
+                    self.line(line);
+                    continue;
+                }
+            }
+            self.tally.lines += 1;
+        }
+        self.tally.end = at + text.len() as u64;
+        self.told(self.tally.end);
     }
 
     /// Tell how far the reading is, now and then.

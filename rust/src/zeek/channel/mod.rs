@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 pub use order::Order;
-pub use plain::{Block, Layout, MOST, Taken};
+pub use plain::{Block, Layout, MOST, Spans, Taken};
 pub use truth::PROTOCOLS;
 
 use super::keep::{Keep, Parsed};

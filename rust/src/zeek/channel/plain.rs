@@ -55,32 +55,60 @@ impl Layout {
     }
 }
 
-/// A row whose cells are being found.
-struct Row<'a> {
-    block: &'a Block<'a>,
+/// Where the cells of a row are.
+pub trait Places {
+    /// Where a field's cell begins and ends; the same place twice where it is unset.
+    fn cell(&self, field: usize) -> Option<(usize, usize)>;
+}
+
+/// The cells of a TSV row.
+struct Tabbed<'a> {
+    layout: &'a Layout,
     /// Where each cell begins; behind the last one byte after the row's end.
     starts: &'a mut Starts,
 }
 
-impl Row<'_> {
-    /// Where a field's cell begins and ends.
+impl Places for Tabbed<'_> {
     #[inline]
     fn cell(&self, field: usize) -> Option<(usize, usize)> {
-        let column = *self.block.layout.at.get(field)?;
+        let column = *self.layout.at.get(field)?;
         let (start, next) = (*self.starts.get(column & (MOST - 1))?, *self.starts.get((column + 1) & (MOST - 1))?);
         Some((start as usize, (next as usize).wrapping_sub(1)))
+    }
+}
+
+/// Where the values of a JSON row are, by field.
+pub type Spans = [(u32, u32); super::FIELDS.len()];
+
+impl Places for &Spans {
+    #[inline]
+    fn cell(&self, field: usize) -> Option<(usize, usize)> {
+        self.get(field).map(|(start, end)| (*start as usize, *end as usize))
+    }
+}
+
+/// A row in its text.
+struct Row<'a, P> {
+    text: &'a [u8],
+    places: P,
+}
+
+impl<P: Places> Row<'_, P> {
+    #[inline]
+    fn cell(&self, field: usize) -> Option<(usize, usize)> {
+        self.places.cell(field)
     }
 
     #[inline]
     fn bytes(&self, field: usize) -> Option<&[u8]> {
         let (start, end) = self.cell(field)?;
-        self.block.text.get(start..end)
+        self.text.get(start..end)
     }
 
     #[inline]
     fn count(&self, field: usize) -> Option<u64> {
         let (start, end) = self.cell(field)?;
-        cell::digits(self.block.text, start, end)
+        cell::digits(self.text, start, end)
     }
 
     #[inline]
@@ -91,7 +119,7 @@ impl Row<'_> {
     #[inline]
     fn ipv4(&self, field: usize) -> Option<u32> {
         let (start, end) = self.cell(field)?;
-        cell::ipv4(self.block.text, start, end)
+        cell::ipv4(self.text, start, end)
     }
 
     /// An address that has no IPv4 form.
@@ -104,9 +132,9 @@ impl Row<'_> {
     #[inline]
     fn known(&self, field: usize) -> Option<Option<i64>> {
         let (start, end) = self.cell(field)?;
-        match cell::digits(self.block.text, start, end) {
+        match cell::digits(self.text, start, end) {
             Some(count) => Some(Some(count.cast_signed())),
-            None if self.block.text.get(start..end)? == b"-" => Some(None),
+            None if matches!(self.text.get(start..end)?, b"" | b"-") => Some(None),
             None => None,
         }
     }
@@ -182,21 +210,39 @@ impl Local {
     /// One row, if it is of the plain kind. Nothing has happened where it is not.
     #[inline]
     pub fn plain(&mut self, keep: &Keep, block: &Block<'_>, starts: &mut Starts, start: usize, end: usize) -> Option<Taken> {
-        let mut row = Row { block, starts };
-        *row.starts.first_mut()? = u32::try_from(start).ok()?;
-        let near = block.layout.near;
-        let at = block.marks.starts(start, row.starts.get_mut(1..=near)?)?;
+        let Block { text, marks, layout } = *block;
+        let Layout { near, columns, .. } = *layout;
+        *starts.first_mut()? = u32::try_from(start).ok()?;
+        let at = marks.starts(start, starts.get_mut(1..=near)?)?;
         if at > end {
             return None;
         }
+        self.row(keep, &mut Row { text, places: Tabbed { layout, starts } }, |row| {
+            let starts = &mut row.places.starts;
+            let last = marks.starts(at, starts.get_mut(near + 1..columns)?)?;
+            *starts.get_mut(columns)? = u32::try_from(end + 1).ok()?;
+            marks.none(last, end).then_some(())
+        })
+    }
+
+    /// One JSON row whose values have been found, if it is of the plain kind. Nothing has happened where it is not.
+    #[inline]
+    pub fn plain_json(&mut self, keep: &Keep, text: &[u8], spans: &Spans) -> Option<Taken> {
+        self.row(keep, &mut Row { text, places: spans }, |_| Some(()))
+    }
+
+    /// `more` finds the cells behind those of the ends.
+    #[inline]
+    fn row<P: Places>(&mut self, keep: &Keep, row: &mut Row<'_, P>, more: impl FnOnce(&mut Row<'_, P>) -> Option<()>) -> Option<Taken> {
         let port = row.port(5)?;
         if let Some(orig) = row.ipv4(2) {
             let resp = row.ipv4(4)?;
             if dropped(keep.side_v4(orig), keep.side_v4(resp))? {
                 return Some(Taken::Dropped);
             }
-            let cells = self.cells(keep, &mut row, (at, end), port, false)?;
-            let found = self.session((orig, resp), &row, &cells)?;
+            more(row)?;
+            let cells = self.cells(keep, row, port, false)?;
+            let found = self.session((orig, resp), row, &cells)?;
             if let Some(record) = found {
                 self.v4.add(record, &self.shared.v4, self.shared.apart);
             }
@@ -205,8 +251,9 @@ impl Local {
             if dropped(keep.side_v6(orig), keep.side_v6(resp))? {
                 return Some(Taken::Dropped);
             }
-            let cells = self.cells(keep, &mut row, (at, end), port, true)?;
-            let found = self.session((halves(orig), halves(resp)), &row, &cells)?;
+            more(row)?;
+            let cells = self.cells(keep, row, port, true)?;
+            let found = self.session((halves(orig), halves(resp)), row, &cells)?;
             if let Some(record) = found {
                 self.v6.add(record, &self.shared.v6, self.shared.apart);
             }
@@ -216,13 +263,8 @@ impl Local {
 
     /// The rest of a row that runs to outside.
     #[inline]
-    fn cells(&mut self, keep: &Keep, row: &mut Row<'_>, (at, end): (usize, usize), resp_p: u16, v6: bool) -> Option<Cells> {
-        let (text, Layout { near, columns, .. }) = (row.block.text, *row.block.layout);
-        let last = row.block.marks.starts(at, row.starts.get_mut(near + 1..columns)?)?;
-        if !row.block.marks.none(last, end) {
-            return None;
-        }
-        *row.starts.get_mut(columns)? = u32::try_from(end + 1).ok()?;
+    fn cells<P: Places>(&mut self, keep: &Keep, row: &Row<'_, P>, resp_p: u16, v6: bool) -> Option<Cells> {
+        let text = row.text;
         let tcp = match row.bytes(6)? {
             b"tcp" => true,
             b"udp" => false,
@@ -231,7 +273,7 @@ impl Local {
         let (from, to) = row.cell(0)?;
         let start = cell::stamp(text, from, to)?;
         let (from, to) = row.cell(8)?;
-        let unset = to == from + 1 && text.get(from) == Some(&b'-');
+        let unset = matches!(text.get(from..to)?, b"" | b"-");
         let duration = if unset { 0 } else { cell::micros(text, from, to)? };
         let (from, to) = row.cell(7)?;
         let service = self.services.plain(text, from, to)?;
@@ -251,7 +293,7 @@ impl Local {
 
     /// Remember that a session was met, and give what is to be summed of it.
     #[inline]
-    fn session<A: Address>(&mut self, (orig, resp): (A, A), row: &Row<'_>, cells: &Cells) -> Option<Option<Record<A>>> {
+    fn session<A: Address, P: Places>(&mut self, (orig, resp): (A, A), row: &Row<'_, P>, cells: &Cells) -> Option<Option<Record<A>>> {
         let key = Key { inside: orig, remote: resp, port: cells.resp_p, proto: cells.proto, pull: false };
         let record = match &cells.plain {
             Some(plain) => Some(Record::plain(&key, plain)?),

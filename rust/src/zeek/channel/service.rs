@@ -69,8 +69,11 @@ impl Services {
     #[inline]
     pub fn plain(&mut self, text: &[u8], start: usize, end: usize) -> Option<Service> {
         let length = end.wrapping_sub(start);
+        if length == 0 {
+            return Some(self.of(None));
+        }
         if length.wrapping_sub(1) > 7 {
-            let raw = text.get(start..end).filter(|raw| !raw.is_empty() && memchr::memchr(b'\\', raw).is_none())?;
+            let raw = text.get(start..end).filter(|raw| memchr::memchr(b'\\', raw).is_none())?;
             return Some(self.of(Some(raw)));
         }
         let word = cell::word(text, start)? & u64::MAX >> (64 - 8 * length);
