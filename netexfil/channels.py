@@ -264,14 +264,12 @@ def _name(con: duckdb.DuckDBPyConnection, found: str) -> None:
         {"entity": "coalesce(e.entity, r.entity, g.remote_h)", "server_name": "coalesce(g.server_name, d.name)"}.get(column, f"g.{column}")
         for column in tables.CHANNEL
     )
-    # the channels are many and wide, the names are the side to build: DuckDB takes them for the smaller side, and needs half as much again
-    con.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
-    con.execute(f"""
-        INSERT INTO channel SELECT {columns} FROM ({found}) g
-        LEFT JOIN entity_of e ON e.name = g.server_name
-        LEFT JOIN resolved d ON d.address = CASE WHEN e.entity IS NULL AND g.direction = 'out' THEN g.remote_h END
-            AND coalesce(d.first_ts, 0) < (g.day + 1.0) * {DAY}
-        LEFT JOIN entity_of r ON r.name = d.name""")
-    con.execute("RESET disabled_optimizers")
+    with tables.as_written(con):
+        con.execute(f"""
+            INSERT INTO channel SELECT {columns} FROM ({found}) g
+            LEFT JOIN entity_of e ON e.name = g.server_name
+            LEFT JOIN resolved d ON d.address = CASE WHEN e.entity IS NULL AND g.direction = 'out' THEN g.remote_h END
+                AND coalesce(d.first_ts, 0) < (g.day + 1.0) * {DAY}
+            LEFT JOIN entity_of r ON r.name = d.name""")
     for table in ("resolved", "entity_of", "leg", "sibling", "several"):
         con.execute(f"DROP TABLE IF EXISTS {table}")

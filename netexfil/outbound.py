@@ -148,7 +148,8 @@ def _computed(policy: Policy) -> dict[str, str]:
     large = int(policy.threshold("outbound_volume"))
     silent = f"(service IS NULL AND proto IN ('tcp', 'udp') AND out_low >= {large} AND coalesce(in_bytes, 0) * 9 <= out_low)"
     return {
-        "sid": "(SELECT coalesce(max(sid), -1) FROM session) + row_number() OVER ()",
+        # a number of its own, in no order: row_number() would keep all rows back until the last has come
+        "sid": f"(SELECT coalesce(max(sid), -1) FROM session) + 1 + nextval('{tables.NUMBER}')",
         "outbound": f"""CASE WHEN way IN (1, 3) AND ({watched} OR {content} OR is_data OR (way = 1 AND {silent})) THEN 'true'
             WHEN way = 2 AND ({watched} OR {content} OR is_data OR {silent}) AND out_low > coalesce(in_bytes, 0) THEN 'pull' END""",
         "inside_h": "CASE way WHEN 1 THEN orig_h WHEN 3 THEN orig_h WHEN 2 THEN resp_h END",

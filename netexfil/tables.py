@@ -6,7 +6,8 @@ A step takes a DuckDB connection with some of these tables filled and fills the 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -144,6 +145,22 @@ def connect(path: str = ":memory:", memory: str = MEMORY) -> duckdb.DuckDBPyConn
     return con
 
 
+NUMBER = "session_number"  # a sequence of the connection; what it adds to the largest `sid` is new
+
+
+@contextmanager
+def as_written(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Joins are done as they are written: the left side, many wide rows of unknown number, streams past the right one.
+
+    DuckDB takes a stream for one row and builds its hash table on it: twice the time, and all rows in memory.
+    """
+    con.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+    try:
+        yield
+    finally:
+        con.execute("RESET disabled_optimizers")
+
+
 def size(text: str) -> int:
     """Bytes of a size such as 500MB or 1.5GiB, as DuckDB counts: MB are 1000², MiB 1024²."""
     import re
@@ -165,6 +182,7 @@ def create(con: duckdb.DuckDBPyConnection, names: Iterable[str] = TABLES, withou
     for name in names:
         parts = (f'"{column}" {kind}{_NOT_STORED if name == "session" and column in without else ""}' for column, kind in TABLES[name].items())
         con.execute(f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(parts)})")
+    con.execute(f"CREATE TEMP SEQUENCE IF NOT EXISTS {NUMBER} MINVALUE 0 START 0")
 
 
 _NOT_STORED = " GENERATED ALWAYS AS (NULL) VIRTUAL"

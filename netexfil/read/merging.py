@@ -139,7 +139,8 @@ def sessions(con: duckdb.DuckDBPyConnection, rows: str, gathered: str, turn: Tur
     query = f"""SELECT {", ".join(f"{how} AS {name}" for name, how in columns.items())}
         FROM (SELECT *, {", ".join(f"{how} AS {name}" for name, how in hints.items())} FROM ({truth.prepared(rows)})) r
         LEFT JOIN {gathered} f ON f.uid = r.uid {tunnel if tunnels else ""}"""
-    put(con, turn(query) if turn else query, tables.TURNED if turn else columns)
+    with tables.as_written(con):
+        put(con, turn(query) if turn else query, tables.TURNED if turn else columns)
 
 
 def put(con: duckdb.DuckDBPyConnection, query: str, columns: Collection[str]) -> None:
