@@ -288,6 +288,28 @@ def test_a_syn_behind_packets_of_its_own_conversation_opens_it(tmp_path: Path, p
     assert [row[f"resp_{name}"] for name in ("low", "high", "quality")] == [50, 50, "exact"]
 
 
+@pytest.mark.parametrize("engine", ["core", "portable"])
+@pytest.mark.parametrize(
+    ("snap", "state", "sent", "low", "high", "quality"),
+    [(64, "OTH", None, 0, None, "bounded"), (71, "OTH", None, 0, None, "bounded"), (72, "SF", 100, 100, 100, "exact"), (76, "SF", 100, 100, 100, "exact")],
+)
+def test_a_cut_tcp_header_still_tells_the_session(
+    tmp_path: Path, engine: str, snap: int, state: str, sent: int | None, low: int, high: int | None, quality: str
+) -> None:
+    frames = [(time, p.ethernet(b"\0\5\x86\xdd" + data, 0x8100)) for time, data in p.talk(v6=True)]
+    (tmp_path / "cut.pcap").write_bytes(p.pcap([(time, data[:snap], len(data)) for time, data in frames]))
+    con = tables.connect()
+    tables.create(con)
+    assert not [note for note in read.sessions(con, [str(tmp_path / "cut.pcap")], read.Options(engine=engine), Policy()) if note.loss]
+    columns = "orig_h, orig_p, resp_p, orig_pkts, resp_pkts, orig_ip_bytes, conn_state, orig_bytes, orig_low, orig_high, orig_quality"
+    rows = con.execute(f"SELECT {columns} FROM session WHERE hints LIKE '%cut%'").fetchall()
+    assert rows == [("2001:db8::5", 40000, 443, 5, 3, 400, state, sent, low, high, quality)]
+    datagram = p.ethernet(p.ip4("10.0.0.5", "192.0.2.9", 17, p.udp(40000, 9999, bytes(500))))
+    (tmp_path / "udp.pcap").write_bytes(p.pcap([(0, datagram[:38], len(datagram))]))
+    read.sessions(con, [str(tmp_path / "udp.pcap")], read.Options(engine=engine), Policy())
+    assert con.execute("SELECT orig_low, orig_quality, hints FROM session WHERE proto = 'udp'").fetchall() == [(500, "exact", "cut,open")]
+
+
 def test_echo_is_one_session(tmp_path: Path) -> None:
     ask, reply = (p.ip4(a, b, 1, bytes([kind, 0]) + bytes(62)) for a, b, kind in (("10.0.0.5", "192.0.2.9", 8), ("192.0.2.9", "10.0.0.5", 0)))
     row = one(tmp_path, p.pcap([(0, ask), (0.01, reply)], link=101))

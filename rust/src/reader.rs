@@ -15,6 +15,8 @@ use crate::held::Held;
 use crate::session::Session;
 use crate::side::{Networks, Side};
 
+/// Frames whose sessions are looked up together.
+const AHEAD: usize = 16;
 /// Sessions in a batch.
 const BATCH: usize = 2048;
 
@@ -30,6 +32,8 @@ pub struct Reader {
     networks: Option<Networks>,
     state: State,
     held: Held,
+    /// Frames until the next look ahead.
+    ahead: usize,
 }
 
 #[derive(PartialEq, Eq)]
@@ -46,7 +50,7 @@ impl Reader {
     /// # Errors
     /// Where not one of them can be read.
     pub fn open(paths: &[String], limits: Limits) -> Result<Self, Error> {
-        Ok(Self { set: Set::open(paths)?, decoder: Decoder::default(), flows: Flows::new(limits), schema: batch::schema(), networks: None, state: State::New, held: Held::default() })
+        Ok(Self { set: Set::open(paths)?, decoder: Decoder::default(), flows: Flows::new(limits), schema: batch::schema(), networks: None, state: State::New, held: Held::default(), ahead: 0 })
     }
 
     /// Say of each session where its ends stand.
@@ -135,6 +139,11 @@ impl Reader {
     /// Read one frame, or close some of what is open at the end.
     #[inline]
     fn step(&mut self) {
+        if self.ahead == 0 {
+            self.ahead = AHEAD;
+            self.flows.warm(|see| self.set.upcoming(AHEAD, see));
+        }
+        self.ahead -= 1;
         let Some((frame, file)) = self.set.frame() else {
             self.state = if self.flows.close() { State::Closing } else { State::Done };
             return;

@@ -168,9 +168,7 @@ class Session:
     def _ended(self) -> bool:
         orig, resp = self.tcp.ends
         gone = (State.RESET, State.INACTIVE)
-        if (orig.did_close and resp.did_close) or ((orig.did_close or resp.did_close) and (orig.state in gone or resp.state in gone)):
-            return True
-        return orig.state == resp.state == State.INACTIVE
+        return (orig.did_close and resp.did_close) or ((orig.did_close or resp.did_close) and (orig.state in gone or resp.state in gone))
 
     def late(self, orig: bool, packet: Packet) -> int | None:
         """How far a SYN by which Zeek would begin another conversation moves the beginning of this one down, if it opens this one."""
@@ -179,6 +177,8 @@ class Session:
     def take_segment(self, orig: bool, packet: Packet, now: int) -> None:
         if not all(end.did_close for end in self.tcp.ends):
             self.last = now
+        if packet.headless:
+            return self._count_headless(orig, packet, now)
         lower = self.late(orig, packet)
         if lower is not None:
             orig = self._open_late(orig, packet, lower)
@@ -202,6 +202,13 @@ class Session:
             self.opening.add(orig, at, packet.payload)
             if self.opening.is_ssh():
                 self.idle = LOGIN_IDLE
+
+    def _count_headless(self, orig: bool, packet: Packet, now: int) -> None:
+        self.last, self.idle = now, max(self.idle, TCP_IDLE)
+        self.marks |= {"cut", "headless"}
+        side = self.sides[not orig]
+        side.pkts += 1
+        side.ip_bytes += packet.ip_bytes
 
     def _set_timers(self, effects: set[str], now: int) -> None:
         if "attempt" in effects:

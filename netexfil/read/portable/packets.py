@@ -49,6 +49,7 @@ class Packet:
     window: int = 0
     ident: int | None = None
     tunnel: str | None = None
+    headless: bool = False  # cut by the snapshot length before TCP's flags: ports are known, and nothing else
 
 
 @dataclass(slots=True)
@@ -235,26 +236,32 @@ def _transport(header: Header, data: bytes) -> Packet | None:
     if header.proto in TUNNELS:
         raise Refused("tunnel", TUNNELS[header.proto])
     room = header.total - header.size
-    if header.proto == TCP and len(data) >= 20:
-        return _tcp(header, data, room)
-    return _udp(header, data, room) if header.proto == UDP and len(data) >= 8 and room >= 8 else None
+    least = {TCP: 20, UDP: 8}.get(header.proto, room + 1)
+    if room < least or len(data) < min(least, 4):
+        return None
+    return (_tcp if header.proto == TCP else _udp)(header, data, room)
 
 
 def _tcp(header: Header, data: bytes, room: int) -> Packet:
+    if len(data) < 14:
+        source_port, target_port = struct.unpack_from(">HH", data)
+        return Packet(header.source, header.target, TCP, source_port, target_port, header.total - header.extra, 0, b"", headless=True)
     try:
-        seg = dpkt.tcp.TCP(data[:20] + bytes(40))
+        seg = dpkt.tcp.TCP(data[:20] + bytes(60 - len(data[:20])))
     except dpkt.UnpackError as error:
         raise Refused("malformed", "a TCP header") from error
     size = (data[12] >> 4) * 4
     if size > room:
         raise Refused("malformed", "a TCP header")
     ends = header.source, header.target, TCP, seg.sport, seg.dport
-    return Packet(*ends, header.total - header.extra, room - size, data[size:room], seg.seq, seg.ack, data[13], seg.win, header.ident)
+    window = seg.win if len(data) >= 16 else 1
+    return Packet(*ends, header.total - header.extra, room - size, data[size:room], seg.seq, seg.ack, data[13], window, header.ident)
 
 
 def _udp(header: Header, data: bytes, room: int) -> Packet:
-    datagram = dpkt.udp.UDP(data[:8])
-    said = datagram.ulen - 8 if datagram.ulen >= 8 else room - 8  # zero where offload left it to the network card
+    datagram = dpkt.udp.UDP(data[:8] + bytes(max(8 - len(data), 0)))
+    # Zero where offload left it to the network card; not believed where it was cut.
+    said = datagram.ulen - 8 if datagram.ulen >= 8 and len(data) >= 6 else room - 8
     tunnel = UDP_TUNNELS.get(datagram.dport) or (UDP_TUNNELS.get(datagram.sport) if datagram.sport in BOTH_WAYS else None)
     ends = header.source, header.target, UDP, datagram.sport, datagram.dport
     return Packet(*ends, header.total - header.extra, said, data[8 : 8 + said], ident=header.ident, tunnel=tunnel)

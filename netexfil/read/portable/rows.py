@@ -20,11 +20,12 @@ def row(session: Session) -> dict[str, Any]:
     first, second = session.tcp.ends
     sizes = (first.size(second), second.size(first)) if is_tcp else tuple(side.octets for side in session.sides)
     orig, resp = session.sides
+    known_sizes = lasted > 0 and (not is_tcp or any(end.state != State.INACTIVE for end in (first, second)))
     known = {
         "ts": _seconds(session.start), "uid": _uid(session), "proto": "tcp" if is_tcp else "udp",
         "orig_h": str(ip_address(session.orig[0])), "orig_p": session.orig[1], "resp_h": str(ip_address(session.resp[0])), "resp_p": session.resp[1],
         "duration": _seconds(lasted) if lasted > 0 else None, "conn_state": session.tcp.state() if is_tcp else _datagram_state(orig, resp),
-        "orig_bytes": sizes[0] if lasted > 0 else None, "resp_bytes": sizes[1] if lasted > 0 else None,
+        "orig_bytes": sizes[0] if known_sizes else None, "resp_bytes": sizes[1] if known_sizes else None,
         "missed_bytes": session.tcp.missed, "history": session.tcp.history, "orig_pkts": orig.pkts, "orig_ip_bytes": orig.ip_bytes,
         "resp_pkts": resp.pkts, "resp_ip_bytes": resp.ip_bytes, "community_id": _community_id(session), "source": session.source,
         "hints": ",".join(sorted(_hints(session))) or None, **session.opening.facts(),
@@ -50,7 +51,7 @@ def _hints(session: Session) -> set[str]:
     seen = any(side.seen or side.pkts > 4 for side in session.sides)
     alone = seen and not all(side.pkts for side in session.sides)
     words = {"midstream": not any(side.syn for side in session.sides), "onesided": alone}
-    return session.marks - ({"open"} if ended else set()) | {word for word, holds in words.items() if holds}
+    return session.marks - {"headless"} - ({"open"} if ended else set()) | {word for word, holds in words.items() if holds}
 
 
 def _truth(session: Session, index: int) -> tuple[int, int | None, str]:
@@ -62,8 +63,11 @@ def _truth(session: Session, index: int) -> tuple[int, int | None, str]:
     if session.proto != TCP:
         return 0, None, "unknown"
     proven = side.acknowledged()
+    headless = "headless" in session.marks
+    if headless and side.pkts:
+        return max(seen, proven), None, "bounded"
     if side.pkts == 0:
-        silent = not peer.seen and peer.pkts <= 4
+        silent = not peer.seen and peer.pkts <= 4 and not headless
         return (0, 0, "exact") if silent or session.tcp.ends[index].state == State.RESET else (max(proven - 1, 0), None, "unknown")
     if not side.syn and seen > 0:
         return max(seen, proven), None, "bounded"

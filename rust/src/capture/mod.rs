@@ -135,6 +135,15 @@ impl Capture {
         Frame { time: here.time, link: here.link, trailer: here.trailer, length: here.length, data: self.input.view(here.skip, here.stored) }
     }
 
+    /// The next few frames (Ethernet in a pcap), this one first, before they are taken in turn.
+    pub fn upcoming(&self, most: usize, see: impl FnMut(&[u8])) {
+        if let Format::Pcap(pcap) = &self.format
+            && pcap.link() == decode::ETHERNET
+        {
+            pcap.upcoming(&self.input, most, see);
+        }
+    }
+
     /// Offset of the current record in the decompressed file.
     #[must_use]
     pub fn offset(&self) -> u64 {

@@ -93,6 +93,20 @@ impl Pcap {
         Ok(Some(Here { time, link: self.link, trailer: self.trailer, skip: self.header, stored, length: length.max(stored), whole: self.header + stored }))
     }
 
+    /// Hand out what was stored of the next few frames, as far as they are in the buffer: their first bytes will be needed soon.
+    pub fn upcoming(&self, input: &Input, most: usize, mut see: impl FnMut(&[u8])) {
+        let mut at = 0;
+        for _ in 0..most {
+            let Record { stored, .. } = self.record(input.view(at, 16));
+            let data = input.view(at + self.header, stored);
+            if data.is_empty() {
+                return;
+            }
+            see(data);
+            at += self.header + stored;
+        }
+    }
+
     fn unit(&self) -> i64 {
         if self.nanos { 1 } else { 1_000 }
     }

@@ -120,6 +120,13 @@ impl Set {
         self.open.get(self.current).map(|open| (open.capture.frame(), open.file))
     }
 
+    /// The next few frames of the current file, this one first, where they are at hand.
+    pub fn upcoming(&self, most: usize, see: impl FnMut(&[u8])) {
+        if let Some(open) = self.open.get(self.current) {
+            open.capture.upcoming(most, see);
+        }
+    }
+
     /// Where the current frame lies in its file.
     #[must_use]
     pub fn place(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 use super::link::Layer;
 use super::tunnel::Tunnel;
-use super::{Address, Context, Decoder, Packet, Sink, Tcp};
+use super::{Address, Context, Decoder, End, Packet, Sink, Tcp};
 use crate::bytes::{self, after, array, first, u8_at, u16_at, u32_at};
 
 pub const ICMP: u8 = 1;
@@ -69,6 +69,28 @@ fn v6(data: &[u8], length: usize) -> Option<Ip> {
     let mut ip = Ip { source: array(data, 8)?, target: array(data, 24)?, proto: head[6], total, header: 40, id: None, extra: 0, fragment: None };
     extensions(data, &mut ip)?;
     (ip.header <= total && ip.header <= data.len()).then_some(ip)
+}
+
+/// Addresses, ports and protocol of a plain TCP or UDP packet in an Ethernet frame, with a VLAN tag or without, as a first guess.
+#[inline]
+#[must_use]
+pub fn glance(frame: &[u8]) -> Option<(End, End, u8)> {
+    let mut at = 14;
+    let mut kind = u16_at(frame, 12)?;
+    if kind == 0x8100 {
+        (kind, at) = (u16_at(frame, 16)?, 18);
+    }
+    let (source, target, proto, header) = match kind {
+        0x0800 => {
+            let head = frame.get(at..)?.first_chunk::<20>()?;
+            let address = |from: usize| array::<4>(head, from).map(mapped);
+            (address(12)?, address(16)?, head[9], usize::from(head[0] & 15) * 4)
+        }
+        0x86dd => (array(frame, at + 8)?, array(frame, at + 24)?, u8_at(frame, at + 6)?, 40),
+        _ => return None,
+    };
+    let ports = at + header;
+    matches!(proto, TCP | UDP).then_some(((source, u16_at(frame, ports)?), (target, u16_at(frame, ports + 2)?), proto))
 }
 
 /// Step over extension headers; the last destination of a routing header is the packet's.
@@ -169,13 +191,10 @@ impl Decoder {
 
     #[inline]
     fn udp<S: Sink>(&mut self, ip: &Ip, data: &[u8], context: Context, sink: &mut S) {
-        let Some(head) = data.first_chunk::<8>() else { return };
-        if ip.payload() < 8 {
-            return;
-        }
-        let [a, b, c, d, e, f, _, _] = *head;
-        let said = usize::from(u16::from_be_bytes([e, f]));
-        // Zero where offload left it to the network card.
+        let Some(head) = stored::<8>(data, ip.payload(), PORTS) else { return };
+        let [a, b, c, d, e, f, _, _] = head;
+        // Zero where offload left it to the network card; not believed where it was cut.
+        let said = if data.len() < LENGTH { 0 } else { usize::from(u16::from_be_bytes([e, f])) };
         let length = if said >= 8 { said - 8 } else { ip.payload() - 8 };
         let payload = first(after(data, 8), length);
         let mut packet = blank(ip, context);
@@ -194,6 +213,22 @@ impl Decoder {
     }
 }
 
+/// Bytes of a transport header up to and with its ports, UDP's length, TCP's flags and its window.
+const PORTS: usize = 4;
+const LENGTH: usize = 6;
+const FLAGS: usize = 14;
+const WINDOW: usize = 16;
+
+/// The first bytes of a header, zeros where the snapshot length cut them off; `None` where fewer than `least` are left, or where it was not cut.
+fn stored<const N: usize>(data: &[u8], whole: usize, least: usize) -> Option<[u8; N]> {
+    if let Some(head) = data.first_chunk::<N>() {
+        return (whole >= N).then_some(*head);
+    }
+    let mut head = [0; N];
+    head.get_mut(..data.len()).filter(|_| data.len() >= least && whole >= N)?.copy_from_slice(data);
+    Some(head)
+}
+
 fn blank(ip: &Ip, context: Context) -> Packet<'static> {
     Packet {
         source: ip.source,
@@ -209,17 +244,22 @@ fn blank(ip: &Ip, context: Context) -> Packet<'static> {
         payload: &[],
         tunnel: context.tunnel,
         network: context.network,
+        headless: false,
         carrier: false,
     }
 }
 
 #[inline]
 fn tcp<S: Sink>(ip: &Ip, data: &[u8], context: Context, sink: &mut S) {
-    let Some(head) = data.first_chunk::<20>() else { return };
+    let Some(head) = stored::<20>(data, ip.payload(), PORTS) else { return };
     let header = usize::from(head[12] >> 4) * 4;
     let mut packet = blank(ip, context);
     packet.source_port = u16::from_be_bytes([head[0], head[1]]);
     packet.target_port = u16::from_be_bytes([head[2], head[3]]);
+    if data.len() < FLAGS {
+        packet.headless = true;
+        return sink.packet(&packet);
+    }
     if header < 20 || header > ip.payload() {
         sink.lost("malformed", "TCP header that does not fit its packet");
         return;
@@ -228,7 +268,7 @@ fn tcp<S: Sink>(ip: &Ip, data: &[u8], context: Context, sink: &mut S) {
         seq: u32::from_be_bytes([head[4], head[5], head[6], head[7]]),
         ack: u32::from_be_bytes([head[8], head[9], head[10], head[11]]),
         flags: head[13],
-        window: u16::from_be_bytes([head[14], head[15]]),
+        window: if data.len() < WINDOW { 1 } else { u16::from_be_bytes([head[14], head[15]]) },
     };
     let length = ip.payload() - header;
     packet.length = u32::try_from(length).unwrap_or(u32::MAX);

@@ -77,9 +77,11 @@ const LINKS: &[(u16, Layer)] = &[
     (276, Layer::Sll2),
 ];
 
+pub const ETHERNET: u16 = 1;
+
 #[inline]
 pub fn layer(link: u16) -> Option<Layer> {
-    if link == 1 {
+    if link == ETHERNET {
         return Some(Layer::Ethernet);
     }
     LINKS.iter().find(|row| row.0 == link).map(|row| row.1)

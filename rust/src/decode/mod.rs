@@ -5,8 +5,8 @@ mod ip;
 mod link;
 mod tunnel;
 
-pub use ip::{ICMP, ICMP6, TCP, UDP};
-pub use link::{known as known_link, unknown as unknown_link};
+pub use ip::{ICMP, ICMP6, TCP, UDP, glance};
+pub use link::{ETHERNET, known as known_link, unknown as unknown_link};
 pub use tunnel::Tunnel;
 
 use crate::capture::Frame;
@@ -16,6 +16,9 @@ const DEPTH: u8 = 12;
 
 /// An address as 16 bytes; IPv4 is mapped (`::ffff:a.b.c.d`).
 pub type Address = [u8; 16];
+
+/// Address and port.
+pub type End = (Address, u16);
 
 /// The TCP header.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -50,6 +53,8 @@ pub struct Packet<'a> {
     pub tunnel: Tunnel,
     /// Virtual network (VXLAN, GENEVE) plus one; addresses in different ones are different hosts.
     pub network: u32,
+    /// The snapshot length cut the TCP header before its flags: ports are known, and nothing else.
+    pub headless: bool,
     /// The payload is read as a tunnel: its sessions are counted on their own.
     pub carrier: bool,
 }

@@ -49,6 +49,7 @@ impl Attempt {
             payload: &[],
             tunnel: self.tunnel,
             network: self.network,
+            headless: false,
             carrier: false,
         }
     }

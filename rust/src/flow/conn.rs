@@ -130,18 +130,24 @@ pub struct Marks {
     pub ftp_data: bool,
     /// A clear FTP control session whose lines are followed.
     pub lines: bool,
+    /// Of some TCP packets only the ports were stored.
+    pub headless: bool,
     /// A QUIC conversation whose first datagram here comes from its middle.
     pub joined: bool,
 }
 
+/// What every packet needs comes first, in whole cache lines (see `touch`).
+#[repr(C, align(64))]
 pub struct Conn {
     pub key: Key,
     /// Does the originator stand at `a` of the key?
     pub orig_is_a: bool,
     pub live: bool,
-    pub marks: Marks,
-    pub start: i64,
+    pub letters: u8,
+    pub heard: bool,
     pub last: i64,
+    /// Earliest entry in the heap of timers.
+    pub armed: i64,
     /// Times at which Zeek would look at it: nobody answered, still there, gone.
     pub attempt: i64,
     pub expire: i64,
@@ -149,20 +155,17 @@ pub struct Conn {
     pub remove: i64,
     /// Longest silence.
     pub idle: i64,
-    /// Earliest entry in the heap of timers.
-    pub armed: i64,
-    pub history: History,
-    pub tcp: Conversation,
-    pub counts: [Count; 2],
-    pub letters: u8,
-    pub file: u32,
-    pub tunnel: Tunnel,
-    pub control: Option<Box<str>>,
     /// First bytes, while the hellos want more of them.
     pub stream: Option<Box<Stream>>,
-    /// What the hellos said, once they know.
+    pub marks: Marks,
+    pub counts: [Count; 2],
+    pub tcp: Conversation,
+    pub start: i64,
+    pub history: History,
     pub told: Option<Box<Outcome>>,
-    pub heard: bool,
+    pub control: Option<Box<str>>,
+    pub file: u32,
+    pub tunnel: Tunnel,
 }
 
 impl Conn {
@@ -191,6 +194,17 @@ impl Conn {
             told: None,
             heard: false,
         }
+    }
+
+    /// Read something of every cache line that a packet needs.
+    #[inline]
+    pub fn touch(&self) -> u64 {
+        let [one, two] = &self.counts;
+        let times = [self.last, self.expire, one.begin, two.begin, one.at, two.at, one.proven, two.proven];
+        let counts = [one.pkts, two.pkts, one.ip_bytes, two.ip_bytes, one.seen.unique(), two.seen.unique()];
+        let small = [self.marks.cut, one.syn, two.syn, self.key.one_way].map(u64::from);
+        let sum = times.map(i64::cast_unsigned).iter().chain(&counts).chain(&small).fold(0, |sum, part| sum ^ part);
+        sum ^ self.tcp.touch()
     }
 
     /// When to look at it next.

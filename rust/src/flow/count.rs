@@ -9,6 +9,9 @@ impl Flows {
     pub(super) fn tcp(&mut self, place: Place, mut orig: bool, packet: &Packet<'_>) {
         let time = self.time;
         let Some(conn) = self.conn_mut(place) else { return };
+        if packet.headless {
+            return headless(conn, orig, packet, time);
+        }
         let stored = packet.payload.len() >= packet.length as usize;
         let [first, second] = &conn.tcp.ends;
         if !(first.did_close && second.did_close) {
@@ -85,6 +88,18 @@ impl Flows {
             self.look(place, false);
         }
     }
+}
+
+/// A TCP packet without its flags and numbers: it is counted, and keeps its session open.
+#[cold]
+fn headless(conn: &mut Conn, orig: bool, packet: &Packet<'_>, time: i64) {
+    conn.last = time;
+    conn.idle = conn.idle.max(TCP_IDLE);
+    conn.marks.cut = true;
+    conn.marks.headless = true;
+    let count = conn.count(orig);
+    count.pkts += 1;
+    count.ip_bytes += u64::from(packet.ip_bytes);
 }
 
 /// UDP ports on which QUIC is spoken.

@@ -58,7 +58,7 @@ pub fn session(conn: &mut Conn) -> Session {
         file: conn.file,
         ..Session::default()
     };
-    let sizes = session.lasted().map_or((None, None), |_| (Some(sizes.0), Some(sizes.1)));
+    let sizes = session.lasted().filter(|_| !tcp || conn.tcp.numbered()).map_or((None, None), |_| (Some(sizes.0), Some(sizes.1)));
     session.orig = side(conn, 0, sizes.0);
     session.resp = side(conn, 1, sizes.1);
     told(conn, &mut session);
@@ -162,9 +162,12 @@ fn datagram_truth(count: &Count, joined: bool) -> (u64, Option<u64>, Quality) {
 fn stream_truth(conn: &Conn, index: usize, count: &Count) -> (u64, Option<u64>, Quality) {
     let seen = count.seen.unique();
     let proven = count.acknowledged();
+    if conn.marks.headless && count.pkts > 0 {
+        return (seen.max(proven), None, Quality::Bounded);
+    }
     if count.pkts == 0 {
         let peer = conn.counts.get(1 - index).is_some_and(|peer| peer.seen.unique() > 0 || peer.pkts > 4);
-        return if peer && !matches!(conn.tcp.ends.get(index).map(|end| end.state), Some(State::Reset)) {
+        return if (peer || conn.marks.headless) && !matches!(conn.tcp.ends.get(index).map(|end| end.state), Some(State::Reset)) {
             (proven.saturating_sub(1), None, Quality::Unknown) // the FIN may be counted in what was acknowledged
         } else {
             (0, Some(0), Quality::Exact)

@@ -2,10 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+pub use crate::decode::End;
 use crate::decode::{Address, Packet};
-
-/// Address and port.
-pub type End = (Address, u16);
 
 /// The tuple in a fixed order, so that both directions have the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,13 +22,18 @@ impl Key {
     #[inline]
     #[must_use]
     pub fn of(packet: &Packet<'_>) -> (Self, bool) {
-        let forward = packet.one_way || (packet.source, packet.source_port) <= (packet.target, packet.target_port);
-        let (a, b, a_port, b_port) = if forward {
-            (packet.source, packet.target, packet.source_port, packet.target_port)
-        } else {
-            (packet.target, packet.source, packet.target_port, packet.source_port)
-        };
-        (Self { a, b, a_port, b_port, proto: packet.proto, one_way: packet.one_way, network: packet.network }, forward)
+        let (source, target) = ((packet.source, packet.source_port), (packet.target, packet.target_port));
+        let (key, forward) = Self::between(source, target, packet.proto, packet.one_way);
+        (Self { network: packet.network, ..key }, forward)
+    }
+
+    /// The same from the ends.
+    #[inline]
+    #[must_use]
+    pub fn between(source: End, target: End, proto: u8, one_way: bool) -> (Self, bool) {
+        let forward = one_way || source <= target;
+        let ((a, a_port), (b, b_port)) = if forward { (source, target) } else { (target, source) };
+        (Self { a, b, a_port, b_port, proto, one_way, network: 0 }, forward)
     }
 
     /// A hash that an outsider cannot steer without knowing the seeds.

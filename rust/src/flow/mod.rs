@@ -14,6 +14,7 @@ mod ranges;
 mod slab;
 mod table;
 pub mod tcp;
+mod warm;
 mod wheel;
 mod who;
 #[cfg(test)]

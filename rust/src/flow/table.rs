@@ -30,6 +30,12 @@ impl Table {
         self.words.get(at).copied().unwrap_or(0)
     }
 
+    /// The place that stands first where one of this hash would.
+    #[inline]
+    pub fn first(&self, hash: u64) -> Option<u32> {
+        ((self.word(self.home(tag(hash))) & 0xffff_ffff) as u32).checked_sub(1)
+    }
+
     /// The place for which `equal` holds.
     #[inline]
     pub fn find(&self, hash: u64, mut equal: impl FnMut(u32) -> bool) -> Option<u32> {

@@ -5,9 +5,43 @@ use std::collections::{BTreeSet, HashMap};
 
 use proptest::prelude::*;
 
+use crate::capture::Frame;
+use crate::decode::{self, Decoder, Packet, Sink};
+
+use super::key::Key;
 use super::ranges::Ranges;
 use super::table::Table;
 use super::wheel::Wheel;
+
+/// The key of the first packet.
+#[derive(Default)]
+struct First(Option<Key>);
+
+impl Sink for First {
+    fn packet(&mut self, packet: &Packet<'_>) {
+        self.0.get_or_insert(Key::of(packet).0);
+    }
+    fn lost(&mut self, _kind: &'static str, _reason: &str) {}
+}
+
+#[test]
+fn a_glance_finds_the_key_of_the_packet() {
+    let ports = [0xc0, 0, 1, 0xbb];
+    for (proto, rest) in [(6, &[0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 1, 0, 0, 0, 0, 0][..]), (17, &[0, 8, 0, 0])] {
+        let size = 4 + rest.len() as u8;
+        let four = [&[0x46, 0, 0, 24 + size, 0, 0, 0, 0, 64, proto, 0, 0, 10, 0, 0, 9, 192, 0, 2, 1, 1, 1, 1, 1][..], &ports, rest].concat();
+        let six = [&[0x60, 0, 0, 0, 0, size, proto, 64][..], &[0x20; 16], &[0x26; 16], &ports, rest].concat();
+        for (kind, packet) in [([8, 0], four), ([0x86, 0xdd], six)] {
+            for tag in [&[][..], &[0x81, 0, 0, 5]] {
+                let data = [&[2; 12][..], tag, &kind, &packet].concat();
+                let mut first = First::default();
+                Decoder::default().frame(&Frame { time: 0, link: 1, trailer: 0, length: data.len(), data: &data }, &mut first);
+                let (source, target, proto) = decode::glance(&data).unwrap();
+                assert_eq!(first.0, Some(Key::between(source, target, proto, false).0));
+            }
+        }
+    }
+}
 
 proptest! {
     #[test]

@@ -56,6 +56,11 @@ impl Wheel {
         }
     }
 
+    /// Those to be reminded of next, roughly.
+    pub fn next_few(&self, most: usize) -> impl Iterator<Item = u32> {
+        self.soon.as_slice().iter().take(most).map(|Reverse((_, place))| *place)
+    }
+
     /// The next reminder, however late it is due.
     pub fn pop_any(&mut self) -> Option<(i64, u32)> {
         while self.soon.is_empty() && self.waiting > 0 {

@@ -209,6 +209,22 @@ impl Conversation {
         self.pair(orig).0
     }
 
+    /// Read something of every cache line.
+    #[inline]
+    #[must_use]
+    pub fn touch(&self) -> u64 {
+        let [one, two] = &self.ends;
+        let ends = [one.fin_at, two.fin_at, one.delivered, two.delivered, one.trimmed, two.trimmed, self.missed];
+        let small = [one.start, two.start, one.zero_windows, two.zero_windows, one.state as u32, two.state as u32, self.letters];
+        small.into_iter().fold(ends.iter().fold(0, |sum, part| sum ^ part), |sum, part| sum ^ u64::from(part))
+    }
+
+    /// Was any sequence number seen?
+    #[must_use]
+    pub fn numbered(&self) -> bool {
+        self.ends.iter().any(|end| end.state != State::Inactive)
+    }
+
     /// Is this SYN the start of another conversation between the same two ports?
     #[must_use]
     pub fn is_reuse(&self, tcp: Tcp) -> bool {
