@@ -153,14 +153,16 @@ def guess(con: duckdb.DuckDBPyConnection, name: str, events: str) -> None:
             QUALIFY row_number() OVER (PARTITION BY f.eid ORDER BY abs(f.dt), f.sid) = 1),
         -- Where many are near, the nearest is seldom the own one.
         pairs AS (SELECT * FROM mutual QUALIFY percent_rank() OVER (PARTITION BY clock, proto ORDER BY candidates) <= 0.25),
-        jitter AS (SELECT clock, proto, dt, row_number() OVER (PARTITION BY clock, proto ORDER BY hash(eid)) - 1 AS i,
-            count(*) OVER (PARTITION BY clock, proto) AS many FROM pairs),
+        jitter AS (SELECT clock, coalesce(proto, 0) AS proto, dt, row_number() OVER (PARTITION BY clock, proto ORDER BY hash(eid)) - 1 AS i
+            FROM pairs),
+        sizes AS (SELECT clock, proto, count(*) AS many FROM jitter GROUP BY ALL),
         asked AS (SELECT id AS eid FROM ({events})),
         share AS (SELECT greatest(1, count(*) // {LEARN}) AS every FROM asked),
         drawn AS (SELECT e.*, t.t, row_number() OVER (PARTITION BY clock, proto ORDER BY hash(e.eid + 1)) AS i
-            FROM share, asked JOIN join_event e USING (eid) JOIN join_time t USING (eid) WHERE hash(e.eid) % every = 0 AND e.pid IS NOT NULL)
+            FROM share, asked JOIN join_event e USING (eid) JOIN join_time t USING (eid) WHERE hash(e.eid) % every = 0 AND e.pid IS NOT NULL),
+        turn AS (SELECT d.*, d.i % z.many AS k FROM drawn d JOIN sizes z ON z.clock = d.clock AND z.proto = coalesce(d.proto, 0))
         SELECT -2 * d.eid - {1 + (name == 'nat')}, '{name}', NULL, j.dt, d.hk, d.r, d.rp, d.proto, d.t - j.dt, d.pid, d.base, d.key
-        FROM drawn d JOIN jitter j ON j.clock = d.clock AND j.proto IS NOT DISTINCT FROM d.proto AND j.i = d.i % j.many
+        FROM turn d JOIN jitter j ON j.clock = d.clock AND j.proto = coalesce(d.proto, 0) AND j.i = d.k
         """
     )
 
