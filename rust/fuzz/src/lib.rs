@@ -10,6 +10,7 @@ use netexfil_core::capture::{Capture, Frame, Input};
 use netexfil_core::decode::Decoder;
 use netexfil_core::flow::{Flows, Limits};
 use netexfil_core::hello::{self, Datagrams, Hello, Outcome, Proto, Streams};
+use netexfil_core::telemetry::{How, Table, Wish};
 use netexfil_core::zeek::{self, Field, File, Keep, Kind, Log, Plan};
 
 /// A target: its name, which is also that of its folder of seeds, and what it does.
@@ -26,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     ("capture", capture),
     ("decode", decode),
     ("zeek", zeek),
+    ("telemetry", telemetry),
 ];
 
 /// Ports worth telling apart; the first byte of an input picks one.
@@ -253,4 +255,26 @@ pub fn zeek(data: &[u8]) {
     let rows: usize = batches.iter().map(|(_, batch)| batch.num_rows()).sum();
     assert_eq!(rows as u64, tally.rows, "rows told and rows handed out");
     assert!(tally.rows + tally.dropped + tally.refused <= tally.lines);
+}
+
+/// The first line is learned, the others are offered: what is taken must be JSON for any other parser, too.
+pub fn telemetry(data: &[u8]) {
+    let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+    let (first, rest) = (&data[..end], data.get(end + 1..).unwrap_or_default());
+    let Ok(serde_json::Value::Object(names)) = serde_json::from_slice(first) else { return };
+    let hows = [How::Words, How::Time, How::Guid, How::Text, How::Id, How::Ip, How::Port, How::Pid];
+    let plain = names.iter().filter(|(_, value)| !value.is_object()).map(|(name, _)| vec![name.clone()]);
+    let wanted = plain.zip(hows.into_iter().cycle()).collect();
+    let mut table = Table::default();
+    let Some(kind) = table.learn(first, &Wish { there: Vec::new(), keys: Vec::new(), whole: Vec::new(), wanted }) else { return };
+    let (at, count) = table.feed(rest, 0, 1, 0);
+    let count = usize::try_from(count).unwrap();
+    for line in rest[..at].split(|byte| *byte == b'\n').take(count) {
+        assert!(serde_json::from_slice::<serde_json::Value>(line).is_ok_and(|value| value.is_object()), "taken, but no JSON object");
+    }
+    let taken = table.take(kind).unwrap();
+    assert_eq!((taken.lines.len(), taken.ids.len()), (count, count));
+    for mut column in taken.columns {
+        assert!(serde_json::from_slice::<Vec<serde_json::Value>>(&column.left.done()).is_ok(), "left, but no JSON");
+    }
 }
