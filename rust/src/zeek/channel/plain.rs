@@ -143,33 +143,29 @@ impl<P: Places> Row<'_, P> {
     #[inline]
     fn sent(&self, tcp: bool, v6: bool) -> Option<[Sent; 2]> {
         let history = self.bytes(12)?;
-        let [bytes, pkts, ip_bytes] = [(9, 10), (13, 15), (14, 16)].map(|(orig, resp)| Some([self.known(orig)?, self.known(resp)?]));
-        let gaps = self.known(11)?.unwrap_or(0);
-        let ([Some(out), Some(back)], [Some(sent), Some(got)], [Some(ip_out), Some(ip_back)]) = (bytes?, pkts?, ip_bytes?) else {
-            return self.bounded(history, bytes?, pkts?, ip_bytes?, (gaps, tcp, v6));
-        };
         let head = if v6 { 40 } else { 20 } + if tcp { 20 } else { 8 };
-        let within = |bytes: i64, pkts: i64, ip_bytes: i64| bytes > 0 && pkts > 0 && bytes + pkts * head <= ip_bytes;
-        if gaps == 0 && within(out, sent, ip_out) && within(back, got, ip_back) && (!tcp || history.first() == Some(&b'S')) {
-            return Some([out, back].map(|low| Sent { low, quality: Quality::Exact }));
+        let side = |bytes: usize, pkts: usize, ip_bytes: usize| {
+            let (bytes, pkts, ip_bytes) = (self.count(bytes)?, self.count(pkts)?, self.count(ip_bytes)?);
+            (bytes > 0 && pkts > 0 && bytes + pkts * head <= ip_bytes).then_some(Sent { low: bytes.cast_signed(), quality: Quality::Exact })
+        };
+        if self.bytes(11)? == b"0"
+            && (!tcp || history.first() == Some(&b'S'))
+            && let (Some(orig), Some(resp)) = (side(9, 13, 14), side(10, 15, 16))
+        {
+            return Some([orig, resp]);
         }
-        self.bounded(history, bytes?, pkts?, ip_bytes?, (gaps, tcp, v6))
+        self.bounded(history, tcp, v6)
     }
 
     /// By the general rules.
-    fn bounded(
-        &self, history: &[u8], bytes: [Option<i64>; 2], pkts: [Option<i64>; 2], ip_bytes: [Option<i64>; 2], (gaps, tcp, v6): (i64, bool, bool),
-    ) -> Option<[Sent; 2]> {
-        let [orig, resp] = [0, 1].map(|at: usize| {
-            let of = |both: &[Option<i64>; 2]| both.get(at).copied().flatten();
-            Counts { bytes: of(&bytes), pkts: of(&pkts), ip_bytes: of(&ip_bytes) }
-        });
+    fn bounded(&self, history: &[u8], tcp: bool, v6: bool) -> Option<[Sent; 2]> {
+        let side = |bytes, pkts, ip_bytes| Some(Counts { bytes: self.known(bytes)?, pkts: self.known(pkts)?, ip_bytes: self.known(ip_bytes)? });
         let history = match history {
             b"" | b"-" | b"(empty)" => &[],
             escaped if memchr::memchr(b'\\', escaped).is_some() => return None,
             letters => letters,
         };
-        Some(Given { orig, resp, history, gaps, tcp, v6 }.sides())
+        Some(Given { orig: side(9, 13, 14)?, resp: side(10, 15, 16)?, history, gaps: self.known(11)?.unwrap_or(0), tcp, v6 }.sides())
     }
 
     /// For the sample of sessions that may stand twice.
