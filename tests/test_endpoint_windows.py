@@ -58,6 +58,17 @@ def test_process_id_hidden_by_nxlog_is_taken_from_the_message(tmp_path: Path) ->
     assert got["pid"] == 1124
 
 
+def test_the_source_of_what_came_in_over_udp_is_the_other_machine_but_in_sysmon(tmp_path: Path) -> None:
+    came_in = made.FILTERED | {"Direction": "%%14592", "Protocol": "17", "SourceAddress": "172.18.39.5", "DestAddress": "172.18.38.5"}
+    answered = made.CONNECT | {"Initiated": "false", "Protocol": "udp", "SourceIp": "172.18.38.5", "DestinationIp": "172.18.39.5"}
+    path = tmp_path / "e.jsonl"
+    lines = [json.dumps(made.flat(made.SECURITY, 5156, came_in)), json.dumps(made.flat(made.SYSMON, 3, answered))]
+    path.write_text("\n".join(lines * 40) + "\n")
+    got = rows(path)
+    assert len(got) == 80
+    assert {(row["local_ip"], row["remote_ip"]) for row in got} == {("172.18.38.5", "172.18.39.5")}
+
+
 def test_event_3_of_another_provider_is_no_connection(tmp_path: Path) -> None:
     record = made.evtx(made.SYSMON, 3, made.CONNECT)
     record["Event"]["System"] |= {"Provider": {"#attributes": {"Name": "Microsoft-Windows-Bits-Client"}}, "Channel": "Microsoft-Windows-Bits-Client/Operational"}

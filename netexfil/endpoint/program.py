@@ -166,10 +166,11 @@ class Writer:
         return self.converter(convert), self.labelled(self.fetch(place), label)
 
 
-# What helper fields become, when the named ones are given: code over the locals `v_…`.
+# What helper fields become, when the named ones are given: code over the locals `v_…`. The source of a connection began it; only in
+# Sysmon's event 3 of UDP it is the host itself, whoever began.
 _FINISH: Sequence[tuple[tuple[str, ...], tuple[str, ...], str]] = (
     (("src_ip",), ("local_ip", "local_p", "remote_ip", "remote_p"), """
-    if v_initiated is False and v_proto != "udp":
+    if v_initiated is False and not (v_proto == "udp" and v_event_id == "3"):
         v_local_ip, v_local_p, v_remote_ip, v_remote_p = v_dst_ip, v_dst_p, v_src_ip, v_src_p
     else:
         v_local_ip, v_local_p, v_remote_ip, v_remote_p = v_src_ip, v_src_p, v_dst_ip, v_dst_p
@@ -207,6 +208,7 @@ def compile_program(shape: Shape, specs: Mapping[str, str], event_id: str | None
     constants: dict[str, Any] = {"dialect": shape.name, "event_id": event_id, **fixed}
     writer = Writer(shape, names)
     writer.converter("host")
+    writer.lines.append(f"    v_event_id = {event_id!r}")
     given = {name for name, spec in merged.items() if writer.field(name, spec)}
     columns = dict.fromkeys(name for name in merged if name in given and name not in HELPERS)
     if "ts" in given:
