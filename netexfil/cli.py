@@ -81,4 +81,9 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         code = 0
+    except Exception as error:
+        if type(error).__name__ != "OutOfMemoryException":  # DuckDB's; it is not imported for this
+            raise
+        click.echo("netexfil: this input needs more memory than it may take: --memory gives it more", err=True)
+        code = 4
     sys.exit(code if isinstance(code, int) else 0)

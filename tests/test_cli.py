@@ -100,6 +100,12 @@ def test_a_truncated_gzip_counts_up_to_the_cut(netexfil, tmp_path):
     assert "conn.log.gz" in err
 
 
+def test_too_little_memory_is_one_clear_line(netexfil):
+    code, out, err = netexfil(PCAPS / "zeek-ftps", "--memory", "1MB")
+    assert (code, out, err.count("\n")) == (4, "", 1)
+    assert "--memory" in err
+
+
 def test_usage_errors(netexfil):
     assert netexfil("--no-such-option")[0] == 2
     assert netexfil("pcaps", "--window", "60,-300")[0] == 2

@@ -184,8 +184,7 @@ def once(con: duckdb.DuckDBPyConnection, table: str = "session") -> int:
     are taken from the others.
     """
     key = ", ".join(KEY)
-    twice = con.execute(f"SELECT uid FROM {table} GROUP BY uid HAVING count(*) > 1 LIMIT 1").fetchone()
-    if twice is None:
+    if not _repeated(con, table):
         return 0
     con.execute(f"""CREATE OR REPLACE TEMP TABLE several AS SELECT * FROM {table}
         WHERE uid IN (SELECT uid FROM {table} GROUP BY {key} HAVING count(*) > 1)""")
@@ -201,6 +200,18 @@ def once(con: duckdb.DuckDBPyConnection, table: str = "session") -> int:
     kept = con.execute(f"SELECT count(*) FROM {table} WHERE uid IN (SELECT uid FROM several)").fetchone()
     con.execute("DROP TABLE several")
     return (before[0] if before else 0) - (kept[0] if kept else 0)
+
+
+# Rows whose uids are compared at once: some 100 MB. DuckDB cannot give up the table of a grouping half-way.
+AT_ONCE = 2_000_000
+
+
+def _repeated(con: duckdb.DuckDBPyConnection, table: str) -> bool:
+    """Does any uid stand in two rows? Asked for a share of the uids at a time, so that memory has a bound."""
+    rows = con.execute(f"SELECT count(*) FROM {table}").fetchone()
+    parts = 1 + (rows[0] if rows else 0) // AT_ONCE
+    asked = (f"WHERE hash(uid) % {parts} = {part}" if parts > 1 else "" for part in range(parts))
+    return any(_any(con, f"(SELECT uid FROM {table} {where} GROUP BY uid HAVING count(*) > 1)") for where in asked)
 
 
 def sensors(con: duckdb.DuckDBPyConnection, table: str = "session") -> int:
