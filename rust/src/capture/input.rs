@@ -35,8 +35,10 @@ enum Source {
     Ended,
 }
 
-/// A buffered stream that hands out contiguous bytes. What fits its first buffer is read at once; the rest of a longer
-/// one is read ahead by a thread of its own, where there is a second core.
+/// A buffered stream that hands out contiguous bytes. Of one that is compressed, what fits the first buffer is read at once; the rest of a longer
+/// one is read ahead by a thread of its own, where there is a second core. Plain bytes are better read where they are looked at: the
+/// system reads the disk ahead, and a block that another core has filled is not in this one's cache (a seventh more CPU time for a twentieth
+/// less waiting, on 3.5 GB).
 pub struct Input {
     source: Source,
     buffer: Vec<u8>,
@@ -44,6 +46,7 @@ pub struct Input {
     end: usize,
     offset: u64,
     filled: bool,
+    ahead: bool,
     trouble: Option<String>,
 }
 
@@ -61,8 +64,8 @@ impl Input {
             return Err(failed(io::Error::other(trouble)));
         }
         Ok(match plain.peek(4) {
-            Some([0x1f, 0x8b, ..]) => Self::new(Box::new(flate2::read::MultiGzDecoder::new(Rest(plain)))),
-            Some([0x28, 0xb5, 0x2f, 0xfd]) => Self::new(Box::new(zstd::stream::read::Decoder::new(Rest(plain)).map_err(failed)?)),
+            Some([0x1f, 0x8b, ..]) => Self::ahead(Box::new(flate2::read::MultiGzDecoder::new(Rest(plain)))),
+            Some([0x28, 0xb5, 0x2f, 0xfd]) => Self::ahead(Box::new(zstd::stream::read::Decoder::new(Rest(plain)).map_err(failed)?)),
             _ => plain,
         })
     }
@@ -70,7 +73,13 @@ impl Input {
     /// Over any reader.
     #[must_use]
     pub fn new(inner: Box<dyn Read + Send>) -> Self {
-        Self { source: Source::Here(inner), buffer: vec![0; BUFFER], start: 0, end: 0, offset: 0, filled: false, trouble: None }
+        Self { source: Source::Here(inner), buffer: vec![0; BUFFER], start: 0, end: 0, offset: 0, filled: false, ahead: false, trouble: None }
+    }
+
+    /// Over a reader that has work to do: another thread does it.
+    #[must_use]
+    fn ahead(inner: Box<dyn Read + Send>) -> Self {
+        Self { ahead: true, ..Self::new(inner) }
     }
 
     /// Bytes in the buffer.
@@ -103,7 +112,7 @@ impl Input {
         if size > LONGEST {
             return false;
         }
-        if self.filled && several_cores() {
+        if self.filled && self.ahead && several_cores() {
             self.source = match std::mem::replace(&mut self.source, Source::Ended) {
                 Source::Here(inner) => Source::Ahead(Ahead::start(inner)),
                 other => other,
@@ -261,7 +270,12 @@ mod tests {
     #[test]
     fn blocks_read_ahead_are_one_stream() {
         let bytes: Vec<u8> = (0..6_000_000_u32).map(|place| (place.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-        let mut input = Input::new(Box::new(io::Cursor::new(bytes.clone())));
+        for mut input in [Input::ahead(Box::new(io::Cursor::new(bytes.clone()))), Input::new(Box::new(io::Cursor::new(bytes.clone())))] {
+            one_stream(&mut input, &bytes);
+        }
+    }
+
+    fn one_stream(input: &mut Input, bytes: &[u8]) {
         let mut at = 0;
         // Records shorter and longer than what fits in front of a block, and longer than a block.
         for size in [16, 1_500, 70, 70_000, 3, 300_000, 1_200_000, 16, 65_536].into_iter().cycle() {
@@ -280,9 +294,10 @@ mod tests {
 
     #[test]
     fn what_was_read_before_trouble_counts() {
-        let mut input = Input::new(Box::new(Broken(2_000_000)));
-        assert!(!input.skip(3_000_000));
-        assert_eq!(input.offset(), 2_000_000);
-        assert_eq!(input.trouble().as_deref(), Some("worn out"));
+        for mut input in [Input::ahead(Box::new(Broken(2_000_000))), Input::new(Box::new(Broken(2_000_000)))] {
+            assert!(!input.skip(3_000_000));
+            assert_eq!(input.offset(), 2_000_000);
+            assert_eq!(input.trouble().as_deref(), Some("worn out"));
+        }
     }
 }
