@@ -9,20 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from world import World, records, table, whole
+from world import table, whole
 
 from netexfil import read
 from netexfil.errors import Unreadable
 from netexfil.state import ingest, places
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-
-
-@pytest.fixture
-def world(tmp_path):
-    made = World(tmp_path, records(21, 16))
-    made.append(20)
-    return made
 
 
 def finish(world):

@@ -27,13 +27,6 @@ def program(*words: object, **more: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "netexfil", *map(str, words)], capture_output=True, text=True, cwd=ROOT, check=False, **more)
 
 
-@pytest.fixture
-def world(tmp_path):
-    made = World(tmp_path, records(7, 30))
-    made.append(20)
-    return made
-
-
 def test_the_second_run_says_so_and_waits_when_asked(world):
     with store.locked(world.file, wait=False):
         with pytest.raises(Busy, match="another run"):
