@@ -50,6 +50,12 @@ fn is_whole(token: &[u8]) -> bool {
     }
 }
 
+/// A line without the space that JSON allows behind it, of which a form feed is none.
+fn bare(line: &[u8]) -> &[u8] {
+    let end = line.iter().rposition(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).map_or(0, |last| last + 1);
+    line.get(..end).unwrap_or_default()
+}
+
 /// What a caller says of one kind of record: paths of names.
 pub struct Wish {
     pub there: Vec<Vec<String>>,
@@ -84,7 +90,7 @@ impl Table {
         let first = line;
         while let Some(rest) = block.get(at..).filter(|rest| !rest.is_empty()) {
             let end = memchr(b'\n', rest).unwrap_or(rest.len());
-            let text = rest.get(..end).unwrap_or_default().trim_ascii_end();
+            let text = bare(rest.get(..end).unwrap_or_default());
             if self.row(text, line, id).is_none() {
                 break;
             }
@@ -115,7 +121,7 @@ impl Table {
     /// Take lines like this one from now on; gives the number of their kind. `None` where they cannot be taken: a path leads to no value,
     /// or a value is not what it must be.
     pub fn learn(&mut self, line: &[u8], wish: &Wish) -> Option<usize> {
-        let line = line.trim_ascii_end();
+        let line = bare(line);
         (self.all.len() < MOST).then_some(())?;
         let layout = self.layouts.learn(line)?;
         if layout != self.layouts.walk(&mut Cursor::new(line)?, &mut self.spans)? {
