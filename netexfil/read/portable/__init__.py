@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from netexfil.read import Options
     from netexfil.read.portable.flows import Flows
-    from netexfil.read.portable.frames import Frame
+    from netexfil.read.portable.frame import Frame
     from netexfil.read.portable.packets import Decoder
 
 Progress = Callable[[str, int, int], None]
@@ -36,18 +36,18 @@ TICK = 5_000  # frames between two reports of progress
 
 
 class _Notes:
-    """What was lost, the same thing once with a count."""
+    """What was lost: the same thing once, with a count and its first place."""
 
     def __init__(self) -> None:
-        self.counts: dict[tuple[str, str, str, int | None], int] = {}
+        self.told: dict[tuple[str, str, str], tuple[int | None, int]] = {}
 
     def add(self, file: str, kind: str, reason: str, place: int | None = None) -> None:
-        key = (file, kind, reason, place)
-        self.counts[key] = self.counts.get(key, 0) + 1
+        first, count = self.told.get((file, kind, reason), (place, 0))
+        self.told[file, kind, reason] = (first, count + 1)
 
     def all(self) -> list[Note]:
         # A packet whose lengths contradict each other reached nobody: nothing is lost with it.
-        return [Note(file, kind, reason, place, count, kind != "malformed") for (file, kind, reason, place), count in self.counts.items()]
+        return [Note(file, kind, reason, place, count, kind != "malformed") for (file, kind, reason), (place, count) in self.told.items()]
 
 
 def read(con: duckdb.DuckDBPyConnection, paths: Sequence[str], options: Options, progress: Progress | None = None) -> list[Note]:
@@ -102,13 +102,14 @@ def _insert(con: duckdb.DuckDBPyConnection, flows: Flows) -> None:
 
 def _merged(paths: Sequence[str], notes: _Notes) -> Iterator[tuple[str, Frame]]:
     """The frames of all files: each file in its own order, the file whose next frame is the earliest first."""
-    from netexfil.read.portable.frames import Damage, frames
+    from netexfil.read.portable.frames import frames
+    from netexfil.read.portable.input import Damage
 
     def one(path: str) -> Iterator[tuple[str, Frame]]:
-        try:
-            for frame in frames(path):
-                yield path, frame
-        except Damage as damage:
-            notes.add(path, damage.kind, damage.reason, damage.place or None)
+        for found in frames(path):
+            if isinstance(found, Damage):
+                notes.add(path, found.kind, found.reason, found.place or None)
+            else:
+                yield path, found
 
     yield from heapq.merge(*(one(str(path)) for path in paths), key=lambda pair: pair[1].time)

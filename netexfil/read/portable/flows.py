@@ -20,6 +20,7 @@ LOGIN_PORTS = {21, 22, 23, 513}
 # Zeek's DNS analyzer ends its sessions itself: every 10 s it looks whether there were 9 of silence.
 DNS_PORTS = {53, 137, 5353, 5355}
 DNS_LOOK, DNS_IDLE = 10 * SECOND, 9 * SECOND
+STEP = 10 * 365 * 86_400 * SECOND  # a packet so much older: a stamp before it was wrong
 SESSIONS = 500_000  # open at once, where the options do not say
 
 # Zeek 8's likely_server_ports, and 465 and 8443, by protocol number; the core's table (a test holds them equal).
@@ -294,7 +295,7 @@ class Flows:
 
     def tick(self, time: int) -> None:
         """A new frame: what has timed out until then is done."""
-        self.now = max(self.now, time)
+        self.now = time if self.now - time > STEP else max(self.now, time)
         while self.timers and self.timers[0][0] <= self.now:
             due, _, session = heapq.heappop(self.timers)
             if session.live and session.armed == due:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import dpkt
 
-from netexfil.read.portable.frames import COOKED, COOKED2, ETHERNET, RAW, Frame, named
+from netexfil.read.portable.frame import COOKED, COOKED2, ETHERNET, RAW, Frame, named
 
 TCP, UDP = 6, 17
 TAGS = {0x8100, 0x88A8, 0x9100, 0x9200}
