@@ -90,6 +90,31 @@ def test_a_session_joined_in_the_middle_bounds_the_clock() -> None:
     assert any("is at least 8.830 s ahead of" in note.reason and "start was not seen" in note.reason for note in notes)
 
 
+@pytest.mark.parametrize("behind", [42.6, 110.0, 5000.0])
+def test_a_session_joined_long_after_its_event_decides_no_clock(behind: float) -> None:
+    """Begun long before the capture by a right clock, or just before it by one that is behind: nobody knows, and no offset is claimed."""
+    links, notes, _ = run([session(0, T, 50000, history="^dADFf")], [conn(0, T - behind, 50000), event(1, T - behind - 0.2, "process_start")])
+    assert [(link["match"], link["clock_offset"]) for link in links] == [("five_tuple", None), ("process", None)]
+    assert any(f"is at most {behind:.3f} s behind" in note.reason for note in notes)
+
+
+@pytest.mark.parametrize(("apart", "offset"), [(0.0, None), (40.0, -3000.0)])
+def test_sessions_opened_together_before_the_capture_decide_no_clock(apart: float, offset: float | None) -> None:
+    """Four connections of one page agree on when the capture began; connections opened minutes apart, each cut alike, agree on the clock."""
+    sessions = [session(n, T + apart * n + 0.1 * n, 50000 + n, history="^dADFf") for n in range(4)]
+    links, _, _ = run(sessions, [conn(n, T + apart * n - 3000, 50000 + n) for n in range(4)])
+    assert ties(links, "five_tuple") == {(n, n) for n in range(4)}
+    assert all(link["clock_offset"] == (offset and pytest.approx(offset, abs=1)) for link in links)
+
+
+def test_a_session_whose_start_was_seen_decides_before_one_joined_in_the_middle() -> None:
+    """Even one of UDP, though the other's bound would lie nearer to zero."""
+    sessions = [session(0, T, 50000, history="^dADFf"), session(1, T + 5, 50001, rport=53, proto="udp", history="Dd")]
+    udp = conn(1, T - 36, 50001, rport=53)
+    links, _, _ = run(sessions, [conn(0, T - 41.5, 50000), (*udp[:13], "udp", *udp[14:])])
+    assert {link["clock_offset"] for link in links if link["match"] == "five_tuple"} == {-41.0}
+
+
 def test_a_clock_that_tells_of_beginnings_is_held_to_it() -> None:
     """Eighty connections told of when they began; one more has the five-tuple of a session that had begun 40 s before: not its session."""
     sessions = [session(i, T + 100 * i, 50000 + i, duration=90.0) for i in range(81)]

@@ -24,6 +24,8 @@ JITTER = 150.0  # seconds round the (drifting) offset that count for its toleran
 SMALL = 7230.0  # with one or two matches: an offset within 2 h …
 HOUR, HOUR_SLACK, ZONES = 3600.0, 120.0, 86400.0  # … or a whole hour (late records: 2 min) within a day
 HALF_DAY = 43200.0
+SOON = 2.0  # seconds after its event in which a session joined in the middle still says that the clock stands on the hour
+SPREAD = 10.0  # widths of a bin over which events of sessions joined in the middle must spread, for their agreement to be more than one moment's
 REACH = 366 * 86400.0  # no clock is believed to be wrong by more
 CHANCE = (1e-6, 0.05)  # accepted probability that a bin fills by chance: any offset; a plausible one
 
@@ -33,7 +35,7 @@ MICRO, SPAN, BATCH = 1_000_000, 1 << 46, 1 << 16  # time as whole microseconds, 
 @dataclass(frozen=True, slots=True)
 class Offsets:
     """One row per clock that has an offset. `how`: `agreeing` (>= 3), `few` (1 or 2 plausible matches), `least` (the
-    match is a session joined in the middle: the offset is this or more). `extra` is a second offset
+    matches are sessions joined in the middle: the offset is this or more). `extra` is a second offset
     relative to the first (a 12-hour clock), NaN where there is none. `lo`/`hi`: seconds an event may come before / after its session's
     start, by protocol (tcp, udp)."""
 
@@ -115,14 +117,15 @@ def agree(clock: Ints, delta: Floats, loose: bool = True) -> tuple[Ints, Floats,
 
 
 def few(clock: Ints, delta: Floats, preferred: Bools, clean: Bools) -> tuple[Ints, Floats, Ints, NDArray[np.str_]]:
-    """Clocks with one or two matches of unique tuples: the plausible difference nearest to zero, `preferred` (TCP) ones first; and `how`."""
+    """Clocks with one or two matches of unique tuples: the plausible difference nearest to zero, and `how`. Of sessions whose start was seen
+    first, and of those `preferred` ones (TCP)."""
     # Where a session was joined in the middle, the event came before its first packet: the offset is at least the difference.
     whole = HOUR * np.ceil(delta / HOUR)
-    taken = ~clean & (whole - delta <= HOUR_SLACK)
+    taken = ~clean & (whole - delta <= SOON)
     delta, least = np.where(taken, whole, delta), ~clean & ~taken
     good = plausible(delta)
-    clock, delta, preferred, least = clock[good], delta[good], preferred[good], least[good]
-    order = np.lexsort((np.abs(delta), ~preferred, clock))
+    clock, delta, preferred, least, clean = clock[good], delta[good], preferred[good], least[good], clean[good]
+    order = np.lexsort((np.abs(delta), ~preferred, ~clean, clock))
     names, first = np.unique(clock[order], return_index=True)
     offset = delta[order][first]
     position = np.searchsorted(names, clock)
@@ -260,7 +263,7 @@ def estimate(
         rest &= ~np.isin(clock, parts[-1][0])
     single = few(clock[rest & unique], delta[rest & unique], (tcp & clean)[rest & unique], clean[rest & unique])
     sure = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    how = np.concatenate((np.full(len(sure[0]), "agreeing"), single[3]))
+    how = np.concatenate((np.where(_bounded(clock, time, delta, clean, sure[0], sure[1], sure[3]), "least", "agreeing"), single[3]))
     names, offset = np.concatenate((sure[0], single[0])), np.concatenate((sure[1], single[1]))
     support, width = np.concatenate((sure[2], single[2])), np.concatenate((sure[3], np.full(len(single[0]), WIDTHS[3])))
     order = np.argsort(names)
@@ -275,6 +278,20 @@ def estimate(
     residual = residual - evaluate(segments, clock, time)
     lo, hi = _tolerance(clock, residual, tcp, names, support)
     return Offsets(names, offset, support, width, how, extra, lo, hi), segments
+
+
+def _bounded(clock: Ints, time: Floats, delta: Floats, clean: Bools, names: Ints, offset: Floats, width: Floats) -> Bools:
+    """Which of the clocks `names` are agreed on only by sessions joined in the middle that were opened at one moment (a page's connections, older
+    than the capture): what they agree on is when the capture began, which only bounds the clock."""
+    order = np.argsort(names)
+    where = order[np.minimum(np.searchsorted(names[order], clock), len(names) - 1)] if len(names) else np.zeros(len(clock), np.int64)
+    mine = np.isin(clock, names)
+    mine[mine] = np.abs(delta[mine] - offset[where[mine]]) <= width[where[mine]]
+    seen = np.bincount(where[mine & clean], minlength=len(names)) > 0
+    first, last = np.full(len(names), np.inf), np.full(len(names), -np.inf)
+    np.minimum.at(first, where[mine], time[mine])
+    np.maximum.at(last, where[mine], time[mine])
+    return np.asarray(~seen & (last - first < SPREAD * np.maximum(width, 1.0)))
 
 
 BASE = {True: (1.0, 1.0), False: (15.0, 20.0)}  # tcp, udp: seconds before and after; measured -0.8…+0.3 and -10.4…+16.4

@@ -20,6 +20,8 @@ WORSE = 0.5  # seconds by which the time of a second process on one session may 
 SAME = 0.05  # seconds within which two hosts' words of one image are one machine's under two names
 APART = 240.0  # seconds: events of one session nearer than this are one witness
 EVERYBODY = r"^(22[4-9]|23[0-9])\.|^ff|\.255$"  # multicast and broadcast: processes share the port
+# Clocks that are decided. One known only to be no further behind than a session that was joined in the middle shows is taken at its word.
+DECIDED = "SELECT clock FROM join_offset WHERE how <> 'least' OR \"offset\" > 0"
 WAIT = 300.0  # seconds an event may come before a session whose start was not seen
 
 
@@ -119,7 +121,8 @@ def _assign(con: duckdb.DuckDBPyConnection) -> None:
             SELECT p.eid, p.sid, p.via, p.clock, p.dur, p.tcp, p.midstream, o.support, o.offset + coalesce(d.drift, 0) AS base,
             p.delta - base AS plain, CASE WHEN abs(plain - o.extra) < abs(plain) THEN o.extra ELSE 0 END AS jump, o.tcp_lo,
             o.tcp_hi, o.udp_lo, o.udp_hi FROM join_pair p JOIN join_offset o USING (clock) LEFT JOIN join_drift d USING (eid)),
-        fit AS (SELECT *, base + jump AS shift, plain - jump AS resid, tcp AND NOT midstream AS begun FROM rest
+        fit AS (SELECT *, CASE WHEN clock IN ({DECIDED}) THEN base + jump END AS shift, plain - jump AS resid,
+            tcp AND NOT midstream AS begun FROM rest
             WHERE resid >= -CASE WHEN midstream THEN {WAIT} WHEN tcp THEN tcp_lo ELSE udp_lo END
             AND resid <= dur + CASE WHEN tcp THEN tcp_hi ELSE udp_hi END),
         habit AS (SELECT clock, count(*) FILTER (resid > tcp_hi) AS late, count(*) AS seen FROM fit WHERE begun GROUP BY clock),
@@ -197,7 +200,8 @@ def _crowded(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(
             f"""
             INSERT INTO join_fit
-                SELECT e.eid, n.other, '{via}', s.dur, o.support, s.midstream, o.offset + coalesce(d.drift, 0) AS offset,
+                SELECT e.eid, n.other, '{via}', s.dur, o.support, s.midstream,
+                CASE WHEN clock IN ({DECIDED}) THEN o.offset + coalesce(d.drift, 0) END AS offset,
                 n.dt AS resid, 1 AS candidates FROM join_near n JOIN join_event e ON e.eid = n.id JOIN join_offset o USING (clock)
                 LEFT JOIN join_drift d USING (eid) JOIN join_session s ON s.sid = n.other
                 WHERE resid >= -CASE WHEN s.midstream THEN o.udp_lo WHEN s.proto = 6 THEN o.tcp_lo ELSE o.udp_lo END
@@ -225,24 +229,25 @@ def correct(con: duckdb.DuckDBPyConnection) -> None:
             FROM join_tuple t JOIN join_event e USING (eid) JOIN join_clock c USING (clock) WHERE e.ts_rec IS NOT NULL GROUP BY ALL),
         gap AS (
             SELECT clock, median(ts - ts_rec) AS g FROM join_event
-            WHERE ts_rec IS NOT NULL AND clock NOT IN (SELECT clock FROM join_offset) GROUP BY clock),
+            WHERE ts_rec IS NOT NULL AND clock NOT IN ({DECIDED}) GROUP BY clock),
         own AS (
             SELECT c.hk, c.dialect, c.ts_field, median(o.offset) AS f
-            FROM join_offset o JOIN join_clock c USING (clock) GROUP BY ALL),
+            FROM join_offset o JOIN join_clock c USING (clock) WHERE clock IN ({DECIDED}) GROUP BY ALL),
         host AS (SELECT hk, ts_field, median(f) AS f FROM own GROUP BY ALL)
         SELECT c.clock, gap.g + record.r AS chain, coalesce(own.f, host.f) AS field,
             CASE WHEN chain IS NOT NULL AND (field IS NULL OR abs(field - chain) > {FINER}) THEN chain ELSE field END AS offset
         FROM join_clock c LEFT JOIN record USING (hk, dialect) LEFT JOIN gap USING (clock)
         LEFT JOIN own USING (hk, dialect, ts_field) LEFT JOIN host ON host.hk = c.hk AND host.ts_field = c.ts_field
-        WHERE c.clock NOT IN (SELECT clock FROM join_offset)
+        WHERE c.clock NOT IN ({DECIDED})
         """
     )
     con.execute(
-        """
+        f"""
         CREATE TEMP TABLE join_time AS
         SELECT eid, shift AS "offset", ts - coalesce(shift, 0) AS t FROM (
             SELECT e.eid, e.ts, coalesce(o.offset + coalesce(d.drift, 0), l.offset) AS shift
-            FROM join_event e LEFT JOIN join_offset o USING (clock) LEFT JOIN join_drift d USING (eid) LEFT JOIN join_lent l USING (clock)
+            FROM join_event e LEFT JOIN (FROM join_offset WHERE clock IN ({DECIDED})) o USING (clock)
+            LEFT JOIN join_drift d USING (eid) LEFT JOIN join_lent l USING (clock)
             WHERE e.ts IS NOT NULL)
         """
     )

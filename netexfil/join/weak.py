@@ -13,6 +13,7 @@ from netexfil.join import shares
 from netexfil.join.nearest import nearest
 from netexfil.join.remote import FAR
 from netexfil.join.shares import APART, CANDIDATES, KEEP, LEAST
+from netexfil.join.tuples import DECIDED
 
 if TYPE_CHECKING:
     import duckdb
@@ -175,7 +176,7 @@ def _learn(con: duckdb.DuckDBPyConnection, kind: Class) -> None:
 
 def _trusted(con: duckdb.DuckDBPyConnection) -> float:
     """How far an event whose clock nothing decides can be taken at its word: the share of clocks that are right, of those that are decided."""
-    rows = con.execute(f"SELECT count(*) FILTER (abs(\"offset\") <= {RIGHT}), count(*) FROM join_offset").fetchall()
+    rows = con.execute(f"SELECT count(*) FILTER (abs(\"offset\") <= {RIGHT}), count(*) FROM join_offset WHERE clock IN ({DECIDED})").fetchall()
     right, decided = rows[0]
     return float((right + TRUST * WEIGHT) / (decided + WEIGHT))
 
