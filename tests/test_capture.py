@@ -250,11 +250,20 @@ def test_begun_before_the_capture(tmp_path: Path) -> None:
 
 
 def test_one_side_only(tmp_path: Path) -> None:
-    frames = [frame for frame in p.talk(sent=[b"x" * 100] * 3) if frame[1][12:16] == bytes([10, 0, 0, 5])]
-    row = one(tmp_path, p.pcap(frames, link=101))
-    assert (row["orig_low"], row["orig_high"], row["resp_quality"]) == (300, 300, "unknown")
-    assert row["resp_low"] in (49, 50)  # as far as it was acknowledged; the FIN may be counted in that
+    talk = p.talk(sent=[b"x" * 100] * 3)
+    client, server = ([frame for frame in talk if frame[1][12:16] == address] for address in (bytes([10, 0, 0, 5]), bytes([192, 0, 2, 9])))
+    row = one(tmp_path, p.pcap(client, link=101))
+    assert (row["orig_low"], row["orig_high"]) == (300, 300)
+    # As far as it was acknowledged; the FIN may be counted in that. Without the SYN more may have come before, without the FIN more behind.
+    assert (row["resp_low"], row["resp_high"], row["resp_quality"]) == (50, 51, "bounded")
     assert "onesided" in row["hints"]
+    row = one(tmp_path, p.pcap(server, link=101))
+    assert (row["orig_low"], row["orig_high"], row["orig_quality"], row["resp_high"]) == (300, 301, "bounded", 50)
+    swapped = [(server[at][0], frame) for at, (_, frame) in enumerate([server[1], server[0], *server[2:]])]
+    assert one(tmp_path, p.pcap(swapped, link=101))["orig_high"] == 301  # the beginning comes late
+    for part in (server[1:], server[:-1]):
+        row = one(tmp_path, p.pcap(part, link=101))
+        assert (row["orig_high"], row["orig_quality"]) == (None, "unknown")
 
 
 def test_silence_ends_a_session(tmp_path: Path) -> None:

@@ -102,8 +102,8 @@ class Side:
     def acknowledge(self, ack: int) -> None:
         """The other side has everything below a number."""
         proven = ack if self.at is None else self.at + delta(ack, self.at % WORD)
-        if self.begin is None:
-            self.begin = proven
+        if self.begin is None or self.pkts == 0:
+            self.begin = proven if self.begin is None else min(self.begin, proven)
         if self.at is None or self.pkts == 0:
             self.at = proven if self.at is None else max(self.at, proven)
         self.proven = proven if self.proven is None else max(self.proven, proven)

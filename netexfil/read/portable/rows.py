@@ -68,7 +68,11 @@ def _truth(session: Session, index: int) -> tuple[int, int | None, str]:
         return max(seen, proven), None, "bounded"
     if side.pkts == 0:
         silent = not peer.seen and peer.pkts <= 4 and not headless
-        return (0, 0, "exact") if silent or session.tcp.ends[index].state == State.RESET else (max(proven - 1, 0), None, "unknown")
+        if silent or session.tcp.ends[index].state == State.RESET:
+            return 0, 0, "exact"
+        end = session.tcp.ends[1 - index]
+        whole = peer.syn and end.did_close and end.state != State.RESET and not headless
+        return (max(proven - 1, 0), proven, "bounded") if whole else (max(proven - 1, 0), None, "unknown")
     if not side.syn and seen > 0:
         return max(seen, proven), None, "bounded"
     span = max(side.sent(), seen, proven)

@@ -80,8 +80,8 @@ impl Count {
     /// The other side acknowledged everything below a number.
     pub fn acknowledge(&mut self, ack: u32) {
         let proven = self.position(ack);
-        if self.begin == UNKNOWN {
-            self.begin = proven;
+        if self.begin == UNKNOWN || self.pkts == 0 {
+            self.begin = if self.begin == UNKNOWN { proven } else { self.begin.min(proven) };
         }
         if self.at == UNKNOWN || self.pkts == 0 {
             self.at = self.at.max(proven);

@@ -158,6 +158,12 @@ fn datagram_truth(count: &Count, joined: bool) -> (u64, Option<u64>, Quality) {
     if joined { (seen, None, Quality::Bounded) } else { (seen, Some(seen), Quality::Exact) }
 }
 
+/// Was this side seen from its SYN to its FIN, without a reset? It took no more than it acknowledged then.
+fn taken_whole(conn: &Conn, index: usize) -> bool {
+    let closed = conn.tcp.ends.get(index).is_some_and(|end| end.did_close && end.state != State::Reset);
+    closed && !conn.marks.headless && conn.counts.get(index).is_some_and(|count| count.syn)
+}
+
 /// Seen bytes are certain; what the other side acknowledged without their being seen was sent too.
 fn stream_truth(conn: &Conn, index: usize, count: &Count) -> (u64, Option<u64>, Quality) {
     let seen = count.seen.unique();
@@ -167,11 +173,11 @@ fn stream_truth(conn: &Conn, index: usize, count: &Count) -> (u64, Option<u64>, 
     }
     if count.pkts == 0 {
         let peer = conn.counts.get(1 - index).is_some_and(|peer| peer.seen.unique() > 0 || peer.pkts > 4);
-        return if (peer || conn.marks.headless) && !matches!(conn.tcp.ends.get(index).map(|end| end.state), Some(State::Reset)) {
-            (proven.saturating_sub(1), None, Quality::Unknown) // the FIN may be counted in what was acknowledged
-        } else {
-            (0, Some(0), Quality::Exact)
-        };
+        if !(peer || conn.marks.headless) || matches!(conn.tcp.ends.get(index).map(|end| end.state), Some(State::Reset)) {
+            return (0, Some(0), Quality::Exact);
+        }
+        let low = proven.saturating_sub(1); // the FIN may be counted in what was acknowledged
+        return if taken_whole(conn, 1 - index) { (low, Some(proven), Quality::Bounded) } else { (low, None, Quality::Unknown) };
     }
     let span = count.sent().max(seen).max(proven);
     if !count.syn && seen > 0 {
