@@ -189,7 +189,7 @@ fn capture(
     networks: Option<(Vec<String>, Vec<String>)>,
 ) -> PyResult<Stream> {
     let default = Limits::default();
-    let limits = Limits { sessions: max_sessions.unwrap_or(default.sessions), hello: hello_bytes.unwrap_or(default.hello) };
+    let limits = Limits { sessions: max_sessions.unwrap_or(default.sessions), hello: hello_bytes.unwrap_or(default.hello), ..default };
     let mut reader = py.detach(|| crate::reader::Reader::open(&paths, limits))?;
     if let Some((inside, private)) = networks {
         reader.place(Networks::new(&inside, &private).ok_or_else(|| PyValueError::new_err("not a network"))?);

@@ -7,7 +7,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, SchemaRef};
 
 use crate::batch;
-use crate::capture::Set;
+use crate::capture::{AHEAD, Frame, Set};
 use crate::decode::{Address, Decoder};
 use crate::error::{Error, Note};
 use crate::flow::{Flows, Limits, key};
@@ -15,13 +15,11 @@ use crate::held::Held;
 use crate::session::Session;
 use crate::side::{Networks, Side};
 
-/// Frames whose sessions are looked up together.
-const AHEAD: usize = 16;
 /// Sessions in a batch.
 const BATCH: usize = 2048;
 
-/// Frames, or rounds of closing, between two looks at whether to stop.
-const PATIENCE: usize = 1 << 16;
+/// Some frames, or rounds of closing, between two looks at whether to stop.
+const PATIENCE: usize = 1 << 13;
 
 /// Reads captures and hands out finished sessions in batches.
 pub struct Reader {
@@ -32,8 +30,6 @@ pub struct Reader {
     networks: Option<Networks>,
     state: State,
     held: Held,
-    /// Frames until the next look ahead.
-    ahead: usize,
 }
 
 #[derive(PartialEq, Eq)]
@@ -50,7 +46,7 @@ impl Reader {
     /// # Errors
     /// Where not one of them can be read.
     pub fn open(paths: &[String], limits: Limits) -> Result<Self, Error> {
-        Ok(Self { set: Set::open(paths)?, decoder: Decoder::default(), flows: Flows::new(limits), schema: batch::schema(), networks: None, state: State::New, held: Held::default(), ahead: 0 })
+        Ok(Self { set: Set::open(paths)?, decoder: Decoder::default(), flows: Flows::new(limits), schema: batch::schema(), networks: None, state: State::New, held: Held::default() })
     }
 
     /// Say of each session where its ends stand.
@@ -136,26 +132,21 @@ impl Reader {
         Some(done.drain(..take).collect())
     }
 
-    /// Read one frame, or close some of what is open at the end.
+    /// Read some frames, or close some of what is open at the end.
     #[inline]
     fn step(&mut self) {
-        if self.ahead == 0 {
-            self.ahead = AHEAD;
-            self.flows.warm(|see| self.set.upcoming(AHEAD, see));
-        }
-        self.ahead -= 1;
-        let Some((frame, file)) = self.set.frame() else {
+        let mut frames = [Frame::default(); AHEAD];
+        let Some((count, mut last, file)) = self.set.frames(&mut frames) else {
             self.state = if self.flows.close() { State::Closing } else { State::Done };
             return;
         };
-        self.flows.tick(frame.time, file);
-        self.decoder.frame(&frame, &mut self.flows);
-        let lost = self.flows.lost();
-        if !lost.is_empty() {
-            let place = self.set.place();
-            for (kind, reason) in lost {
-                self.set.note(file, Some(place), kind, reason);
-            }
+        let taken = self.flows.frames(frames.get(..count).unwrap_or_default(), file, &mut self.decoder);
+        if taken < count {
+            last = frames.get_mut(..taken).and_then(|frames| self.set.frames(frames)).and_then(|found| found.1);
+        }
+        self.set.pass(last);
+        for (kind, reason) in self.flows.lost() {
+            self.set.note(file, Some(self.set.place()), kind, reason);
         }
         self.set.advance();
     }

@@ -174,13 +174,23 @@ fn pcapng(frames: &[Frame], big: bool) -> Vec<u8> {
 }
 
 fn read(paths: &[String]) -> Vec<Session> {
-    let mut reader = Reader::open(paths, Limits::default()).unwrap();
+    read_with(paths, Limits::default())
+}
+
+fn read_with(paths: &[String], limits: Limits) -> Vec<Session> {
+    let mut reader = Reader::open(paths, limits).unwrap();
     let mut all = Vec::new();
     while let Some(part) = reader.sessions() {
         all.extend(part);
     }
     all.sort_by_key(Session::uid);
     all
+}
+
+fn flip(frame: &mut [u8], at: usize, bits: u8) {
+    if let Some(byte) = frame.get_mut(at) {
+        *byte ^= bits;
+    }
 }
 
 /// Everything but the name of the file.
@@ -303,5 +313,27 @@ proptest! {
             packets += part.iter().map(|session| session.orig.pkts + session.resp.pkts).sum::<u64>();
         }
         prop_assert_eq!(packets, frames.len() as u64);
+    }
+
+    #[test]
+    fn the_short_way_is_the_general_way(
+        talks in prop::collection::vec(talk(), 1..6), swaps in prop::collection::vec((any::<prop::sample::Index>(), 0..5_u8, any::<u8>()), 0..30), few in any::<bool>(),
+    ) {
+        let mut frames = frames(&talks);
+        for (at, what, value) in swaps {
+            let at = at.index(frames.len().max(1));
+            let Some(frame) = frames.get(at).cloned() else { continue };
+            match what {
+                0 => frames.insert((at + usize::from(value)).min(frames.len()), frame), // comes once more, later
+                1 => drop(frames.remove(at)),
+                2 if at + 1 < frames.len() => frames.swap(at, at + 1),
+                3 => flip(&mut frames[at].1, 47, value & 0x17), // other flags, or another byte of a datagram
+                _ => flip(&mut frames[at].1, 38 + usize::from(value % 8), value), // other numbers
+            }
+        }
+        let folder = Folder::new();
+        let path = [folder.write("all.pcap", &pcap(&frames, false, false))];
+        let limits = Limits { sessions: if few { 3 } else { 1000 }, ..Limits::default() };
+        prop_assert_eq!(told(&read_with(&path, limits)), told(&read_with(&path, Limits { general: true, ..limits })));
     }
 }

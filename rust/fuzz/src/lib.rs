@@ -125,7 +125,7 @@ pub fn x509(data: &[u8]) {
 }
 
 /// Few sessions and first bytes, so that the bounds are met.
-const LIMITS: Limits = Limits { sessions: 32, hello: 2048 };
+const LIMITS: Limits = Limits { sessions: 32, hello: 2048, general: false };
 
 fn close(mut flows: Flows, packets: u64) {
     flows.close();

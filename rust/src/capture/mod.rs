@@ -17,7 +17,7 @@ use crate::decode;
 use crate::error::Error;
 
 /// One captured frame. `data` holds what was stored of it, `length` is what was on the wire.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Frame<'a> {
     /// Nanoseconds since 1970 (UTC).
     pub time: i64,
@@ -63,6 +63,17 @@ struct Here {
     stored: usize,
     length: usize,
     whole: usize,
+}
+
+/// Frames that are looked at together.
+pub const AHEAD: usize = 16;
+
+/// The last of several frames, and how far behind the first it begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Last {
+    here: Here,
+    behind: usize,
+    seconds: u32,
 }
 
 /// One capture file, read frame by frame: `advance`, then `frame`.
@@ -135,12 +146,27 @@ impl Capture {
         Frame { time: here.time, link: here.link, trailer: here.trailer, length: here.length, data: self.input.view(here.skip, here.stored) }
     }
 
-    /// The next few frames (Ethernet in a pcap), this one first, before they are taken in turn.
-    pub fn upcoming(&self, most: usize, see: impl FnMut(&[u8])) {
-        if let Format::Pcap(pcap) = &self.format
-            && pcap.link() == decode::ETHERNET
-        {
-            pcap.upcoming(&self.input, most, see);
+    /// This frame and those behind it that are at hand in a pcap and no later than `until`: how many, and the last of them.
+    #[inline]
+    pub fn frames<'a>(&'a self, until: i64, into: &mut [Frame<'a>]) -> (usize, Option<Last>) {
+        let [first, more @ ..] = into else { return (0, None) };
+        *first = self.frame();
+        match &self.format {
+            Format::Pcap(pcap) => {
+                let (count, last) = pcap.frames(&self.input, &self.here, until, more);
+                (count + 1, last)
+            }
+            Format::Pcapng(_) => (1, None),
+        }
+    }
+
+    /// Go to the last of several frames.
+    #[inline]
+    pub fn pass(&mut self, last: Last) {
+        self.input.consume(last.behind);
+        self.here = last.here;
+        if let Format::Pcap(pcap) = &mut self.format {
+            pcap.passed(last.seconds);
         }
     }
 

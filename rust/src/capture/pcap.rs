@@ -1,7 +1,7 @@
 //! Classic pcap: both byte orders, micro- and nanoseconds, and the modified header of Alexey Kuznetzov's patch.
 
 use super::input::{Input, LONGEST};
-use super::{Damage, Here, resume};
+use super::{Damage, Frame, Here, Last, resume};
 
 /// Magic (as stored big endian), nanoseconds?, length of a record header.
 const MAGICS: &[(u32, bool, usize)] = &[
@@ -87,24 +87,39 @@ impl Pcap {
             // The last packet of a cut file has a header like any other; a spoilt length may reach beyond the end as well.
             return Err(if self.sane(&record, self.last) { Damage::cut(input, place, "a packet") } else { self.damaged(input, place, &record) });
         }
-        let Record { stored, length, .. } = record;
-        let time = i64::from(record.seconds) * 1_000_000_000 + i64::from(record.fraction) * self.unit();
         self.last = Some(record.seconds);
-        Ok(Some(Here { time, link: self.link, trailer: self.trailer, skip: self.header, stored, length: length.max(stored), whole: self.header + stored }))
+        Ok(Some(self.here(&record)))
     }
 
-    /// Hand out what was stored of the next few frames, as far as they are in the buffer: their first bytes will be needed soon.
-    pub fn upcoming(&self, input: &Input, most: usize, mut see: impl FnMut(&[u8])) {
-        let mut at = 0;
-        for _ in 0..most {
-            let Record { stored, .. } = self.record(input.view(at, 16));
-            let data = input.view(at + self.header, stored);
-            if data.is_empty() {
-                return;
+    /// The records behind this one that are whole in the buffer, sane and no later than `until`: how many, and the last of them.
+    #[inline]
+    pub fn frames<'a>(&self, input: &'a Input, here: &Here, until: i64, into: &mut [Frame<'a>]) -> (usize, Option<Last>) {
+        let (mut behind, mut whole, mut count, mut last) = (0, here.whole, 0, None);
+        for frame in into {
+            let at = behind + whole;
+            let record = self.record(input.view(at, 16));
+            let fits = input.available() >= at.saturating_add(self.header).saturating_add(record.stored);
+            let next = self.here(&record);
+            if record.stored > self.longest || record == Record::default() || !fits || next.time > until {
+                break;
             }
-            see(data);
-            at += self.header + stored;
+            (behind, whole, count) = (at, next.whole, count + 1);
+            *frame = Frame { time: next.time, link: next.link, trailer: next.trailer, length: next.length, data: input.view(at + next.skip, next.stored) };
+            last = Some(Last { here: next, behind, seconds: record.seconds });
         }
+        (count, last)
+    }
+
+    /// Frames up to one of this second were taken.
+    pub fn passed(&mut self, seconds: u32) {
+        self.last = Some(seconds);
+    }
+
+    #[inline]
+    fn here(&self, record: &Record) -> Here {
+        let &Record { seconds, fraction, stored, length } = record;
+        let time = i64::from(seconds) * 1_000_000_000 + i64::from(fraction) * self.unit();
+        Here { time, link: self.link, trailer: self.trailer, skip: self.header, stored, length: length.max(stored), whole: self.header + stored }
     }
 
     fn unit(&self) -> i64 {

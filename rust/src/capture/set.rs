@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Capture, Frame};
+use super::{Capture, Frame, Last};
 use crate::error::{Error, Note};
 
 /// A file begins this long before the current packet: it ran in parallel. Less is jitter at the seam of a ring buffer.
@@ -120,10 +120,22 @@ impl Set {
         self.open.get(self.current).map(|open| (open.capture.frame(), open.file))
     }
 
-    /// The next few frames of the current file, this one first, where they are at hand.
-    pub fn upcoming(&self, most: usize, see: impl FnMut(&[u8])) {
-        if let Some(open) = self.open.get(self.current) {
-            open.capture.upcoming(most, see);
+    /// The current frame and those behind it in its file that are at hand and come before those of any other: how many, the last of them,
+    /// and the number of the file.
+    #[inline]
+    pub fn frames<'a>(&'a self, into: &mut [Frame<'a>]) -> Option<(usize, Option<Last>, u32)> {
+        let open = self.open.get(self.current)?;
+        let until = self.waiting.last().map_or(i64::MAX, |(time, _)| time.saturating_add(OVERLAP));
+        let until = if self.open.len() == 1 { until } else { i64::MIN };
+        let (count, last) = open.capture.frames(until, into);
+        Some((count, last, open.file))
+    }
+
+    /// Go to the last of several frames.
+    #[inline]
+    pub fn pass(&mut self, last: Option<Last>) {
+        if let (Some(open), Some(last)) = (self.open.get_mut(self.current), last) {
+            open.capture.pass(last);
         }
     }
 

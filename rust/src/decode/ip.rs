@@ -1,8 +1,8 @@
 //! IPv4 and IPv6 to TCP, UDP and ICMP.
 
 use super::link::Layer;
-use super::tunnel::Tunnel;
-use super::{Address, Context, Decoder, End, Packet, Sink, Tcp};
+use super::tunnel::{Tunnel, inside_udp};
+use super::{Address, Context, Decoder, Packet, Sink, Tcp};
 use crate::bytes::{self, after, array, first, u8_at, u16_at, u32_at};
 
 pub const ICMP: u8 = 1;
@@ -39,7 +39,7 @@ fn mapped([a, b, c, d]: [u8; 4]) -> Address {
 }
 
 #[inline]
-fn v4(data: &[u8], length: usize) -> Option<Ip> {
+pub(super) fn v4(data: &[u8], length: usize) -> Option<Ip> {
     let head = data.first_chunk::<20>()?;
     let total = match u16::from_be_bytes([head[2], head[3]]) {
         0 => length,
@@ -57,7 +57,8 @@ fn v4(data: &[u8], length: usize) -> Option<Ip> {
     Some(Ip { source, target, proto: head[9], total, header, id: Some(id), extra: 0, fragment })
 }
 
-fn v6(data: &[u8], length: usize) -> Option<Ip> {
+#[inline]
+pub(super) fn v6(data: &[u8], length: usize) -> Option<Ip> {
     let head = data.first_chunk::<40>()?;
     let total = match u16::from_be_bytes([head[4], head[5]]) {
         0 => length,
@@ -69,28 +70,6 @@ fn v6(data: &[u8], length: usize) -> Option<Ip> {
     let mut ip = Ip { source: array(data, 8)?, target: array(data, 24)?, proto: head[6], total, header: 40, id: None, extra: 0, fragment: None };
     extensions(data, &mut ip)?;
     (ip.header <= total && ip.header <= data.len()).then_some(ip)
-}
-
-/// Addresses, ports and protocol of a plain TCP or UDP packet in an Ethernet frame, with a VLAN tag or without, as a first guess.
-#[inline]
-#[must_use]
-pub fn glance(frame: &[u8]) -> Option<(End, End, u8)> {
-    let mut at = 14;
-    let mut kind = u16_at(frame, 12)?;
-    if kind == 0x8100 {
-        (kind, at) = (u16_at(frame, 16)?, 18);
-    }
-    let (source, target, proto, header) = match kind {
-        0x0800 => {
-            let head = frame.get(at..)?.first_chunk::<20>()?;
-            let address = |from: usize| array::<4>(head, from).map(mapped);
-            (address(12)?, address(16)?, head[9], usize::from(head[0] & 15) * 4)
-        }
-        0x86dd => (array(frame, at + 8)?, array(frame, at + 24)?, u8_at(frame, at + 6)?, 40),
-        _ => return None,
-    };
-    let ports = at + header;
-    matches!(proto, TCP | UDP).then_some(((source, u16_at(frame, ports)?), (target, u16_at(frame, ports + 2)?), proto))
 }
 
 /// Step over extension headers; the last destination of a routing header is the packet's.
@@ -191,18 +170,9 @@ impl Decoder {
 
     #[inline]
     fn udp<S: Sink>(&mut self, ip: &Ip, data: &[u8], context: Context, sink: &mut S) {
-        let Some(head) = stored::<8>(data, ip.payload(), PORTS) else { return };
-        let [a, b, c, d, e, f, _, _] = head;
-        // Zero where offload left it to the network card; not believed where it was cut.
-        let said = if data.len() < LENGTH { 0 } else { usize::from(u16::from_be_bytes([e, f])) };
-        let length = if said >= 8 { said - 8 } else { ip.payload() - 8 };
-        let payload = first(after(data, 8), length);
-        let mut packet = blank(ip, context);
-        packet.source_port = u16::from_be_bytes([a, b]);
-        packet.target_port = u16::from_be_bytes([c, d]);
-        packet.length = u32::try_from(length).unwrap_or(u32::MAX);
-        packet.payload = payload;
-        let inner = self.inside_udp(&packet);
+        let Some(mut packet) = datagram(ip, data, context) else { return };
+        let payload = packet.payload;
+        let inner = inside_udp(&packet);
         packet.carrier = inner.is_some();
         sink.packet(&packet);
         if let Some(inner) = inner {
@@ -229,7 +199,7 @@ fn stored<const N: usize>(data: &[u8], whole: usize, least: usize) -> Option<[u8
     Some(head)
 }
 
-fn blank(ip: &Ip, context: Context) -> Packet<'static> {
+fn blank<'a>(ip: &Ip, context: Context) -> Packet<'a> {
     Packet {
         source: ip.source,
         target: ip.target,
@@ -251,18 +221,29 @@ fn blank(ip: &Ip, context: Context) -> Packet<'static> {
 
 #[inline]
 fn tcp<S: Sink>(ip: &Ip, data: &[u8], context: Context, sink: &mut S) {
-    let Some(head) = stored::<20>(data, ip.payload(), PORTS) else { return };
+    match segment(ip, data, context) {
+        Ok(packet) => packet.iter().for_each(|packet| sink.packet(packet)),
+        Err(reason) => sink.lost("malformed", reason),
+    }
+}
+
+/// A TCP packet; `None` where not even its ports were stored.
+///
+/// # Errors
+/// What is wrong with its header.
+#[inline]
+pub(super) fn segment<'a>(ip: &Ip, data: &'a [u8], context: Context) -> Result<Option<Packet<'a>>, &'static str> {
+    let Some(head) = stored::<20>(data, ip.payload(), PORTS) else { return Ok(None) };
     let header = usize::from(head[12] >> 4) * 4;
     let mut packet = blank(ip, context);
     packet.source_port = u16::from_be_bytes([head[0], head[1]]);
     packet.target_port = u16::from_be_bytes([head[2], head[3]]);
     if data.len() < FLAGS {
         packet.headless = true;
-        return sink.packet(&packet);
+        return Ok(Some(packet));
     }
     if header < 20 || header > ip.payload() {
-        sink.lost("malformed", "TCP header that does not fit its packet");
-        return;
+        return Err("TCP header that does not fit its packet");
     }
     packet.tcp = Tcp {
         seq: u32::from_be_bytes([head[4], head[5], head[6], head[7]]),
@@ -273,7 +254,22 @@ fn tcp<S: Sink>(ip: &Ip, data: &[u8], context: Context, sink: &mut S) {
     let length = ip.payload() - header;
     packet.length = u32::try_from(length).unwrap_or(u32::MAX);
     packet.payload = first(after(data, header), length);
-    sink.packet(&packet);
+    Ok(Some(packet))
+}
+
+/// A UDP packet; `None` where not even its ports were stored.
+#[inline]
+pub(super) fn datagram<'a>(ip: &Ip, data: &'a [u8], context: Context) -> Option<Packet<'a>> {
+    let [a, b, c, d, e, f, _, _] = stored::<8>(data, ip.payload(), PORTS)?;
+    // Zero where offload left it to the network card; not believed where it was cut.
+    let said = if data.len() < LENGTH { 0 } else { usize::from(u16::from_be_bytes([e, f])) };
+    let length = if said >= 8 { said - 8 } else { ip.payload() - 8 };
+    let mut packet = blank(ip, context);
+    packet.source_port = u16::from_be_bytes([a, b]);
+    packet.target_port = u16::from_be_bytes([c, d]);
+    packet.length = u32::try_from(length).unwrap_or(u32::MAX);
+    packet.payload = first(after(data, 8), length);
+    Some(packet)
 }
 
 /// Request and answer types: one session for both.

@@ -3,10 +3,12 @@
 mod fragment;
 mod ip;
 mod link;
+mod plain;
 mod tunnel;
 
-pub use ip::{ICMP, ICMP6, TCP, UDP, glance};
-pub use link::{ETHERNET, known as known_link, unknown as unknown_link};
+pub use ip::{ICMP, ICMP6, TCP, UDP};
+pub use link::{known as known_link, unknown as unknown_link};
+pub use plain::plain;
 pub use tunnel::Tunnel;
 
 use crate::capture::Frame;

@@ -110,24 +110,24 @@ fn tzsp(data: &[u8]) -> Option<Inner> {
     (version == 1 && kind == 0).then_some(Inner { kind: Tunnel::TZSP, layer: Layer::Tzsp, skip: 0, network: None })
 }
 
-impl Decoder {
-    /// Is this datagram a tunnel? By port, like Zeek, and only where the header fits.
-    #[inline]
-    pub(super) fn inside_udp(&self, packet: &Packet<'_>) -> Option<Inner> {
-        let data = packet.payload;
-        let (from, to) = (packet.source_port, packet.target_port);
-        match (from, to) {
-            (_, 4789 | 8472) | (4789, _) => vxlan(data),
-            (_, 6081) | (6081, _) => geneve(data),
-            (_, 4754) => Some(Inner { kind: Tunnel::GRE, layer: Layer::Gre, skip: 0, network: None }),
-            (3544, _) | (_, 3544) => teredo(data, packet.length as usize),
-            (2152, _) | (_, 2152) => gtp(data),
-            (5072, _) | (_, 5072) => ayiya(data),
-            (_, 37008) => tzsp(data),
-            _ => None,
-        }
+/// Is this datagram a tunnel? By port, like Zeek, and only where the header fits.
+#[inline]
+pub(super) fn inside_udp(packet: &Packet<'_>) -> Option<Inner> {
+    let data = packet.payload;
+    let (from, to) = (packet.source_port, packet.target_port);
+    match (from, to) {
+        (_, 4789 | 8472) | (4789, _) => vxlan(data),
+        (_, 6081) | (6081, _) => geneve(data),
+        (_, 4754) => Some(Inner { kind: Tunnel::GRE, layer: Layer::Gre, skip: 0, network: None }),
+        (3544, _) | (_, 3544) => teredo(data, packet.length as usize),
+        (2152, _) | (_, 2152) => gtp(data),
+        (5072, _) | (_, 5072) => ayiya(data),
+        (_, 37008) => tzsp(data),
+        _ => None,
     }
+}
 
+impl Decoder {
     /// GRE versions 0 and 1 (RFC 2784, 2890, 2637), with ERSPAN I to III inside.
     pub(super) fn gre<S: Sink>(&mut self, data: &[u8], length: usize, context: Context, sink: &mut S) {
         let Some((kind, layer, skip)) = gre(data) else { return };

@@ -1,8 +1,11 @@
 //! An open session: what is remembered of it between packets.
 
+use super::UDP_IDLE;
 use super::history::History;
 use super::key::Key;
+use super::marks::Marks;
 use super::ranges::Ranges;
+use super::recent::Recent;
 use super::tcp::{ACK, Conversation};
 use crate::decode::{Packet, Tcp, Tunnel};
 use crate::hello::Outcome;
@@ -13,7 +16,7 @@ pub const SECOND: i64 = 1_000_000_000;
 pub const NEVER: i64 = i64::MAX;
 
 /// One side's counts.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Count {
     pub pkts: u64,
     pub ip_bytes: u64,
@@ -26,16 +29,10 @@ pub struct Count {
     /// Where the stream begins, where its SYN was seen; else its first byte seen (TCP).
     pub begin: i64,
     /// Latest position in the unwrapped sequence space (TCP).
-    at: i64,
+    pub at: i64,
     pub syn: bool,
-    /// Last packets (content, time in units of 100 µs), to know one that was captured twice.
-    recent: [(u32, u32); 2],
-    next: u8,
+    pub recent: Recent,
 }
-
-/// A copy of a packet follows within this long where it has an identification of its own, and where it has none.
-const COPY_KNOWN: u32 = 10_000;
-const COPY_UNKNOWN: u32 = 20;
 
 /// A SYN may stand this many bytes below what was seen of its conversation before it: the first windows of a sender. Of the new conversations
 /// on ports whose SYN was not seen the last time, one in 65,536 falls in there.
@@ -46,7 +43,7 @@ pub const UNKNOWN: i64 = i64::MIN;
 
 impl Default for Count {
     fn default() -> Self {
-        Self { pkts: 0, ip_bytes: 0, bytes: 0, seen: Ranges::default(), proven: UNKNOWN, begin: UNKNOWN, at: UNKNOWN, syn: false, recent: [(0, 0); 2], next: 0 }
+        Self { pkts: 0, ip_bytes: 0, bytes: 0, seen: Ranges::default(), proven: UNKNOWN, begin: UNKNOWN, at: UNKNOWN, syn: false, recent: Recent::default() }
     }
 }
 
@@ -103,55 +100,20 @@ impl Count {
         let Some((_, end)) = self.seen.span() else { return 0 };
         if self.begin == UNKNOWN { 0 } else { u64::try_from(end - self.begin).unwrap_or(0) }
     }
-
-    /// Was a packet with this content just seen? `known`: its IP header carries an identification.
-    pub fn repeated(&mut self, content: u32, known: bool, time: i64) -> bool {
-        let now = u32::try_from((time / 100_000) & 0xffff_ffff).unwrap_or(0);
-        let limit = if known { COPY_KNOWN } else { COPY_UNKNOWN };
-        if self.recent.iter().any(|&(old, at)| old == content && now.wrapping_sub(at) <= limit && self.pkts > 1) {
-            return true;
-        }
-        if let Some(place) = self.recent.get_mut(usize::from(self.next)) {
-            *place = (content, now);
-        }
-        self.next ^= 1;
-        false
-    }
 }
 
-/// Facts that become hints.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Marks {
-    pub cut: bool,
-    pub duplicate: bool,
-    pub early: bool,
-    pub open: bool,
-    pub carrier: bool,
-    pub ftp_data: bool,
-    /// A clear FTP control session whose lines are followed.
-    pub lines: bool,
-    /// Of some TCP packets only the ports were stored.
-    pub headless: bool,
-    /// A QUIC conversation whose first datagram here comes from its middle.
-    pub joined: bool,
-}
-
-/// What every packet needs comes first, in whole cache lines (see `touch`).
-#[repr(C, align(64))]
+/// An open session laid out whole, as the state machine and the hellos work on it (see `slot` for how it lies between packets).
+#[derive(Default)]
 pub struct Conn {
     pub key: Key,
     /// Does the originator stand at `a` of the key?
     pub orig_is_a: bool,
-    pub live: bool,
     pub letters: u8,
     pub heard: bool,
     pub last: i64,
-    /// Earliest entry in the heap of timers.
-    pub armed: i64,
     /// Times at which Zeek would look at it: nobody answered, still there, gone.
     pub attempt: i64,
     pub expire: i64,
-    pub expire_half: i64,
     pub remove: i64,
     /// Longest silence.
     pub idle: i64,
@@ -173,16 +135,13 @@ impl Conn {
         Self {
             key,
             orig_is_a,
-            live: true,
             marks: Marks::default(),
             start: time,
             last: time,
             attempt: NEVER,
             expire: NEVER,
-            expire_half: NEVER,
             remove: NEVER,
-            idle: 60 * SECOND,
-            armed: NEVER,
+            idle: UDP_IDLE,
             history: History::default(),
             tcp: Conversation::new(),
             counts: Default::default(),
@@ -196,20 +155,9 @@ impl Conn {
         }
     }
 
-    /// Read something of every cache line that a packet needs.
-    #[inline]
-    pub fn touch(&self) -> u64 {
-        let [one, two] = &self.counts;
-        let times = [self.last, self.expire, one.begin, two.begin, one.at, two.at, one.proven, two.proven];
-        let counts = [one.pkts, two.pkts, one.ip_bytes, two.ip_bytes, one.seen.unique(), two.seen.unique()];
-        let small = [self.marks.cut, one.syn, two.syn, self.key.one_way].map(u64::from);
-        let sum = times.map(i64::cast_unsigned).iter().chain(&counts).chain(&small).fold(0, |sum, part| sum ^ part);
-        sum ^ self.tcp.touch()
-    }
-
     /// When to look at it next.
     pub fn due(&self) -> i64 {
-        self.attempt.min(self.expire).min(self.expire_half).min(self.remove).min(self.last.saturating_add(self.idle))
+        self.attempt.min(self.expire).min(self.remove).min(self.last.saturating_add(self.idle))
     }
 
     pub fn count(&mut self, orig: bool) -> &mut Count {

@@ -2,6 +2,7 @@
 
 use super::conn::{Conn, NEVER, UNKNOWN};
 use super::expire::next_look;
+use super::marks::Marks;
 use super::{ATTEMPT, CLOSE, Flows, LOGIN_IDLE, LOGIN_PORTS, LOOK_AGAIN, Place, TCP_IDLE, finish, tcp};
 use crate::decode::Packet;
 
@@ -36,11 +37,10 @@ impl Flows {
             conn.idle = LOGIN_IDLE;
         }
         if effect.half {
-            conn.expire_half = conn.last.saturating_add(LOOK_AGAIN);
-            conn.expire = next_look(conn.start, time);
+            conn.expire = conn.last.saturating_add(LOOK_AGAIN).min(next_look(conn.start, time));
         }
         if effect.complete {
-            (conn.attempt, conn.expire, conn.expire_half) = (NEVER, NEVER, NEVER);
+            (conn.attempt, conn.expire) = (NEVER, NEVER);
             conn.remove = conn.last.saturating_add(CLOSE);
         }
         let at = truth(conn, orig, packet);
@@ -48,8 +48,8 @@ impl Flows {
         count.pkts += 1;
         count.ip_bytes += u64::from(packet.ip_bytes);
         let (content, known) = finish::fingerprint(packet);
-        if packet.length > 0 && known && count.repeated(content, known, time) {
-            conn.marks.duplicate = true;
+        if packet.length > 0 && known && count.recent.repeated(content, known, time, count.pkts) {
+            conn.marks.set(Marks::DUPLICATE, true);
         }
         if effect.turned {
             conn.flip();
@@ -70,20 +70,20 @@ impl Flows {
             conn.letters |= bit;
             conn.history.push(if orig { b'D' } else { b'd' });
         }
-        conn.marks.carrier |= packet.carrier;
-        conn.marks.joined |= udp && conn.counts.iter().all(|count| count.pkts == 0) && in_the_middle(packet);
+        conn.marks.set(Marks::CARRIER, packet.carrier);
+        conn.marks.set(Marks::JOINED, udp && conn.counts.iter().all(|count| count.pkts == 0) && in_the_middle(packet));
         let count = conn.count(orig);
         count.pkts += 1;
         count.ip_bytes += u64::from(packet.ip_bytes);
         count.bytes += u64::from(packet.length);
         let (content, known) = finish::fingerprint(packet);
-        if count.repeated(content, known, time) {
-            conn.marks.duplicate = true;
+        if count.recent.repeated(content, known, time, count.pkts) {
+            conn.marks.set(Marks::DUPLICATE, true);
             return;
         }
         let from = i64::try_from(count.seen.unique()).unwrap_or(0);
         count.seen.add(from, from + i64::from(packet.length));
-        conn.marks.cut |= packet.payload.len() < packet.length as usize;
+        conn.marks.set(Marks::CUT, packet.payload.len() < packet.length as usize);
         if udp && !packet.carrier && self.keep(place, orig, packet, None) {
             self.look(place, false);
         }
@@ -95,8 +95,8 @@ impl Flows {
 fn headless(conn: &mut Conn, orig: bool, packet: &Packet<'_>, time: i64) {
     conn.last = time;
     conn.idle = conn.idle.max(TCP_IDLE);
-    conn.marks.cut = true;
-    conn.marks.headless = true;
+    conn.marks.set(Marks::CUT, true);
+    conn.marks.set(Marks::HEADLESS, true);
     let count = conn.count(orig);
     count.pkts += 1;
     count.ip_bytes += u64::from(packet.ip_bytes);
@@ -115,7 +115,7 @@ fn in_the_middle(packet: &Packet<'_>) -> bool {
 pub(super) fn truth(conn: &mut Conn, orig: bool, packet: &Packet<'_>) -> Option<u64> {
     let flags = packet.tcp.flags;
     let syn = flags & tcp::SYN != 0;
-    conn.marks.cut |= packet.payload.len() < packet.length as usize;
+    conn.marks.set(Marks::CUT, packet.payload.len() < packet.length as usize);
     let count = conn.count(orig);
     let mut seq = count.unwrap(packet.tcp.seq);
     if syn {

@@ -2,6 +2,8 @@
 
 use super::conn::{Conn, NEVER};
 use super::attempt::Attempt;
+use super::marks::Marks;
+use super::slot::bit;
 use super::{ATTEMPT, DNS_IDLE, DNS_LOOK, Flows, LINGER, LOOK_AGAIN, Place};
 use super::tcp;
 
@@ -14,26 +16,26 @@ impl Flows {
             self.finish(place);
         } else {
             self.arm(place);
+            self.leave(place);
         }
     }
 
-    /// The whole session that a timer was set for, now without one; `None` where the timer is out of date.
+    /// The whole session that a timer was set for, to work on, now without one; `None` where the timer is out of date.
     fn reminded(&mut self, place: Place, due: i64) -> Option<Place> {
         if place.is_attempt() {
             self.attempts.get(place.index()).and_then(Attempt::due).filter(|set| *set == due)?;
             return self.promote(place);
         }
-        let conn = self.conn_mut(place).filter(|conn| conn.live && conn.armed == due)?;
-        conn.armed = NEVER;
-        Some(place)
+        let slot = self.slots.get_mut(place.index()).filter(|slot| slot.has(bit::LIVE) && slot.armed == due)?;
+        slot.armed = NEVER;
+        self.enter(place).map(|_| place)
     }
 
     /// Make sure that a timer stands no later than the session's next time.
     pub(super) fn arm(&mut self, place: Place) {
-        let Some(conn) = self.conn_mut(place) else { return };
-        let due = conn.due();
-        if due < conn.armed {
-            conn.armed = due;
+        let Some(due) = self.conn(place).map(Conn::due) else { return };
+        if let Some(slot) = self.slots.get_mut(place.index()).filter(|slot| due < slot.armed) {
+            slot.armed = due;
             self.timers.push(due, place.0);
         }
     }
@@ -45,10 +47,11 @@ impl Flows {
             let Some(conn) = self.conn_mut(place) else { continue };
             if conn.due() > due {
                 self.arm(place);
+                self.leave(place);
                 continue;
             }
-            conn.marks.early = true;
-            conn.marks.open = true;
+            conn.marks.set(Marks::EARLY, true);
+            conn.marks.set(Marks::OPEN, true);
             self.finish(place);
             return;
         }
@@ -81,8 +84,7 @@ pub(super) fn over(conn: &mut Conn, now: i64) -> bool {
             return true;
         }
     }
-    if conn.expire.min(conn.expire_half) <= now {
-        conn.expire_half = NEVER;
+    if conn.expire <= now {
         conn.expire = NEVER;
         if !conn.tcp.inactive {
             if conn.last.saturating_add(LINGER) < now {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::conn::{Conn, Count};
+use super::marks::Marks;
 use super::tcp::State;
 use crate::decode::{self, Packet};
 use crate::hello::Outcome;
@@ -84,23 +85,23 @@ fn told(conn: &mut Conn, session: &mut Session) {
     let told = conn.told.take();
     let marks = conn.marks;
     let started = conn.counts.iter().any(|count| count.syn);
-    let midstream = marks.joined || conn.key.proto == decode::TCP && !started;
+    let midstream = marks.has(Marks::JOINED) || conn.key.proto == decode::TCP && !started;
     let both = conn.counts.iter().all(|count| count.pkts > 0);
     let words = [
-        (marks.open && !ended(conn), "open"),
+        (marks.has(Marks::OPEN) && !ended(conn), "open"),
         (midstream, "midstream"),
         (conn.key.proto == decode::TCP && !both && lonely(conn), "onesided"),
-        (marks.cut, "cut"),
-        (marks.duplicate, "duplicate"),
-        (marks.early, "early"),
-        (marks.carrier, "carrier"),
-        (marks.ftp_data, "ftp_data"),
+        (marks.has(Marks::CUT), "cut"),
+        (marks.has(Marks::DUPLICATE), "duplicate"),
+        (marks.has(Marks::EARLY), "early"),
+        (marks.has(Marks::CARRIER), "carrier"),
+        (marks.has(Marks::FTP_DATA), "ftp_data"),
     ];
     let mut words = words.into_iter().filter(|word| word.0).map(|word| word.1);
     let control = conn.control.take();
     let Some(told) = told else {
         // Nearly all sessions: at most one word, and nothing to sort.
-        session.service = marks.ftp_data.then_some(Cow::Borrowed("ftp-data"));
+        session.service = marks.has(Marks::FTP_DATA).then_some(Cow::Borrowed("ftp-data"));
         session.hints = match (words.next(), words.next(), control) {
             (first, None, None) => first.map(Cow::Borrowed),
             (first, second, control) => joined(first.into_iter().chain(second).chain(words).map(Cow::Borrowed).chain(control.map(of)).collect()),
@@ -108,7 +109,7 @@ fn told(conn: &mut Conn, session: &mut Session) {
         return;
     };
     let Outcome { mut services, hints, facts, .. } = *told;
-    services.extend(marks.ftp_data.then_some("ftp-data"));
+    services.extend(marks.has(Marks::FTP_DATA).then_some("ftp-data"));
     // What stands in the middle of a stream says nothing about how it began.
     let said = hints.into_iter().filter(|hint| !midstream || !matches!(hint.as_str(), "clear" | "no_tls")).map(Cow::Owned);
     session.hints = joined(said.chain(words.map(Cow::Borrowed)).chain(control.map(of)).collect());
@@ -145,7 +146,7 @@ fn lonely(conn: &Conn) -> bool {
 /// One side: what Zeek writes, and how many bytes it is certain to have sent.
 fn side(conn: &Conn, index: usize, bytes: Option<u64>) -> Side {
     let Some(count) = conn.counts.get(index) else { return Side::default() };
-    let (low, high, quality) = if conn.key.proto == decode::TCP { stream_truth(conn, index, count) } else { datagram_truth(count, conn.marks.joined) };
+    let (low, high, quality) = if conn.key.proto == decode::TCP { stream_truth(conn, index, count) } else { datagram_truth(count, conn.marks.has(Marks::JOINED)) };
     Side { bytes, pkts: count.pkts, ip_bytes: count.ip_bytes, low, high, quality }
 }
 
@@ -161,19 +162,19 @@ fn datagram_truth(count: &Count, joined: bool) -> (u64, Option<u64>, Quality) {
 /// Was this side seen from its SYN to its FIN, without a reset? It took no more than it acknowledged then.
 fn taken_whole(conn: &Conn, index: usize) -> bool {
     let closed = conn.tcp.ends.get(index).is_some_and(|end| end.did_close && end.state != State::Reset);
-    closed && !conn.marks.headless && conn.counts.get(index).is_some_and(|count| count.syn)
+    closed && !conn.marks.has(Marks::HEADLESS) && conn.counts.get(index).is_some_and(|count| count.syn)
 }
 
 /// Seen bytes are certain; what the other side acknowledged without their being seen was sent too.
 fn stream_truth(conn: &Conn, index: usize, count: &Count) -> (u64, Option<u64>, Quality) {
     let seen = count.seen.unique();
     let proven = count.acknowledged();
-    if conn.marks.headless && count.pkts > 0 {
+    if conn.marks.has(Marks::HEADLESS) && count.pkts > 0 {
         return (seen.max(proven), None, Quality::Bounded);
     }
     if count.pkts == 0 {
         let peer = conn.counts.get(1 - index).is_some_and(|peer| peer.seen.unique() > 0 || peer.pkts > 4);
-        if !(peer || conn.marks.headless) || matches!(conn.tcp.ends.get(index).map(|end| end.state), Some(State::Reset)) {
+        if !(peer || conn.marks.has(Marks::HEADLESS)) || matches!(conn.tcp.ends.get(index).map(|end| end.state), Some(State::Reset)) {
             return (0, Some(0), Quality::Exact);
         }
         let low = proven.saturating_sub(1); // the FIN may be counted in what was acknowledged

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::marks::Marks;
 use super::{Flows, Place};
 use crate::decode::Packet;
 use crate::hello::ftp;
@@ -64,8 +65,8 @@ impl Flows {
         if self.followed.len() >= FOLLOWED {
             return;
         }
-        let Some(conn) = self.conn_mut(place).filter(|conn| !conn.marks.lines) else { return };
-        conn.marks.lines = true;
+        let Some(conn) = self.conn_mut(place).filter(|conn| !conn.marks.has(Marks::LINES)) else { return };
+        conn.marks.set(Marks::LINES, true);
         let side = |next| Side { next, ..Side::default() };
         self.followed.insert(place, Lines { sides: [side(orig), side(resp)] });
     }
@@ -73,7 +74,7 @@ impl Flows {
     /// The session is over, or encrypted from here on.
     pub(super) fn unfollow(&mut self, place: Place) {
         if let Some(conn) = self.conn_mut(place) {
-            conn.marks.lines = false;
+            conn.marks.clear(Marks::LINES);
         }
         self.followed.remove(&place);
     }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::{EXPECTED, FIRST_PACKETS, Flows, HELLO_TOTAL, LOGIN_IDLE, LOGIN_SERVICES, Place, SPARES, TCP_IDLE, key};
+use super::marks::Marks;
 use crate::decode::Packet;
 use crate::hello::{Proto, ftp};
 use crate::stream::{self, Stream};
@@ -10,10 +11,10 @@ use crate::stream::{self, Stream};
 impl Flows {
     /// Is it the data channel that an FTP session announced?
     pub(super) fn announced(&mut self, place: Place) {
-        let Some(conn) = self.conns.get_mut(place.index()) else { return };
+        let Some(conn) = self.here.filter(|here| here.0 == place).and_then(|here| self.wide.get_mut(here.1)) else { return };
         let (address, port) = if conn.orig_is_a { (&conn.key.b, conn.key.b_port) } else { (&conn.key.a, conn.key.a_port) };
         if let Some((_, control)) = self.expected.remove(&(key::ip(address), port)) {
-            conn.marks.ftp_data = true;
+            conn.marks.set(Marks::FTP_DATA, true);
             conn.control = Some(control);
         }
     }
@@ -70,10 +71,10 @@ impl Flows {
     pub(super) fn keep(&mut self, place: Place, orig: bool, packet: &Packet<'_>, at: Option<u64>) -> bool {
         let limit = self.limits.hello;
         let room = self.held < HELLO_TOTAL;
-        if self.conn(place).is_some_and(|conn| conn.marks.lines) {
+        if self.conn(place).is_some_and(|conn| conn.marks.has(Marks::LINES)) {
             self.hear_lines(place, orig, packet, at.unwrap_or(0));
         }
-        let Some(conn) = self.conns.get_mut(place.index()) else { return false };
+        let Some(conn) = self.here.filter(|here| here.0 == place).and_then(|here| self.wide.get_mut(here.1)) else { return false };
         if conn.heard || packet.payload.is_empty() || limit == 0 {
             return false;
         }

@@ -4,14 +4,19 @@ mod attempt;
 mod conn;
 mod count;
 mod expire;
+mod fast;
 mod finish;
 mod follow;
 pub mod history;
 pub mod key;
 mod listen;
+mod marks;
+mod open;
 mod ports;
 mod ranges;
+mod recent;
 mod slab;
+mod slot;
 mod table;
 pub mod tcp;
 mod warm;
@@ -27,7 +32,9 @@ use std::net::IpAddr;
 use attempt::Attempt;
 use conn::{Conn, SECOND};
 use key::Key;
+use marks::Marks;
 use slab::Slab;
+use slot::{Slot, bit};
 use table::Table;
 use wheel::Wheel;
 
@@ -41,6 +48,7 @@ const LINGER: i64 = 5 * SECOND;
 const CLOSE: i64 = 5 * SECOND;
 /// Time only goes on, as Zeek's does; but a packet ten years older means that a stamp before it was wrong.
 const STEP: i64 = 10 * 365 * 86_400 * SECOND;
+const UDP_IDLE: i64 = 60 * SECOND;
 const LOOK_AGAIN: i64 = 6 * SECOND;
 const TCP_IDLE: i64 = 300 * SECOND;
 /// SSH, FTP and other logins (scripts/base/protocols/conn/inactivity.zeek).
@@ -67,11 +75,13 @@ pub struct Limits {
     pub sessions: usize,
     /// First bytes kept per direction.
     pub hello: usize,
+    /// Take every packet the general way, and keep every session whole: slower, and the same.
+    pub general: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { sessions: 1_000_000, hello: 16 * 1024 }
+        Self { sessions: 1_000_000, hello: 16 * 1024, general: false }
     }
 }
 
@@ -79,7 +89,11 @@ pub struct Flows {
     limits: Limits,
     seeds: (u64, u64),
     table: Table,
-    conns: Slab<Conn>,
+    slots: Slab<Slot>,
+    /// Sessions that are laid out whole.
+    wide: Slab<Conn>,
+    /// The one that is worked on.
+    here: Option<(Place, u32)>,
     attempts: Slab<Attempt>,
     live: usize,
     timers: Wheel,
@@ -135,7 +149,9 @@ impl Flows {
             limits,
             seeds: (random.hash_one(1_u8), random.hash_one(2_u8) | 1),
             table: Table::default(),
-            conns: Slab::default(),
+            slots: Slab::default(),
+            wide: Slab::default(),
+            here: None,
             attempts: Slab::default(),
             live: 0,
             timers: Wheel::default(),
@@ -155,16 +171,6 @@ impl Flows {
     /// Give the memory back: nothing follows.
     pub fn clear(&mut self) {
         *self = Self::new(self.limits);
-    }
-
-    #[inline]
-    fn conn(&self, place: Place) -> Option<&Conn> {
-        self.conns.get(place.index())
-    }
-
-    #[inline]
-    fn conn_mut(&mut self, place: Place) -> Option<&mut Conn> {
-        self.conns.get_mut(place.index())
     }
 
     /// A new frame at this time, from this file: what has timed out until then is done.
@@ -196,53 +202,17 @@ impl Flows {
         for _ in 0..CLOSE_AT_ONCE {
             let place = match self.closed.checked_sub(attempts) {
                 None => self.promote(Place::attempt(self.closed)),
-                Some(whole) if whole >= self.conns.end() => return false,
-                Some(whole) => Some(Place::whole(whole)),
+                Some(whole) if whole >= self.slots.end() => return false,
+                Some(whole) => Some(Place::whole(whole)).filter(|place| self.slot(*place).is_some_and(|slot| slot.has(bit::LIVE))),
             };
             self.closed += 1;
             let Some(place) = place else { continue };
-            if let Some(conn) = self.conn_mut(place).filter(|conn| conn.live) {
-                conn.marks.open = true;
+            if let Some(conn) = self.enter(place) {
+                conn.marks.set(Marks::OPEN, true);
                 self.finish(place);
             }
         }
         true
-    }
-
-    /// A whole session that begins with this packet, not yet in the table.
-    fn begin(&mut self, key: Key, forward: bool, packet: &Packet<'_>) -> Place {
-        let turned = ports::turned(packet);
-        let mut conn = Conn::new(key, forward != turned, packet, self.time, self.file);
-        if turned {
-            conn.history.push(b'^');
-        }
-        match packet.proto {
-            crate::decode::TCP => conn.expire = self.now.saturating_add(ATTEMPT),
-            crate::decode::UDP if DNS_PORTS.contains(&conn.ports().1) => conn.expire = self.now.saturating_add(DNS_LOOK),
-            _ => {}
-        }
-        Place::whole(self.conns.put(conn))
-    }
-
-    fn finish(&mut self, place: Place) {
-        self.look(place, true);
-        if self.conn(place).is_some_and(|conn| conn.marks.lines) {
-            self.unfollow(place);
-        }
-        let hash = self.conn(place).map(|conn| conn.key.hash(self.seeds));
-        if let Some(hash) = hash {
-            self.table.remove(hash, place.0);
-        }
-        let mut session = None;
-        if let Some(conn) = self.conn_mut(place) {
-            session = Some(finish::session(conn));
-            conn.live = false;
-            conn.control = None;
-            conn.told = None;
-        }
-        self.done.extend(session);
-        self.conns.free(place.index());
-        self.live -= 1;
     }
 
     #[inline]
@@ -251,10 +221,41 @@ impl Flows {
             if place.is_attempt() {
                 self.attempts.get(place.index()).is_some_and(|attempt| attempt.key().0 == *key)
             } else {
-                self.conn(place).is_some_and(|conn| conn.key == *key)
+                self.slot(place).is_some_and(|slot| slot.key == *key)
             }
         };
         self.table.find(hash, |place| same(Place(place))).map(Place)
+    }
+
+    /// Take a packet by all the rules.
+    fn general(&mut self, key: Key, hash: u64, forward: bool, packet: &Packet<'_>, mut found: Option<Place>) {
+        match found {
+            Some(place) if place.is_attempt() => {
+                found = self.promote(place);
+                found.into_iter().for_each(|place| self.arm(place));
+            }
+            Some(place) => found = self.enter(place).map(|_| place),
+            None => {}
+        }
+        let is_tcp = packet.proto == crate::decode::TCP;
+        if let Some(place) = found.filter(|_| is_tcp && packet.tcp.flags & tcp::SYN != 0)
+            && self.conn(place).is_some_and(|conn| conn.opened_late(conn.orig_is_a == forward, packet.tcp) == Some(false))
+        {
+            self.finish(place);
+            found = None;
+        }
+        let new = found.is_none();
+        let Some(place) = found.or_else(|| self.open(key, hash, forward, packet)) else { return };
+        let orig = self.conn(place).is_none_or(|conn| conn.orig_is_a == forward);
+        if is_tcp {
+            self.tcp(place, orig, packet);
+        } else {
+            self.datagram(place, orig, packet);
+        }
+        if new || is_tcp {
+            self.arm(place);
+        }
+        self.leave(place);
     }
 
     /// A session that its first packet opens.
@@ -281,33 +282,26 @@ impl Sink for Flows {
     #[inline]
     fn packet(&mut self, packet: &Packet<'_>) {
         let (key, forward) = Key::of(packet);
-        let hash = key.hash(self.seeds);
-        let mut found = self.find(&key, hash);
-        if let Some(place) = found.filter(|place| place.is_attempt()) {
-            found = self.promote(place);
-            found.into_iter().for_each(|place| self.arm(place));
-        }
-        let is_tcp = packet.proto == crate::decode::TCP;
-        if let Some(place) = found.filter(|_| is_tcp && packet.tcp.flags & tcp::SYN != 0)
-            && self.conn(place).is_some_and(|conn| conn.opened_late(conn.orig_is_a == forward, packet.tcp) == Some(false))
-        {
-            self.finish(place);
-            found = None;
-        }
-        let new = found.is_none();
-        let Some(place) = found.or_else(|| self.open(key, hash, forward, packet)) else { return };
-        let orig = self.conn(place).is_none_or(|conn| conn.orig_is_a == forward);
-        if is_tcp {
-            self.tcp(place, orig, packet);
-        } else {
-            self.datagram(place, orig, packet);
-        }
-        if new || is_tcp {
-            self.arm(place);
-        }
+        self.take(&key, key.hash(self.seeds), forward, packet);
     }
 
     fn lost(&mut self, kind: &'static str, reason: &str) {
         self.lost.push((kind, reason.to_owned()));
+    }
+}
+
+impl Flows {
+    /// A packet with its key and the key's hash; `forward`: it goes from `a` to `b`.
+    #[inline]
+    fn take(&mut self, key: &Key, hash: u64, forward: bool, packet: &Packet<'_>) {
+        let found = self.find(key, hash);
+        let time = self.time;
+        if let Some(place) = found.filter(|place| !place.is_attempt())
+            && !self.limits.general
+            && self.slots.get_mut(place.index()).is_some_and(|slot| slot.take(forward, packet, time))
+        {
+            return;
+        }
+        self.general(*key, hash, forward, packet, found);
     }
 }

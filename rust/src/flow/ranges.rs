@@ -4,7 +4,7 @@
 const RANGES: usize = 64;
 
 /// Almost always one range; more only while something is missing.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ranges {
     first: (i64, i64),
     #[allow(clippy::box_collection)] // one word in every session instead of three
@@ -66,6 +66,13 @@ impl Ranges {
             range.1 = high;
             all.remove(at + 1);
         }
+    }
+
+    /// One range from there on, of so many bytes.
+    #[inline]
+    pub fn one(from: i64, bytes: u64) -> Self {
+        let to = from.saturating_add_unsigned(bytes);
+        if bytes == 0 { Self::default() } else { Self { first: (from, to), rest: None, unique: bytes } }
     }
 
     /// Bytes seen, each once.

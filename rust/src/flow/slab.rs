@@ -44,6 +44,15 @@ impl<T> Slab<T> {
         u32::try_from(full + within).unwrap_or(u32::MAX)
     }
 
+    /// A free place, with whatever stood there last.
+    #[inline]
+    pub fn take(&mut self) -> u32
+    where
+        T: Default,
+    {
+        self.free.pop().unwrap_or_else(|| self.put(T::default()))
+    }
+
     /// The place may be given to another; what stands there stays until then.
     #[inline]
     pub fn free(&mut self, index: u32) {

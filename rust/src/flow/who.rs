@@ -2,6 +2,7 @@
 
 use super::attempt::Attempt;
 use super::key::{self, Key};
+use super::slot::{Slot, bit};
 use super::{Flows, Place};
 use crate::decode::Packet;
 
@@ -11,8 +12,13 @@ impl Flows {
     pub fn whose(&self, packet: &Packet<'_>) -> Option<(u32, i64)> {
         let (key, _) = Key::of(packet);
         let place = self.find(&key, key.hash(self.seeds))?;
-        let start = if place.is_attempt() { self.attempts.get(place.index()).map(Attempt::start) } else { self.conn(place).map(|conn| conn.start) };
+        let start = if place.is_attempt() { self.attempts.get(place.index()).map(Attempt::start) } else { self.slot(place).map(|slot| slot.start) };
         start.map(|start| (place.0, start))
+    }
+
+    /// One that is laid out whole may have been turned since.
+    fn orig_is_a(&self, slot: &Slot) -> bool {
+        slot.wide.checked_sub(1).and_then(|room| self.wide.get(room)).map_or(slot.has(bit::ORIG_IS_A), |conn| conn.orig_is_a)
     }
 
     /// Uid of the session at a place, with protocol, originator and responder.
@@ -22,7 +28,7 @@ impl Flows {
         let (key, orig_is_a, start) = if place.is_attempt() {
             self.attempts.get(place.index()).map(|attempt| (attempt.key().0, attempt.key().1, attempt.start()))
         } else {
-            self.conn(place).map(|conn| (conn.key, conn.orig_is_a, conn.start))
+            self.slot(place).map(|slot| (slot.key, self.orig_is_a(slot), slot.start))
         }?;
         let (a, b) = ((key.a, key.a_port), (key.b, key.b_port));
         let (orig, resp) = if orig_is_a { (a, b) } else { (b, a) };

@@ -202,7 +202,7 @@ impl Conversation {
 
 /// `^?S[^HAFGIQ]*R.*`: a SYN taken back.
 pub(super) fn aborted_attempt(history: &History) -> bool {
-    let mut letters = history.inside().iter().chain(history.more().as_bytes()).copied().peekable();
+    let mut letters = history.letters().peekable();
     letters.next_if_eq(&b'^');
     letters.next() == Some(b'S') && letters.find(|letter| b"HAFGIQR".contains(letter)) == Some(b'R')
 }

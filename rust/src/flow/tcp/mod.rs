@@ -7,6 +7,7 @@ mod gaps;
 mod letters;
 mod machine;
 mod numbers;
+mod plain;
 
 use letters::{is_power, letter};
 use numbers::{init_end, relative, update_last};
@@ -24,9 +25,9 @@ const TOO_LARGE: i32 = 1_048_576;
 /// Data above a hole, while nothing was ever acknowledged, beyond which the other side is taken as unseen.
 const ABOVE_HOLE: u64 = 16_384;
 /// Data without a further acknowledgement, likewise.
-const WITHOUT_ACKS: u64 = 10 * 1024 * 1024;
+pub(super) const WITHOUT_ACKS: u64 = 10 * 1024 * 1024;
 /// Sent without any acknowledgement; more is not kept waiting for one.
-const INITIAL_WINDOW: u64 = 16_384;
+pub(super) const INITIAL_WINDOW: u64 = 16_384;
 /// Pieces kept above a hole.
 const PIECES: usize = 256;
 
@@ -43,6 +44,12 @@ pub enum State {
 }
 
 impl State {
+    /// By its number.
+    pub(super) fn of(number: u8) -> Self {
+        use State::{Closed, Established, Inactive, Partial, Reset, SynAckSent, SynSent};
+        [Inactive, SynSent, SynAckSent, Partial, Established, Closed, Reset].get(usize::from(number)).copied().unwrap_or_default()
+    }
+
     /// Not yet past the handshake.
     fn young(self) -> bool {
         matches!(self, Self::Inactive | Self::SynSent | Self::SynAckSent)
@@ -50,17 +57,17 @@ impl State {
 }
 
 /// What one side did. Relative sequence numbers count from the SYN (0); the first data byte is 1.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct End {
     pub state: State,
     pub before: State,
     pub did_close: bool,
-    did_eof: bool,
+    pub(super) did_eof: bool,
     skip: bool,
-    fins: bool,
-    start: u32,
-    last: u32,
-    acked: u32,
+    pub(super) fins: bool,
+    pub(super) start: u32,
+    pub(super) last: u32,
+    pub(super) acked: u32,
     wraps: u32,
     ack_wraps: u32,
     syn_at: u32,
@@ -155,16 +162,16 @@ pub struct Effect {
     pub established: bool,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Conversation {
     /// Originator, responder.
     pub ends: [End; 2],
     pub missed: u64,
-    letters: u32,
-    first_seen: u8,
-    partial: bool,
-    turned: bool,
-    deferred: bool,
+    pub(super) letters: u32,
+    pub(super) first_seen: u8,
+    pub(super) partial: bool,
+    pub(super) turned: bool,
+    pub(super) deferred: bool,
     pub inactive: bool,
     effect: Effect,
 }
@@ -207,16 +214,6 @@ impl Conversation {
 
     fn end(&mut self, orig: bool) -> &mut End {
         self.pair(orig).0
-    }
-
-    /// Read something of every cache line.
-    #[inline]
-    #[must_use]
-    pub fn touch(&self) -> u64 {
-        let [one, two] = &self.ends;
-        let ends = [one.fin_at, two.fin_at, one.delivered, two.delivered, one.trimmed, two.trimmed, self.missed];
-        let small = [one.start, two.start, one.zero_windows, two.zero_windows, one.state as u32, two.state as u32, self.letters];
-        small.into_iter().fold(ends.iter().fold(0, |sum, part| sum ^ part), |sum, part| sum ^ u64::from(part))
     }
 
     /// Was any sequence number seen?
