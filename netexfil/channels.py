@@ -206,7 +206,7 @@ _MEASURES: Mapping[str, tuple[str, str]] = {
     "push_sessions": (_flag("is_push"), "sum"), "max_low": ("bytes_out_low", "max"),
     "busy": ("CAST(round(coalesce(duration, 0) * 1e6) AS BIGINT)", "busy"),
     "ssh_sessions": (_flag("is_ssh"), "sum"), "tls_sessions": (_flag("is_tls"), "sum"), "odd_sessions": (_flag(f"{_ODD} AND own"), "sum"),
-    "clear_leg": ("own AND NOT is_tls AND NOT is_ssh AND protocol IN ('HTTP', 'Unknown', 'FTP')", "bool_and"),
+    "clear_leg": ("own AND proto = 'tcp' AND NOT is_tls AND NOT is_ssh AND protocol IN ('HTTP', 'Unknown', 'FTP')", "bool_and"),
 }
 _TOGETHER: Mapping[str, str] = {
     "own": "any_value({0}) FILTER (own)", "tied": "arg_max({0}, {0}_key)", "all": "CASE WHEN count({0}) = count(*) THEN sum({0}) END",

@@ -43,6 +43,8 @@ def test_a_clear_leg_is_kept_only_beside_a_watched_session() -> None:
     assert rows(channels_of([leg]), "remote_p") == []
     beside = session(MONDAY, HOST, OUT, 2_000, 4_000)
     assert rows(channels_of([leg, beside]), "remote_p, clear_leg") == [(80, True), (443, False)]
+    media = session(MONDAY + 1, HOST, OUT, 90_000_000, 0, 3478, proto="udp", service=None)
+    assert rows(channels_of([media, beside]), "remote_p, clear_leg") == [(443, False), (3478, False)]
     elsewhere = session(MONDAY, HOST, "198.51.100.9", 2_000, 4_000, server_name="g.api.mega.co.nz")
     con = fill([leg, elsewhere])
     tables.insert(con, "name", [[OUT, "gfs1.userstorage.mega.co.nz", "dns", MONDAY - 5, MONDAY, "dns.log"]])

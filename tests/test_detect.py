@@ -157,6 +157,8 @@ QUESTIONS = [
     ("tool_disguised", session(MONDAY, HOST, OUT, 20_000_000, 9_000, hassh="4e066189c3bbeec38c99b1855113733a", **SSH), 25),
     ("tool_library", session(MONDAY, HOST, OUT, 20_000_000, 9_000, ja4="t13d1910h2_9dc949149365_97f8aa674fd9"), 3),
     ("asymmetry_onesided", session(MONDAY, HOST, OUT, 20_000_000, 0, resp_low=None, resp_high=None, resp_quality="unknown"), 15),
+    ("asymmetry_onesided", session(MONDAY, HOST, OUT, 20_000_000, 0, 3478, proto="udp", service=None, resp_low=None, resp_high=None,
+                                   resp_quality="unknown"), 5),
     ("volume_possible", session(MONDAY, HOST, OUT, 900_000, 9_000, orig_high=60_000_000, orig_quality="bounded", **SSH), 15),
     ("ssh_tunnel", session(MONDAY, HOST, OUT, 50_000_000, 20_000_000, duration=4_000.0, **SSH), 10),
 ]

@@ -47,10 +47,12 @@ def ask(c: Candidates, policy: Policy) -> list[Reason]:
     # many times the line with an eighth coming back is content in both directions: sync, calls, mirrors
     much = low >= 3 * policy.threshold("outbound_volume")
     known = ~unseen & ~np.isnan(value)
+    # Over TCP and QUIC somebody acknowledged what left; of any other stream of datagrams the half that is seen may be half a call.
+    stream = (c.columns["proto"] == "udp") & (c.columns["protocol"] == "Unknown")
     return [
         held("asymmetry", enough & (value >= line), value.round(3), line, 15),
         held("asymmetry_partly", most, value.round(3), line, np.where(much, 3, 8 + 7 * (np.nan_to_num(value) - 0.5) / 0.3)),
-        held("asymmetry_onesided", unseen & (low >= least), low, None, 15),
+        held("asymmetry_onesided", unseen & (low >= least), low, None, np.where(stream, 5, 15)),
         held("two_way", known & (value >= -0.2) & (value < 0.5), value.round(3), line, -15),
         held("download", known & (value < -0.2), value.round(3), None, -25),
     ]
