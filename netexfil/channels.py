@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from netexfil import tables
@@ -222,19 +222,24 @@ def _members(where: str, siblings: bool, keys: bool = True, sessions: str = "ses
     return f"SELECT cid, own, {', '.join(given)} FROM (SELECT s.*, {flags}, {rows} WHERE s.cid IS NOT NULL{where})"
 
 
-def _grouped(where: str = "", siblings: bool = True, keys: bool = True, sessions: str = "session") -> str:
+def _grouped(where: str = "", siblings: bool = True, keys: bool = True, sessions: str = "session", unsaid: Collection[str] = ()) -> str:
     together = _TOGETHER if siblings else {**_TOGETHER, "own": "any_value({0})"}
     how = {name: together.get(kind, f"{kind}({{0}})").format(name) for name, (_, kind) in _MEASURES.items()}
+    if not siblings:
+        how["siblings"] = "0"
     if keys:
         how |= {f"{name}_key": f"max({name}_key)" for name in TIED}
+    for name in TIED:
+        if name in unsaid:
+            how |= {name: "CAST(NULL AS VARCHAR)", f"{name}_key": "CAST(NULL AS HUGEINT)"}
     query = f"""SELECT cid, {", ".join(f"{sql} AS {name}" for name, sql in how.items())}
         FROM ({_members(where, siblings, True, sessions)}) GROUP BY cid"""
     return f"{query} HAVING count(*) FILTER (own) > 0" if siblings else query
 
 
-def grouped(sessions: str) -> str:
-    """SQL: as `GROUPED`, of the sessions that a query gives, none of which is a sibling."""
-    return _grouped("", False, True, f"({sessions})")
+def grouped(sessions: str, unsaid: Collection[str] = ()) -> str:
+    """SQL: as `GROUPED`, of the sessions that a query gives, none of which is a sibling; columns that are null in all of them are `unsaid`."""
+    return _grouped("", False, True, f"({sessions})", unsaid)
 
 
 # The channels of all sessions that have a `cid`, not named yet; `<column>_key` tell how far a channel's word is surpassed by another part of it.
@@ -259,17 +264,30 @@ def name(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _name(con: duckdb.DuckDBPyConnection, found: str) -> None:
-    """Append channels with their entity: by the name asked for, else the first that DNS gave the address by the window's end."""
-    columns = ", ".join(
-        {"entity": "coalesce(e.entity, r.entity, g.remote_h)", "server_name": "coalesce(g.server_name, d.name)"}.get(column, f"g.{column}")
-        for column in tables.CHANNEL
-    )
     with tables.as_written(con):
-        con.execute(f"""
-            INSERT INTO channel SELECT {columns} FROM ({found}) g
-            LEFT JOIN entity_of e ON e.name = g.server_name
-            LEFT JOIN resolved d ON d.address = CASE WHEN e.entity IS NULL AND g.direction = 'out' THEN g.remote_h END
-                AND coalesce(d.first_ts, 0) < (g.day + 1.0) * {DAY}
-            LEFT JOIN entity_of r ON r.name = d.name""")
+        con.execute(f"INSERT INTO channel {named(found)}")
+    forget(con)
+
+
+def named(found: str, more: str = "") -> str:
+    """SQL: channels with their entity: by the name asked for, else the first that DNS gave the address by the window's end.
+
+    Args:
+        found: a query of channels, `g`.
+        more: other columns, as SQL over `g`.
+    """
+    columns = ", ".join(
+        {"entity": "coalesce(e.entity, r.entity, g.remote_h) AS entity", "server_name": "coalesce(g.server_name, d.name) AS server_name"}.get(
+            column, f"g.{column}") for column in tables.CHANNEL
+    )
+    return f"""SELECT {columns}{more} FROM ({found}) g
+        LEFT JOIN entity_of e ON e.name = g.server_name
+        LEFT JOIN resolved d ON d.address = CASE WHEN e.entity IS NULL AND g.direction = 'out' THEN g.remote_h END
+            AND coalesce(d.first_ts, 0) < (g.day + 1.0) * {DAY}
+        LEFT JOIN entity_of r ON r.name = d.name"""
+
+
+def forget(con: duckdb.DuckDBPyConnection) -> None:
+    """Drop what `assign` left for `name`."""
     for table in ("resolved", "entity_of", "leg", "sibling", "several"):
         con.execute(f"DROP TABLE IF EXISTS {table}")

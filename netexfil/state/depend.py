@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from netexfil import detect, tables
+from netexfil import channels, detect, tables
 from netexfil.policy import Policy
-from netexfil.state import pairs
+from netexfil.state import keys, pairs
+from netexfil.state import store as files
 from netexfil.state.parts import any_row
 
 if TYPE_CHECKING:
@@ -26,39 +27,57 @@ def find(con: duckdb.DuckDBPyConnection, policy: Policy, kept: int) -> None:
     """
     days = [int(day) for (day,) in con.execute("SELECT day FROM kept_day").fetchall()]
     con.execute("""CREATE OR REPLACE TEMP VIEW touched AS SELECT *, TRUE AS now FROM made UNION ALL SELECT *, FALSE FROM gone""")
-    con.execute("""CREATE OR REPLACE TEMP TABLE standing AS SELECT inside_h, entity, day, pair, direction, remote_p, protocol FROM state.channel
-        WHERE cand AND day IN (FROM kept_day) AND cid NOT IN (SELECT cid FROM gone)""")
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE standing AS
+        SELECT inside_h, entity, {keys.owner()} AS owner, day, pair, direction, remote_p, protocol FROM state.channel WHERE cand
+        AND day IN (FROM kept_day) AND cid NOT IN (SELECT cid FROM gone)""")
     pairs.update(con, policy, kept)
     pairs.moved(con, days)
     _spoke(con)
-    line = int(min(policy.threshold(name) for name in ("outbound_volume", "ledger_7d", "ledger_steady", "ledger_30d")))
+    _hot(con, policy)
     columns = "inside_h, entity, CAST(day AS INTEGER) AS day, pair, direction"
     con.execute(f"""CREATE OR REPLACE TEMP TABLE wanted AS
-        SELECT DISTINCT {columns} FROM touched c WHERE cand OR (now AND ({detect.alone(policy)}
-            OR pair IN (SELECT pair FROM pair_now WHERE total >= {line})))""")
+        SELECT DISTINCT {columns} FROM touched c WHERE cand OR (now AND ({detect.alone(policy)} OR pair IN (FROM hot)))""")
     con.execute("""CREATE OR REPLACE TEMP TABLE earlier AS SELECT pair, min(day) AS since FROM touched WHERE direction = 'out' GROUP BY pair
         HAVING min(day) < (SELECT max(day) FROM kept_day)""")
     if any_row(con, "earlier"):
-        con.execute(f"""INSERT INTO wanted SELECT {columns} FROM state.channel c
-            JOIN earlier t USING (pair) LEFT JOIN (SELECT pair, total FROM pair_now) n USING (pair)
-            WHERE c.day > t.since AND day IN (FROM kept_day) AND (c.cand OR n.total >= {line}) AND cid NOT IN (SELECT cid FROM gone)""")
+        con.execute(f"""INSERT INTO wanted SELECT {columns} FROM state.channel c JOIN earlier t USING (pair)
+            WHERE c.day > t.since AND day IN (FROM kept_day) AND (c.cand OR pair IN (FROM hot)) AND cid NOT IN (SELECT cid FROM gone)""")
     for reason in _because(con):
         con.execute(f"INSERT INTO wanted SELECT {columns} FROM standing WHERE {reason}")
     con.execute(f"INSERT INTO wanted SELECT {columns} FROM standing WHERE (inside_h, day) IN (SELECT (inside_h, day) FROM wanted)")
     con.execute("CREATE OR REPLACE TEMP TABLE wanted AS SELECT DISTINCT * FROM wanted")
 
 
+def _hot(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
+    """`hot`: touched pairs that a ledger's line can name in a touched window or a later one: by all that is known of the two where that reaches the
+    month's line, else by their days of the week before.
+    """
+    day, month = (int(policy.threshold(name)) for name in ("outbound_volume", "ledger_30d"))
+    week = min(day, *(int(policy.threshold(name)) for name in ("ledger_7d", "ledger_steady")))
+    con.execute(f"CREATE OR REPLACE TEMP TABLE hot AS SELECT pair FROM pair_now WHERE total >= {month}")
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE warm AS SELECT pair, min(day) AS since FROM touched WHERE direction = 'out'
+        AND pair IN (SELECT pair FROM pair_now WHERE total >= {week} AND total < {month}) GROUP BY pair""")
+    if any_row(con, "warm"):
+        first = files.one(con, "SELECT min(since) FROM warm") - 6
+        sent = "SELECT pair, day, bytes_low FROM {0} WHERE direction = 'out' AND pair IN (SELECT pair FROM warm) AND {1}"
+        con.execute(f"""INSERT INTO hot
+            WITH daily AS (SELECT pair, day, sum(bytes_low) AS low FROM ({sent.format("made", "TRUE")} UNION ALL
+                {sent.format("state.channel", f"day >= {first} AND cid NOT IN (SELECT cid FROM gone)")}) GROUP BY ALL),
+            weekly AS (SELECT pair, day, sum(low) OVER (PARTITION BY pair ORDER BY day RANGE BETWEEN 6 PRECEDING AND CURRENT ROW) AS d7 FROM daily)
+            SELECT DISTINCT pair FROM weekly JOIN warm USING (pair) WHERE day >= since AND d7 >= {week}""")
+
+
 def _because(con: duckdb.DuckDBPyConnection) -> Sequence[str]:
     """Conditions on `standing`, one a way in which other rows decide what is said of a channel."""
     con.execute("""CREATE OR REPLACE TEMP TABLE served_other AS SELECT inside_h, remote_p, min(day) AS since FROM touched
         WHERE direction = 'pull' GROUP BY inside_h, remote_p, cid HAVING count(*) = 1""")
-    everybody = any_row(con, "reborn WHERE entity = ''")
+    everybody = any_row(con, f"reborn WHERE owner = {keys.HOST}")
     return (
         "TRUE" if everybody else "FALSE",
-        "(entity, day) IN (SELECT (entity, day) FROM moved)",
+        "(owner, day) IN (SELECT (owner, day) FROM moved)",
         "(pair, day) IN (SELECT (pair, day) FROM touched)",
-        "day IN (SELECT day FROM moved WHERE entity = '')",
-        "entity IN (FROM reborn)",
+        f"day IN (SELECT day FROM moved WHERE owner = {keys.HOST})",
+        "owner IN (FROM reborn)",
         "(inside_h, protocol) IN (SELECT (inside_h, protocol) FROM spoke_moved)",
         "direction = 'pull' AND (inside_h, remote_p) IN (SELECT (inside_h, remote_p) FROM served_other)",
         "(inside_h, CAST(day AS BIGINT)) IN (SELECT (inside_h, day) FROM reads)",
@@ -102,9 +121,14 @@ def load(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("DELETE FROM channel")
     pairs_of, days_of = "pair IN (SELECT pair FROM wanted)", "day IN (SELECT day FROM wanted)"
     stays = "FROM state.channel WHERE cid NOT IN (SELECT cid FROM gone) AND"
+    month = files.one(con, "SELECT min(day) FROM wanted") - channels.MEMORY
     con.execute(f"INSERT INTO channel SELECT {_COLUMNS} FROM made WHERE {pairs_of}")
     con.execute(f"INSERT INTO channel SELECT {_COLUMNS} {stays} {days_of} AND {pairs_of}")
-    con.execute(f"INSERT INTO channel ({_LEDGER}) SELECT {_LEDGER} {stays} NOT {days_of} AND direction = 'out' AND {pairs_of}")
+    # who the two are is known: texts of few rows among millions are what such a look-up costs
+    con.execute(f"""INSERT INTO channel (inside_h, entity, direction, {_LEDGER})
+        WITH held AS MATERIALIZED (SELECT w.inside_h, w.entity, c.direction, {_LEDGER} FROM state.channel c
+            JOIN (SELECT DISTINCT pair, inside_h, entity FROM wanted) w USING (pair) WHERE c.day >= {month})
+        SELECT * FROM held WHERE direction = 'out' AND NOT {days_of} AND cid NOT IN (SELECT cid FROM gone)""")
     if any_row(con, "wanted WHERE direction = 'pull'"):
         serving = f"direction = 'pull' AND inside_h IN (SELECT inside_h FROM wanted WHERE direction = 'pull') AND NOT ({pairs_of}"
         con.execute(f"""INSERT INTO channel SELECT {_COLUMNS} FROM made WHERE {serving})
@@ -119,4 +143,4 @@ def load(con: duckdb.DuckDBPyConnection) -> None:
 
 
 _COLUMNS = ", ".join(tables.CHANNEL)
-_LEDGER = "cid, day, inside_h, entity, direction, bytes_low, bytes_in, sessions, push_low"
+_LEDGER = "cid, day, bytes_low, bytes_in, sessions, push_low"

@@ -179,8 +179,8 @@ def push(con: duckdb.DuckDBPyConnection) -> int:
         con.execute(f"DELETE FROM state.session WHERE uid IN (SELECT uid FROM taken {_CHANGED})")
     if tables.some(con, "state.fact"):
         con.execute(f"DELETE FROM state.fact WHERE {_TAKEN}")
-    con.execute(f"""INSERT INTO state.session ({kept}, day, batch, talk, ends, uid_key)
-        SELECT {kept}, {keys.DAY_OF}, {number}, {keys.talk()}, {keys.ENDS}, {keys.UID} FROM session {_CHANGED if again else ''}""")
+    con.execute(f"""INSERT INTO state.session ({kept}, day, batch, talk, uid_key)
+        SELECT {kept}, {keys.DAY_OF}, {number}, {keys.talk()}, {keys.UID} FROM session {_CHANGED if again else ''}""")
     if tables.some(con, "fact"):
         con.execute(f"INSERT INTO state.fact ({facts}) SELECT DISTINCT {facts} FROM fact WHERE {_STILL_NEEDED}")
     _push_names(con)

@@ -24,10 +24,16 @@ def talk(one: str = "orig_h", other: str = "resp_h", day: str = DAY_OF) -> str:
 
 # Compared before texts are.
 UID = hashed("uid")
-# Sessions of one ordered five-tuple.
-ENDS = hashed("orig_h", "orig_p", "resp_h", "resp_p", "proto")
 
 
 def pair(entity: str = "entity") -> str:
     """An inside host and an entity; the entity '' is the host itself."""
     return hashed("inside_h", entity)
+
+
+def owner(entity: str = "entity") -> str:
+    """An entity."""
+    return hashed(entity)
+
+
+HOST = owner("''")

@@ -1,5 +1,7 @@
 """Who used what on which day, one row an inside host and entity, days as bits: novelty and prevalence without the channels of a month.
 
+Entities are known by a hash here (`owner`); that of '' stands for the host itself.
+
 `pair` rows of the state stay as they are until a run's findings are stored; `pair_now` holds those that the run changes, as they will be.
 """
 
@@ -11,11 +13,13 @@ from typing import TYPE_CHECKING
 from netexfil import channels
 from netexfil.policy import Policy
 from netexfil.state import keys
+from netexfil.tables import some as any_row
 
 if TYPE_CHECKING:
     import duckdb
 
 CYCLE = 120  # days that a row can tell apart
+EVERYTHING = "''"  # SQL of the entity that stands for the host itself
 LONGEST = CYCLE - channels.MEMORY  # days of sessions with which the look back of a window still fits
 
 
@@ -47,38 +51,40 @@ def prepare(con: duckdb.DuckDBPyConnection) -> int:
 
 
 def summed(rows: str, sender: float) -> str:
-    """SQL: rows of `pair` from rows of channels (pair, inside_h, entity, day, bytes_low) that go out."""
-    return f"""SELECT pair, min(inside_h) AS inside_h, min(entity) AS entity, CAST(min(day) AS INTEGER) AS first_day,
+    """SQL: rows of `pair` from rows of `with_hosts`."""
+    return f"""SELECT pair, any_value(owner) AS owner, CAST(min(day) AS INTEGER) AS first_day,
         coalesce(bit_or(bit), 0::HUGEINT) AS used, coalesce(bit_or(bit) FILTER (low >= {sender}), 0::HUGEINT) AS sent,
         CAST(sum(low) AS BIGINT) AS total
-        FROM (SELECT pair, inside_h, entity, day, sum(bytes_low) AS low FROM ({rows}) GROUP BY ALL) LEFT JOIN bit_of USING (day) GROUP BY pair"""
+        FROM (SELECT pair, any_value(owner) AS owner, day, sum(bytes_low) AS low FROM ({rows}) GROUP BY pair, day)
+        LEFT JOIN bit_of USING (day) GROUP BY pair"""
 
 
 def with_hosts(rows: str) -> str:
-    """SQL: rows of channels, and each once more for the host itself."""
-    return f"""SELECT pair, inside_h, entity, day, bytes_low FROM {rows} WHERE direction = 'out' UNION ALL
-        SELECT {keys.pair("''")}, inside_h, '', day, bytes_low FROM {rows} WHERE direction = 'out'"""
+    """SQL: (pair, owner, day, bytes_low) of channels that go out, and each once more for the host itself."""
+    return f"""SELECT pair, {keys.owner()} AS owner, day, bytes_low FROM {rows} WHERE direction = 'out' UNION ALL
+        SELECT {keys.pair(EVERYTHING)}, {keys.HOST}, day, bytes_low FROM {rows} WHERE direction = 'out'"""
 
 
 def update(con: duckdb.DuckDBPyConnection, policy: Policy, kept: int) -> None:
     """Fill `pair_was` and `pair_now` for all pairs of `gone` and `made`. `kept` is what `prepare` said."""
     con.execute(f"""CREATE OR REPLACE TEMP TABLE pair_day AS
-        SELECT pair, inside_h, entity, day, sum(now) AS now, sum(was) AS was, bool_or(there) AS there FROM (
-            SELECT pair, inside_h, entity, day, bytes_low AS now, 0 AS was, TRUE AS there FROM ({with_hosts("made")})
-            UNION ALL SELECT pair, inside_h, entity, day, 0, bytes_low, FALSE FROM ({with_hosts("gone")})) GROUP BY ALL""")
-    beside = """FROM state.channel WHERE direction = 'out' AND day IN (SELECT day FROM pair_day) AND cid NOT IN (SELECT cid FROM gone)"""
+        SELECT pair, any_value(owner) AS owner, day, sum(now) AS now, sum(was) AS was, bool_or(there) AS there FROM (
+            SELECT pair, owner, day, bytes_low AS now, 0 AS was, TRUE AS there FROM ({with_hosts("made")})
+            UNION ALL SELECT pair, owner, day, 0, bytes_low, FALSE FROM ({with_hosts("gone")})) GROUP BY pair, day""")
+    beside = "FROM state.channel WHERE direction = 'out' AND day IN (SELECT day FROM pair_day) AND cid NOT IN (SELECT cid FROM gone)"
     con.execute(f"""CREATE OR REPLACE TEMP TABLE pair_beside AS
         SELECT pair, day, sum(bytes_low) AS low {beside} AND pair IN (SELECT pair FROM pair_day) GROUP BY ALL""")
-    con.execute(f"""INSERT INTO pair_beside SELECT {keys.pair("''")} AS host, day, 0 {beside}
-        AND inside_h IN (SELECT inside_h FROM pair_day WHERE entity = '' AND NOT there) GROUP BY ALL""")
+    left = f"SELECT pair FROM pair_day WHERE owner = {keys.HOST} AND NOT there"
+    if any_row(con, f"({left})"):
+        con.execute(f"INSERT INTO pair_beside SELECT {keys.pair(EVERYTHING)} AS host, day, 0 {beside} AND host IN ({left}) GROUP BY ALL")
     sums = """SELECT d.*, d.there OR b.pair IS NOT NULL AS present, d.now + coalesce(b.low, 0) AS low, t.bit
         FROM pair_day d LEFT JOIN pair_beside b USING (pair, day) LEFT JOIN bit_of t ON t.day = d.day"""
-    con.execute(f"""CREATE OR REPLACE TEMP TABLE pair_sum AS SELECT pair, min(inside_h) AS inside_h, min(entity) AS entity, min(day) AS first_day,
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE pair_sum AS SELECT pair, any_value(owner) AS owner, min(day) AS first_day,
         coalesce(bit_or(bit), 0::HUGEINT) AS all_days, coalesce(bit_or(bit) FILTER (low >= {policy.threshold("sender")}), 0::HUGEINT) AS sent,
         sum(now) - sum(was) AS more, bool_and(present) AS all_there FROM ({sums}) GROUP BY pair""")
     con.execute(f"""CREATE OR REPLACE TEMP TABLE pair_was AS SELECT * REPLACE (used & {kept} AS used, sent & {kept} AS sent)
         FROM state.pair WHERE pair IN (SELECT pair FROM pair_sum)""")
-    con.execute("""CREATE OR REPLACE TEMP TABLE pair_now AS SELECT s.pair, s.inside_h, s.entity,
+    con.execute("""CREATE OR REPLACE TEMP TABLE pair_now AS SELECT s.pair, s.owner,
             CAST(least(s.first_day, w.first_day) AS INTEGER) AS first_day,
             coalesce(w.used, 0::HUGEINT) | s.all_days AS used, (coalesce(w.sent, 0::HUGEINT) & ~s.all_days) | s.sent AS sent,
             CAST(coalesce(w.total, 0) + s.more AS BIGINT) AS total
@@ -88,47 +94,52 @@ def update(con: duckdb.DuckDBPyConnection, policy: Policy, kept: int) -> None:
 
 def _shrunk(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
     """Pairs that lost a day (a channel has another entity now, or is gone) are counted from all their channels."""
-    if con.execute("SELECT 1 FROM pair_sum WHERE NOT all_there LIMIT 1").fetchone() is None:
+    lost = "SELECT pair FROM pair_sum WHERE NOT all_there"
+    if not any_row(con, f"({lost})"):
         return
-    lost = "inside_h IN (SELECT inside_h FROM pair_sum WHERE NOT all_there)"
-    held = f"""(SELECT * FROM state.channel WHERE {lost} AND cid NOT IN (SELECT cid FROM gone) UNION ALL SELECT * FROM made WHERE {lost})"""
-    con.execute(f"""INSERT INTO pair_now SELECT * FROM ({summed(with_hosts(held), policy.threshold("sender"))})
-        WHERE pair IN (SELECT pair FROM pair_sum WHERE NOT all_there)""")
+    hosts = f"inside_h IN (SELECT inside_h FROM gone WHERE pair IN ({lost}) OR {keys.pair(EVERYTHING)} IN ({lost}))"
+    columns = "pair, inside_h, entity, day, direction, bytes_low"
+    held = f"""(SELECT {columns} FROM state.channel WHERE {hosts} AND cid NOT IN (SELECT cid FROM gone)
+        UNION ALL SELECT {columns} FROM made WHERE {hosts})"""
+    con.execute(f"INSERT INTO pair_now SELECT * FROM ({summed(with_hosts(held), policy.threshold('sender'))}) WHERE pair IN ({lost})")
 
 
 def moved(con: duckdb.DuckDBPyConnection, days: Iterable[int]) -> None:
-    """Temp table `moved` (entity, day): where the number of users or senders is another one now; `reborn` (entity): whose first day is."""
+    """Temp table `moved` (owner, day): where the number of users or senders is another one now; `reborn` (owner): whose first day is."""
     con.execute("CREATE OR REPLACE TEMP TABLE look (day INTEGER, mask HUGEINT)")
     con.execute("INSERT INTO look VALUES " + ", ".join(f"({day}, {window(day)})" for day in days))
-    con.execute("""CREATE OR REPLACE TEMP TABLE moved AS
-        WITH turned AS (SELECT coalesce(n.entity, w.entity) AS entity, coalesce(w.used, 0::HUGEINT) AS u0, coalesce(n.used, 0::HUGEINT) AS u1,
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE moved AS
+        WITH turned AS (SELECT coalesce(n.owner, w.owner) AS owner, coalesce(w.used, 0::HUGEINT) AS u0, coalesce(n.used, 0::HUGEINT) AS u1,
             coalesce(w.sent, 0::HUGEINT) AS s0, coalesce(n.sent, 0::HUGEINT) AS s1 FROM pair_now n FULL JOIN pair_was w USING (pair))
-        SELECT DISTINCT entity, day FROM turned, look WHERE (u0 <> u1 OR s0 <> s1)
-            AND (((u0 & mask) <> 0) <> ((u1 & mask) <> 0) OR (entity <> '' AND ((s0 & mask) <> 0) <> ((s1 & mask) <> 0)))""")
-    con.execute("""CREATE OR REPLACE TEMP TABLE young AS SELECT DISTINCT coalesce(n.entity, w.entity) AS entity
-        FROM pair_now n FULL JOIN pair_was w USING (pair) WHERE n.first_day IS DISTINCT FROM w.first_day""")
-    con.execute("""CREATE OR REPLACE TEMP TABLE reborn AS SELECT entity FROM (
-            SELECT entity, min(first_day) AS was, min(first_day) AS now FROM state.pair
-                WHERE entity IN (FROM young) AND pair NOT IN (SELECT pair FROM pair_sum) GROUP BY entity
-            UNION ALL SELECT entity, first_day, NULL FROM pair_was WHERE entity IN (FROM young)
-            UNION ALL SELECT entity, NULL, first_day FROM pair_now WHERE entity IN (FROM young))
-        GROUP BY entity HAVING count(was) > 0 AND min(was) IS DISTINCT FROM min(now)""")
-
-
-# All pairs as they will be.
-NOW = """SELECT entity, first_day, used, sent FROM state.pair WHERE pair NOT IN (SELECT pair FROM pair_sum)
-    UNION ALL SELECT entity, first_day, used, sent FROM pair_now"""
+        SELECT DISTINCT owner, day FROM turned, look WHERE (u0 <> u1 OR s0 <> s1)
+            AND (((u0 & mask) <> 0) <> ((u1 & mask) <> 0) OR (owner <> {keys.HOST} AND ((s0 & mask) <> 0) <> ((s1 & mask) <> 0)))""")
+    # a pair that is new, and not older than all that are known, makes no entity older
+    con.execute("""CREATE OR REPLACE TEMP TABLE young AS SELECT DISTINCT coalesce(n.owner, w.owner) AS owner
+        FROM pair_now n FULL JOIN pair_was w USING (pair) WHERE n.first_day IS DISTINCT FROM w.first_day
+            AND (w.pair IS NOT NULL OR n.first_day < (SELECT max(first_day) FROM state.pair))""")
+    con.execute("CREATE OR REPLACE TEMP TABLE reborn (owner BIGINT)")
+    if any_row(con, "young"):
+        con.execute("""INSERT INTO reborn SELECT owner FROM (
+                SELECT owner, min(first_day) AS was, min(first_day) AS now FROM state.pair
+                    WHERE owner IN (FROM young) AND pair NOT IN (SELECT pair FROM pair_sum) GROUP BY owner
+                UNION ALL SELECT owner, first_day, NULL FROM pair_was WHERE owner IN (FROM young)
+                UNION ALL SELECT owner, NULL, first_day FROM pair_now WHERE owner IN (FROM young))
+            GROUP BY owner HAVING count(was) > 0 AND min(was) IS DISTINCT FROM min(now)""")
 
 
 def fleet(con: duckdb.DuckDBPyConnection, wanted: str) -> None:
     """Table `fleet` for the entities and days of a table, and for all hosts on those days: as `channels.fleet` fills it from a month of channels."""
-    con.execute(f"""CREATE OR REPLACE TEMP TABLE asked AS SELECT DISTINCT entity, day FROM {wanted} UNION SELECT DISTINCT '', day FROM {wanted}""")
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE asked AS SELECT DISTINCT entity, {keys.owner()} AS owner, day FROM {wanted}
+        UNION SELECT DISTINCT {EVERYTHING}, {keys.HOST}, day FROM {wanted}""")
+    con.execute("""CREATE OR REPLACE TEMP TABLE held AS SELECT pair, owner, first_day, used, sent FROM state.pair
+        WHERE owner IN (SELECT owner FROM asked)""")
     con.execute("DELETE FROM fleet")
-    con.execute(f"""INSERT INTO fleet
-        WITH held AS (SELECT * FROM ({NOW}) WHERE entity IN (SELECT entity FROM asked)),
+    con.execute("""INSERT INTO fleet
+        WITH holding AS (SELECT owner, first_day, used, sent FROM held WHERE pair NOT IN (SELECT pair FROM pair_sum)
+            UNION ALL SELECT owner, first_day, used, sent FROM pair_now WHERE owner IN (SELECT owner FROM asked)),
         told AS (SELECT a.entity, a.day, count(*) FILTER ((used & mask) <> 0) AS users, count(*) FILTER ((sent & mask) <> 0) AS senders
-            FROM asked a JOIN look USING (day) JOIN held h ON h.entity = a.entity GROUP BY ALL),
-        born AS (SELECT entity, min(first_day) AS day FROM held GROUP BY entity)
+            FROM asked a JOIN look USING (day) JOIN holding h ON h.owner = a.owner GROUP BY ALL),
+        born AS (SELECT entity, min(first_day) AS day FROM holding JOIN (SELECT DISTINCT entity, owner FROM asked) USING (owner) GROUP BY entity)
         SELECT entity, day, users - lag(users, 1, 0) OVER w, senders - lag(senders, 1, 0) OVER w FROM told
         WINDOW w AS (PARTITION BY entity ORDER BY day)
         UNION ALL SELECT entity, day, 0, 0 FROM born WHERE (entity, day) NOT IN (SELECT (entity, CAST(day AS INTEGER)) FROM asked)""")

@@ -29,10 +29,11 @@ KINDS = {name: kind for name, kind in tables.CHANNEL.items() if name != "entity"
 # Columns of which sums are made; the rest of a session is read only where its channel is judged.
 _USED = tuple("""ts uid orig_h orig_p resp_h resp_p proto service duration orig_bytes resp_bytes server_name tls_version ssh_client ssh_server
     orig_low orig_high orig_quality resp_low resp_high resp_quality hints""".split())
-_SUMMED = tuple(name if name in _USED else f"CAST(NULL AS {kind}) AS {name}" for name, kind in tables.READ.items())
+# Words that many logs never say: where a batch has none, nothing is looked for in them.
+_WORDS = ("service", "server_name", "tls_version", "ssh_client", "ssh_server", "hints")
 _INSIDE = f"remote_h IS NULL AND resp_p IN ({', '.join(map(str, collect.PORTS))})"
-# Stands for a channel's number while sessions are grouped: MD5 is worth its time once a channel, not once a session.
-_QUICK = keys.hashed("inside_h", "remote_h", "remote_p", "proto", keys.DAY_OF, "outbound")
+# Stands for a channel's number while sessions are grouped (the ends say which way it runs): MD5 is worth its time once a channel, not once a session.
+_QUICK = keys.hashed("orig_h", "resp_h", "resp_p", "proto", keys.DAY_OF)
 _NUMBER = channels.cid("inside_h", "remote_h", "remote_p", "proto", "day", "CASE direction WHEN 'pull' THEN 'pull' ELSE 'true' END")
 CHANNEL_TALK = keys.talk("inside_h", "remote_h", "day")
 
@@ -58,12 +59,15 @@ def add(con: duckdb.DuckDBPyConnection, policy: Policy, rows: str, batch: int | 
     """
     if not tables.some(con, rows):
         return
-    query = f"SELECT {', '.join(_SUMMED)}, orig_side, resp_side FROM {rows}"
-    if rows.startswith("state.") or tables.some(con, f"{rows} {'AND' if ' WHERE ' in rows else 'WHERE'} orig_side IS NULL"):
-        query = outbound.placed(con, policy, f"SELECT {', '.join(_SUMMED)} FROM {rows}")
+    also = f"{rows} {'AND' if ' WHERE ' in rows else 'WHERE'}"
+    unsaid = [name for name in _WORDS if not tables.some(con, f"{also} {name} IS NOT NULL")]
+    used = ", ".join(name if name in _USED and name not in unsaid else f"CAST(NULL AS {kind}) AS {name}" for name, kind in tables.READ.items())
+    query = f"SELECT {used}, orig_side, resp_side FROM {rows}"
+    if rows.startswith("state.") or tables.some(con, f"{also} orig_side IS NULL"):
+        query = outbound.placed(con, policy, f"SELECT {used} FROM {rows}")
     turned = f"SELECT *, {_QUICK} AS cid FROM ({outbound.turned(query, policy)})"
     named = ", ".join(KINDS)
-    grouped = channels.grouped(f"{turned} WHERE outbound IS NOT NULL")
+    grouped = channels.grouped(f"{turned} WHERE outbound IS NOT NULL", unsaid)
     con.execute(f"INSERT INTO sums ({named}) SELECT {named} FROM (SELECT * REPLACE ({_NUMBER} AS cid) FROM ({grouped}))")
     con.execute(f"INSERT INTO reads SELECT DISTINCT orig_h, {keys.DAY_OF} FROM ({turned}) WHERE {_INSIDE}")
     if batch is not None:
@@ -92,11 +96,15 @@ def build(con: duckdb.DuckDBPyConnection, policy: Policy, mark: int) -> None:
 
 def _twins(con: duckdb.DuckDBPyConnection, mark: int) -> None:
     """Sessions that another batch told too, under another uid: two sensors. Which of them counts is seen in the whole talk."""
+    near = "ts BETWEEN {0!r}::DOUBLE - 1 AND {1!r}::DOUBLE + 1"
+    ends = " AND ".join(f"n.{name} IS NOT DISTINCT FROM o.{name}" for name in ("orig_p", "resp_p", "orig_h", "resp_h", "proto"))
     for batch, first, last in con.execute(f"SELECT batch, min(ts), max(ts) FROM state.session WHERE batch > {mark} GROUP BY batch").fetchall():
-        others = f"state.session WHERE batch < {batch} AND ts BETWEEN {first - 1!r}::DOUBLE AND {last + 1!r}::DOUBLE"
-        if any_row(con, others):
-            con.execute(f"""INSERT INTO whole SELECT unnest([n.talk, o.talk]) FROM state.session n JOIN (SELECT * FROM {others}) o
-                ON o.ends = n.ends WHERE n.batch = {batch} AND n.uid <> o.uid AND abs(n.ts - o.ts) <= 1""")
+        others = f"state.session WHERE batch < {batch} AND {near.format(first, last)}"
+        row = con.execute(f"SELECT min(ts), max(ts) FROM {others}").fetchone()
+        if row and row[0] is not None:
+            ours = f"state.session WHERE batch = {batch} AND {near.format(*row)}"
+            con.execute(f"""INSERT INTO whole SELECT unnest([n.talk, o.talk]) FROM (FROM {ours}) n JOIN (FROM {others}) o
+                ON {ends} WHERE n.uid <> o.uid AND abs(n.ts - o.ts) <= 1""")
 
 
 def flag(con: duckdb.DuckDBPyConnection, policy: Policy, rows: str, into: str) -> None:
@@ -185,42 +193,58 @@ def _renamed(con: duckdb.DuckDBPyConnection) -> None:
             AND cid NOT IN (SELECT cid FROM gone)""")
 
 
+_SUM = ("sessions", "siblings", "unfinished", "bytes_low", "bytes_in", "in_unknown", "push_low", "push_in", "push_sessions", "ssh_sessions",
+        "tls_sessions", "odd_sessions")
+_MOST = ("last_ts", "quality", "max_low", *KEYS)
+# What is added to most; the rest of a channel seldom changes.
+COUNTED = (*_SUM, *_MOST, "first_ts", "bytes_high", "busy", "clear_leg")
+# A column of several parts of one channel as that of the whole; what has no word of its own is the same in all parts, or the least.
 _COMBINE = {
-    **dict.fromkeys(("sessions", "siblings", "unfinished", "bytes_low", "bytes_in", "in_unknown", "push_low", "push_in", "push_sessions",
-                     "ssh_sessions", "tls_sessions", "odd_sessions"), "sum({0})"),
-    **dict.fromkeys(("last_ts", "quality", "max_low"), "max({0})"),
-    **{name: f"arg_max({name}, {name}_key)" for name in channels.TIED},
+    **dict.fromkeys(_SUM, "sum({0})"), **dict.fromkeys(_MOST, "max({0})"), **{name: f"arg_max({name}, {name}_key)" for name in channels.TIED},
     "bytes_high": "CASE WHEN count(bytes_high) = count(*) THEN sum(bytes_high) END",
     "busy": channels.BUSY.format("busy"), "clear_leg": "bool_and(clear_leg)",
 }
+# The same of two parts: `s`, and what was known before, `g`; a row is put together by a join where grouping takes five times as long.
+_ADD = {
+    **dict.fromkeys(_SUM, "coalesce(s.{0} + g.{1}, s.{0}, g.{1})"), **dict.fromkeys(_MOST, "greatest(s.{0}, g.{1})"),
+    **{name: f"CASE WHEN coalesce(g.{name}_key > s.{name}_key, s.{name}_key IS NULL) THEN g.{{1}} ELSE s.{{0}} END" for name in channels.TIED},
+    "bytes_high": "s.{0} + g.{1}", "busy": "(round(s.{0} * 1e6) + round(g.{1} * 1e6)) / 1e6", "clear_leg": "coalesce(s.{0} AND g.{1}, s.{0}, g.{1})",
+}
 
 
-def _combine(name: str) -> str:
-    """SQL: a column of two parts of one channel as that of the whole; what has no word of its own is the same in all parts, or the least."""
-    return _COMBINE.get(name, "max({0})" if name in KEYS else "min({0})").format(name)
+def _added_up(con: duckdb.DuckDBPyConnection) -> None:
+    """`sums` with one row a channel: there are several where more than one batch told of it."""
+    if not any_row(con, "(SELECT cid FROM sums GROUP BY cid HAVING count(*) > 1)"):
+        return
+    columns = [name for name in KINDS if name != "cid"]
+    summed = ", ".join(f"CAST({_COMBINE.get(name, 'min({0})').format(name)} AS {KINDS[name]}) AS {name}" for name in columns)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE sums AS SELECT cid, {summed} FROM sums GROUP BY cid")
 
 
 def _channels(con: duckdb.DuckDBPyConnection) -> None:
     """`made`: new sums added to those that were there, but where all of a talk was read again."""
+    _added_up(con)
     old = {"server_name": "asked"}
-    columns = [name for name in KINDS if name != "cid"]
-    summed = ", ".join(f"CAST({_combine(name)} AS {KINDS[name]}) AS {name}" for name in columns)
-    parts = f"""SELECT cid, {", ".join(columns)} FROM sums UNION ALL
-        SELECT cid, {", ".join(f"{old.get(name, name)} AS {name}" for name in columns)} FROM gone WHERE talk NOT IN (FROM whole)"""
-    con.execute(f"CREATE OR REPLACE TEMP TABLE several AS SELECT cid FROM ({parts}) GROUP BY cid HAVING count(*) > 1")
-    con.execute(f"""CREATE OR REPLACE TEMP TABLE grouped AS SELECT * FROM ({parts}) WHERE cid NOT IN (FROM several) UNION ALL
-        SELECT cid, {summed} FROM ({parts}) WHERE cid IN (FROM several) GROUP BY cid""")
+    both = ", ".join(
+        f"CASE WHEN g.cid IS NULL THEN s.{name} ELSE CAST({_ADD.get(name, 'least(s.{0}, g.{1})').format(name, old.get(name, name))} AS {kind}) END"
+        f" AS {name}" for name, kind in KINDS.items() if name != "cid"
+    )
+    held = ", ".join(f"{old.get(name, name)} AS {name}" for name in KINDS)
+    grouped = f"""SELECT s.cid, {both} FROM sums s LEFT JOIN (SELECT * FROM gone WHERE talk NOT IN (FROM whole)) g ON g.cid = s.cid
+        UNION ALL SELECT {held} FROM gone WHERE talk NOT IN (FROM whole) AND cid NOT IN (SELECT cid FROM sums)"""
     con.execute("DELETE FROM channel")
-    channels.entities(con, "SELECT DISTINCT server_name AS name FROM grouped UNION SELECT name FROM resolved")
-    channels.name(con)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE made AS {stored('TRUE')}")
+    channels.entities(con, "SELECT server_name AS name FROM sums UNION SELECT asked FROM gone UNION SELECT name FROM resolved")
+    beside = "".join(f", g.{name}" for name in ("server_name AS asked", *KEYS))
+    with tables.as_written(con):
+        con.execute(f"""CREATE OR REPLACE TEMP TABLE made AS SELECT *, {CHANNEL_TALK} AS talk, {keys.pair()} AS pair, FALSE AS cand
+            FROM ({channels.named(grouped, beside)})""")
+    channels.forget(con)
 
 
-def stored(where: str, cand: str = "FALSE") -> str:
+def stored(where: str, cand: str) -> str:
     """SQL: rows of `channel`, with what `grouped` knows beside them, as state.channel keeps them."""
     beside = ", ".join(f"g.{name}" for name in KEYS)
     held = ", ".join(f"c.{name}" for name in tables.CHANNEL)
     own = keys.talk("c.inside_h", "c.remote_h", "c.day")
     return f"""SELECT {held}, g.server_name AS asked, {beside}, {own} AS talk, {keys.hashed("c.inside_h", "c.entity")} AS pair, {cand} AS cand
         FROM channel c JOIN grouped g USING (cid) WHERE {where}"""
-

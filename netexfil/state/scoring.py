@@ -115,16 +115,17 @@ def store(con: duckdb.DuckDBPyConnection, policy: Policy, made: Made) -> None:
         return
     columns = ", ".join(parts.STORED)
     if made.how == "parts":
-        con.execute("DELETE FROM state.channel WHERE day IN (SELECT day FROM gone) AND cid IN (SELECT cid FROM gone)")
+        _renew(con)
         con.execute("""UPDATE state.channel SET cand = cid IN (SELECT cid FROM cand)
             WHERE day IN (SELECT day FROM wanted) AND cid IN (SELECT cid FROM judged) AND cand <> (cid IN (SELECT cid FROM cand))""")
     else:
         con.execute("DELETE FROM state.channel WHERE day >= (SELECT min(day) FROM made)")
         con.execute(f"UPDATE state.channel SET pair = {keys.pair()} WHERE pair IS DISTINCT FROM {keys.pair()}")
-        con.execute(f"""UPDATE state.session SET talk = {keys.talk()}, ends = {keys.ENDS}, batch = coalesce(batch, 0)
+        con.execute(f"""UPDATE state.session SET talk = {keys.talk()}, batch = coalesce(batch, 0)
             WHERE talk IS DISTINCT FROM {keys.talk()} OR batch IS NULL""")
         con.execute("DELETE FROM state.mixed")
-    con.execute(f"INSERT INTO state.channel ({columns}) SELECT {columns} FROM made")
+    fresh = "WHERE cid NOT IN (SELECT cid FROM gone)" if made.how == "parts" else ""
+    con.execute(f"INSERT INTO state.channel ({columns}) SELECT {columns} FROM made {fresh}")
     con.execute("INSERT INTO state.mixed SELECT address, day FROM flagged EXCEPT SELECT address, day FROM state.mixed")
     if made.how == "parts":
         pairs.store(con, made.kept)
@@ -133,6 +134,17 @@ def store(con: duckdb.DuckDBPyConnection, policy: Policy, made: Made) -> None:
         pairs.store_all(con, policy)
         depend.store_all(con)
     con.execute("DELETE FROM state.stale")
+
+
+def _renew(con: duckdb.DuckDBPyConnection) -> None:
+    """Channels of the state as `made` has them, in their places: a row that is deleted and stored again costs five times as much."""
+    con.execute("""DELETE FROM state.channel WHERE day IN (SELECT day FROM gone)
+        AND cid IN (SELECT cid FROM gone WHERE cid NOT IN (SELECT cid FROM made))""")
+    seldom = [name for name in parts.STORED if name not in (*parts.COUNTED, "cid", "day")]
+    other = " OR ".join(f"m.{name} IS DISTINCT FROM g.{name}" for name in seldom)
+    for columns, where in ((parts.COUNTED, "TRUE"), (seldom, other)):
+        con.execute(f"""UPDATE state.channel AS c SET {", ".join(f"{name} = m.{name}" for name in columns)}
+            FROM (SELECT m.* FROM made m JOIN gone g USING (cid) WHERE {where}) m WHERE c.day = m.day AND c.cid = m.cid""")
 
 
 def retain(con: duckdb.DuckDBPyConnection, policy: Policy, horizon: float) -> None:

@@ -55,7 +55,8 @@ def test_a_state_of_the_first_schema_goes_on(world: World, tmp_path: Path) -> No
 def test_keys_of_another_duckdb_are_made_anew(world: World, tmp_path: Path) -> None:
     """Only the uids' are asked before everything is scored anew, which another version asks for anyway."""
     con = duckdb.connect(str(world.file))
-    con.execute("UPDATE session SET uid_key = -uid_key, talk = 7, ends = 7")
+    con.execute("UPDATE session SET uid_key = -uid_key, talk = 7")
+    con.execute("UPDATE pair SET owner = 7")
     con.execute("UPDATE run SET settings = 'of another version'")
     con.close()
     world.append(len(world.coming))
