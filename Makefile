@@ -6,14 +6,14 @@ BIN := $(VENV)/bin
 .PHONY: demo test setup bench clean
 
 setup: $(VENV)/.installed
-$(VENV)/.installed: pyproject.toml rust/Cargo.toml $(wildcard rust/src/*.rs rust/src/*/*.rs)
+$(VENV)/.installed: pyproject.toml rust/Cargo.toml $(wildcard rust/src/*.rs rust/src/*/*.rs rust/src/*/*/*.rs)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
 demo: setup  ## the main job on the shipped captures, logs and endpoint events
-	$(BIN)/netexfil pcaps/*.pcap pcaps/zeek-ftps --join pcaps/endpoint
+	COLUMNS=$${COLUMNS:-$$(test -t 1 && tput cols || echo 100)} $(BIN)/netexfil pcaps/*.pcap pcaps/zeek-ftps --join pcaps/endpoint
 
 $(VENV)/.tested: $(VENV)/.installed
 	sh tests/system-tools.sh
