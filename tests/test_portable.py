@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from netexfil import read, tables
 from netexfil.policy import Policy
 from netexfil.read import portable
-from netexfil.read.portable import flows
+from netexfil.read.portable import flows, session
 
 ROOT = Path(__file__).parent.parent
 CORPUS = Path(os.environ.get("NETEXFIL_CORPUS", ROOT.parent / "shared" / "corpus"))
@@ -254,7 +254,7 @@ def test_ports_and_timeouts_are_the_core_s():
     assert {6: tcp, 17: udp} == flows.SERVER_PORTS
     table = (ROOT / "rust/src/flow/mod.rs").read_text()
     for name in ("ATTEMPT", "LINGER", "CLOSE", "LOOK_AGAIN", "TCP_IDLE", "LOGIN_IDLE", "DNS_LOOK", "DNS_IDLE"):
-        assert int(re.search(rf"const {name}: i64 = (?:(\d+) \* )?SECOND;", table)[1]) * 10**9 == getattr(flows, name), name
+        assert int(re.search(rf"const {name}: i64 = (?:(\d+) \* )?SECOND;", table)[1]) * 10**9 == getattr(session, name), name
 
 
 def test_a_limit_on_open_sessions_hands_out_the_longest_idle(tmp_path):

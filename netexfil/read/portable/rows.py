@@ -9,8 +9,9 @@ from ipaddress import ip_address
 from typing import Any
 
 from netexfil.read.portable.end import State
-from netexfil.read.portable.flows import Session, Side
 from netexfil.read.portable.packets import TCP
+from netexfil.read.portable.session import Session
+from netexfil.read.portable.side import Side
 
 
 def row(session: Session) -> dict[str, Any]:
