@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netexfil import outbound, read, tables
@@ -77,7 +76,7 @@ def events(con: duckdb.DuckDBPyConnection, job: Job, progress: Progress | None =
     """Telemetry to events. Fills `event`."""
     from netexfil import endpoint
 
-    return endpoint.events(con, _files(job.join), progress)
+    return endpoint.events(con, job.join, progress)
 
 
 def alerts(con: duckdb.DuckDBPyConnection, job: Job) -> list[Note]:
@@ -90,15 +89,6 @@ def alerts(con: duckdb.DuckDBPyConnection, job: Job) -> list[Note]:
 def load_events(con: duckdb.DuckDBPyConnection, job: Job, progress: Progress | None = None) -> list[Note]:
     """Telemetry to events and endpoint alerts."""
     return events(con, job, progress) + alerts(con, job)
-
-
-def _files(paths: Sequence[str]) -> list[str]:
-    """Directories as the files below them, in the order of their names."""
-    found: list[str] = []
-    for path in paths:
-        below = sorted(str(p) for p in Path(path).rglob("*") if p.is_file()) if Path(path).is_dir() else [path]
-        found += below
-    return found
 
 
 def link(con: duckdb.DuckDBPyConnection, job: Job) -> list[Note]:

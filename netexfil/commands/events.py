@@ -46,14 +46,14 @@ def command(files: Sequence[str], rule: str | None, sigma: str | None, explain: 
 def _run(
     con: duckdb.DuckDBPyConnection, files: Sequence[str], rule: str | None, sigma: str | None, explain: bool, policy_file: str | None, form: str
 ) -> int:
-    from netexfil import tables
+    from netexfil import endpoint, tables
     from netexfil.endpoint import reading
     from netexfil.endpoint.inside import complete
 
     tables.create(con, ("event", "alert"))
     reader = reading.Reader(con)
-    for path in files:
-        reader.read(Path(path))
+    for path in endpoint.files(files):
+        reader.read(path)
     complete(con, reader.side)
     notes = [note for account in reader.accounts for note in account.notes()]
     if notes and not reader.eid and not explain:

@@ -14,16 +14,24 @@ if TYPE_CHECKING:
 
 
 def events(con: duckdb.DuckDBPyConnection, paths: Sequence[str], progress: Callable[[str, int, int], None] | None = None) -> list[Note]:
-    """Read telemetry files into table `event`; gives what was refused, by file and reason."""
+    """Read telemetry files, and those in folders, into table `event`; gives what was refused, by file and reason."""
     from netexfil import tables
     from netexfil.endpoint import inside, reading
 
     tables.create(con, ("event",))
     reader = reading.Reader(con, progress)
-    for path in paths:
-        reader.read(Path(path))
+    for path in files(paths):
+        reader.read(path)
     inside.complete(con, reader.side)
     return [note for account in reader.accounts for note in account.notes()]
+
+
+def files(paths: Sequence[str]) -> list[Path]:
+    """Folders as the files below them, in the order of their names."""
+    found: list[Path] = []
+    for path in map(Path, paths):
+        found += sorted((file for file in path.rglob("*") if file.is_file()), key=str) if path.is_dir() else [path]
+    return found
 
 
 def alerts(con: duckdb.DuckDBPyConnection, policy: Policy, sigma: str | None = None) -> list[Note]:
