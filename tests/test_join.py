@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from netexfil import join, tables
@@ -125,6 +126,36 @@ def test_a_clock_that_tells_of_beginnings_is_held_to_it() -> None:
     polls = [conn(100 + i, T + 100 * i + 50, 50000 + i) for i in range(80)]
     links, _, _ = run(sessions, events + polls)
     assert (80, 80) in ties(links, "five_tuple")
+
+
+def test_a_pid_names_a_process_whose_image_is_told_by_another_path() -> None:
+    """Security 5156 writes devices where 4688 writes drives: the file's own name is what both have."""
+    start = event(0, T - 5, "process_start", guid=None, pid=7, image=r"C:\Windows\System32\svchost.exe", dialect="security")
+    other = r"\device\harddiskvolume2\windows\system32\svchost.exe"
+    links, _, _ = run([session(0, T, 50000)], [start, conn(1, T, 50000, guid=None, pid=7, image=other, dialect="security")])
+    assert ties(links, "process") == {(0, 0)}
+
+
+def test_neighbours_are_the_same_as_by_counting() -> None:
+    """Groups of random sizes, many events of one moment: neighbours on each side, those of one moment by number, and how many are near."""
+    from netexfil.join.nearest import nearest
+
+    rng = np.random.default_rng(5)
+    con = tables.connect()
+    for name, rows in (("l", 300), ("r", 700)):
+        con.execute(f"CREATE TABLE {name} (id BIGINT, g UBIGINT, t DOUBLE)")
+        groups, times = rng.integers(0, 40, rows), rng.integers(0, 60, rows) / 2
+        made = zip(rng.permutation(rows), groups, times, strict=True)
+        con.executemany(f"INSERT INTO {name} VALUES (?, ?, ?)", [[int(i), 2**63 + int(g), float(t)] for i, g, t in made])
+    nearest(con, "FROM l", "FROM r", "found", 2, 5.0, 3.0)
+    rights = sorted(con.execute("SELECT g, t, id FROM r").fetchall())
+    expected = set()
+    for i, g, t in con.execute("FROM l").fetchall():
+        mine = [row for row in rights if row[0] == g]
+        near = [row for row in mine if t - 5.0 <= row[1] <= t + 3.0]
+        sides = [row for row in mine if row[1] <= t][-2:] + [row for row in mine if row[1] > t][:2]
+        expected |= {(i, row[2], t - row[1], len(near)) for row in sides if row in near}
+    assert set(con.execute("FROM found").fetchall()) == expected
 
 
 def test_addresses_meet_in_any_spelling() -> None:

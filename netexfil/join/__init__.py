@@ -47,13 +47,14 @@ def link(con: duckdb.DuckDBPyConnection, policy: Policy, window: tuple[float, fl
 
     tables.create(con, ("session", "event", "alert", "name", "link", "unmatched"))
     con.execute("DELETE FROM link")
-    prepare.build(con)
+    given = ledger.given(hosts)
+    prepare.build(con, [address for _, address, _, _ in given])
     tuples.match(con)
     remote.estimate(con)
     tuples.correct(con)
     notes = gaps.apart(con) if not prepare.count(con, "join_tuple") else []
     carry.processes(con)
-    notes += ledger.ledger(con, hosts)
+    notes += ledger.ledger(con, hosts, given)
     carry.carry(con, window)
     weak.weak(con, window)
     _emit(con)
@@ -74,7 +75,7 @@ def _emit(con: duckdb.DuckDBPyConnection) -> None:
         """
         -- An event is of one process at most, so it reaches a session once.
         INSERT INTO link SELECT c.sid, c.eid, 'process', 0.99 * c.certain, 1, c.dt, t.offset
-            FROM join_carried c JOIN join_time t USING (eid) WHERE NOT EXISTS (SELECT 1 FROM join_tuple x
+            FROM join_carried c JOIN (SELECT eid, "offset" FROM join_event) t USING (eid) WHERE NOT EXISTS (SELECT 1 FROM join_tuple x
             WHERE x.eid = c.eid AND x.sid = c.sid)
         """
     )
@@ -84,14 +85,15 @@ def _emit(con: duckdb.DuckDBPyConnection) -> None:
         WITH best AS (SELECT * FROM join_weak QUALIFY row_number() OVER (PARTITION BY sid ORDER BY confidence DESC, place, eid) = 1),
         told AS (SELECT eid, sid, match, candidates, dt, confidence FROM join_weak
         -- The start of the likeliest process is as likely as the tie that names it. Not of the others: many ties of one session name one process.
-        UNION ALL SELECT s.eid, w.sid, w.match, w.candidates, t.t - x.ts, w.confidence FROM best w JOIN join_proc p USING (eid)
-            JOIN join_proc q USING (pk) JOIN join_event s ON s.eid = q.eid AND s.kind = 'process_start' AND s.eid <> w.eid
-            JOIN join_time t ON t.eid = s.eid JOIN join_session x USING (sid) WHERE w.match = 'remote_time')
+        UNION ALL SELECT s.eid, w.sid, w.match, w.candidates, s.t - x.ts, w.confidence FROM best w JOIN join_proc p USING (eid)
+            JOIN join_proc q USING (pk) JOIN join_event s ON s.eid = q.eid AND s.kind = 'process_start' AND s.eid <> w.eid AND s.t IS NOT NULL
+            JOIN join_session x USING (sid) WHERE w.match = 'remote_time')
         SELECT sid, eid, match, confidence, candidates, dt FROM told
             QUALIFY row_number() OVER (PARTITION BY sid, eid ORDER BY confidence DESC, match DESC) = 1
         """
     )
     con.execute(
-        "INSERT INTO link SELECT n.sid, n.eid, n.match, n.confidence, n.candidates, n.dt, t.offset FROM join_near n JOIN join_time t USING (eid)"
+        "INSERT INTO link SELECT n.sid, n.eid, n.match, n.confidence, n.candidates, n.dt, t.offset FROM join_near n "
+        "JOIN (SELECT eid, \"offset\" FROM join_event) t USING (eid)"
     )
     con.execute("DROP TABLE join_near")

@@ -27,31 +27,30 @@ def processes(con: duckdb.DuckDBPyConnection) -> None:
     """`join_proc` (eid, pk, how): which process each event belongs to, where that is certain."""
     con.execute(
         """
-        CREATE TEMP TABLE join_start AS SELECT e.eid, e.hk, e.pid, e.base, t.t, e.guid FROM join_event e
-            JOIN join_time t USING (eid) WHERE e.kind = 'process_start' AND e.pid IS NOT NULL AND e.pid > 0
+        CREATE TEMP TABLE join_start AS SELECT eid, hk, pid, base, t, pk FROM join_event
+            WHERE kind = 'process_start' AND pid IS NOT NULL AND pid > 0 AND t IS NOT NULL
         """
     )
     # A start without GUID (Security 4688) beside one with (Sysmon 1): the same process.
     nearest(
         con,
-        "SELECT eid AS id, (hk::HUGEINT * 9223372036854775807 + pid) AS g, t FROM join_start WHERE guid IS NULL",
-        "SELECT eid AS id, (hk::HUGEINT * 9223372036854775807 + pid) AS g, t FROM join_start WHERE guid IS NOT NULL",
+        "SELECT eid AS id, hash(hk, pid) AS g, t FROM join_start WHERE pk IS NULL",
+        "SELECT eid AS id, hash(hk, pid) AS g, t FROM join_start WHERE pk IS NOT NULL",
         "join_near", 1, SAME_START, SAME_START,
     )
     con.execute(
         """
         CREATE TEMP TABLE join_born AS
-        WITH twin AS (SELECT n.id AS eid, arg_min(b.guid, abs(n.dt)) AS guid
+        WITH twin AS (SELECT n.id AS eid, arg_min(b.pk, abs(n.dt)) AS pk
             FROM join_near n JOIN join_start a ON a.eid = n.id JOIN join_start b ON b.eid = n.other WHERE a.base = b.base GROUP BY 1)
-        SELECT s.hk, s.pid, s.base, s.t, CASE WHEN coalesce(s.guid, w.guid) IS NULL THEN hash(s.hk, s.pid, s.base, s.t)
-            ELSE hash(s.hk, coalesce(s.guid, w.guid)) END AS pk
+        SELECT s.hk, s.pid, s.base, s.t, coalesce(s.pk, w.pk, hash(s.hk, s.pid, s.base, s.t)) AS pk
         FROM join_start s LEFT JOIN twin w USING (eid)
         """
     )
     con.execute(
         f"""
         CREATE TEMP TABLE join_life AS
-        WITH gone AS (SELECT e.hk, e.pid, t.t FROM join_event e JOIN join_time t USING (eid) WHERE e.kind = 'process_end' AND e.pid IS NOT NULL),
+        WITH gone AS (SELECT hk, pid, t FROM join_event WHERE kind = 'process_end' AND pid IS NOT NULL AND t IS NOT NULL),
         turns AS (SELECT hk, pid, base, t, pk FROM join_born UNION ALL SELECT hk, pid, NULL, t, NULL FROM gone),
         spans AS (SELECT *, coalesce(lead(t) OVER w, {FOREVER}) AS until FROM turns WINDOW w AS (PARTITION BY hk, pid ORDER BY t)),
         -- How soon the host used a pid again, as far as it was told. A start that was lost may hide a use, but not one sooner than these.
@@ -63,9 +62,9 @@ def processes(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
         f"""
         CREATE TEMP TABLE join_proc AS
-        SELECT eid, hash(hk, guid) AS pk, 1.0 AS certain FROM join_event WHERE guid IS NOT NULL
+        SELECT eid, pk, 1.0 AS certain FROM join_event WHERE pk IS NOT NULL
         UNION ALL SELECT e.eid, l.pk, 0.98
-        FROM (SELECT e.eid, e.hk, e.pid, e.base, t.t FROM join_event e JOIN join_time t USING (eid) WHERE e.guid IS NULL AND e.pid > 0) e
+        FROM (SELECT eid, hk, pid, base, t FROM join_event WHERE pk IS NULL AND pid > 0 AND t IS NOT NULL) e
         ASOF JOIN join_life l ON e.hk = l.hk AND e.pid = l.pid AND e.t + {SLACK} >= l.t
         WHERE e.t <= l.until + {SLACK} AND (e.base IS NULL OR e.base = '' OR l.base IS NULL OR e.base = l.base)
         """
@@ -85,9 +84,9 @@ def carry(con: duckdb.DuckDBPyConnection, window: tuple[float, float]) -> None:
     )
     con.execute(
         """
-        CREATE TEMP TABLE join_carried AS SELECT e.eid, o.sid, t.t - s.ts AS dt, least(o.certain, p.certain) AS certain
-            FROM join_event e JOIN join_proc p USING (eid) JOIN join_owner o USING (pk) JOIN join_time t USING (eid)
-            JOIN join_session s USING (sid) WHERE e.kind = 'process_start'
+        CREATE TEMP TABLE join_carried AS SELECT e.eid, o.sid, e.t - s.ts AS dt, least(o.certain, p.certain) AS certain
+            FROM join_event e JOIN join_proc p USING (eid) JOIN join_owner o ON o.pk = p.pk
+            JOIN join_session s USING (sid) WHERE e.kind = 'process_start' AND e.t IS NOT NULL
         """
     )
     known = ", ".join(f"'{kind}'" for kind in NOT_CARRIED)
@@ -96,7 +95,7 @@ def carry(con: duckdb.DuckDBPyConnection, window: tuple[float, float]) -> None:
         near = (FOREVER, FOREVER) if kind == "alert" else (before, after)
         name = str(kind).replace("'", "''")
         mine = f"""
-            SELECT e.eid AS id, p.pk AS g, t.t FROM join_event e JOIN join_proc p USING (eid) JOIN join_time t USING (eid) WHERE e.kind = '{name}'
+            SELECT e.eid AS id, p.pk AS g, e.t FROM join_event e JOIN join_proc p USING (eid) WHERE e.kind = '{name}'
         """
         sessions = f""" SELECT o.oid AS id, o.pk AS g, s.ts AS t FROM join_owner o JOIN join_session s USING (sid) WHERE o.pk IN (
             SELECT g FROM ({mine}))

@@ -34,20 +34,21 @@ LOOPBACK = r"^127\.|^::1$"
 
 
 def measure(con: duckdb.DuckDBPyConnection) -> None:
-    """Fill the table `unmatched`, and `join_unknown` (sid, code)."""
+    """Fill the table `unmatched`, and `join_unknown` (sid, code): sessions of hosts with telemetry; of all others nothing is known."""
     con.execute(
         """
         CREATE TEMP TABLE join_covered AS
-        SELECT e.hk, min(t.t) AS t0, max(t.t) AS t1 FROM join_event e JOIN join_time t USING (eid) GROUP BY e.hk
+        SELECT hk, min(t) AS t0, max(t) AS t1 FROM join_event WHERE t IS NOT NULL GROUP BY hk
         """
     )
     con.execute(
         """
         CREATE OR REPLACE TEMP TABLE join_unknown AS
-        WITH ends AS (SELECT l.sid, bool_or(l.hk IS NOT NULL) AS known, bool_or(l.ts BETWEEN c.t0 AND c.t1) AS covered
-            FROM join_loose l LEFT JOIN join_covered c USING (hk) GROUP BY l.sid)
-        SELECT sid, CASE WHEN NOT known THEN 'blind' WHEN s.midstream THEN 'midstream' WHEN NOT coalesce(covered,
+        WITH ends AS (SELECT l.sid, bool_or(l.ts BETWEEN c.t0 AND c.t1) AS covered
+            FROM join_loose l LEFT JOIN join_covered c USING (hk) WHERE l.hk IS NOT NULL GROUP BY l.sid)
+        SELECT sid, CASE WHEN s.midstream THEN 'midstream' WHEN NOT coalesce(covered,
             false) THEN 'not_then' ELSE 'untold' END AS code FROM ends JOIN join_session s USING (sid)
+        UNION ALL SELECT DISTINCT sid, 'known' FROM join_tuple
         """
     )
     con.execute("DELETE FROM unmatched")
@@ -56,14 +57,13 @@ def measure(con: duckdb.DuckDBPyConnection) -> None:
         INSERT INTO unmatched (eid, reason)
         WITH fired AS (SELECT eid FROM alert UNION SELECT eid FROM event WHERE kind = 'alert'),
         open AS (
-            SELECT e.eid, e.hk, e.r, t.t, p.pk
-            FROM fired JOIN join_event e USING (eid) LEFT JOIN join_time t USING (eid) LEFT JOIN join_proc p USING (eid)
+            SELECT e.eid, e.hk, e.r, e.t, p.pk FROM fired JOIN join_event e USING (eid) LEFT JOIN join_proc p USING (eid)
             WHERE eid NOT IN (SELECT eid FROM link WHERE match <> 'host_time' OR confidence >= {WORTH})),
         home AS (SELECT DISTINCT id FROM join_addr WHERE regexp_matches(form, '{LOOPBACK}')),
         talk AS (
             SELECT p.pk, bool_and(e.r IN (SELECT id FROM home)) AS inward FROM join_event e JOIN join_proc p USING (eid)
             WHERE e.r IS NOT NULL AND p.pk IN (SELECT pk FROM open) GROUP BY p.pk),
-        ends AS (SELECT min(ts) AS t0, max(ts + dur) AS t1 FROM join_session),
+        ends AS (SELECT t0, ended AS t1 FROM join_span),
         seen AS (SELECT DISTINCT hk FROM host_address WHERE id IN (SELECT a FROM join_session UNION ALL SELECT b FROM join_session)),
         why AS (
             SELECT o.eid, CASE
@@ -95,8 +95,9 @@ def owner_unknown(con: duckdb.DuckDBPyConnection) -> list[tuple[int, str]]:
         return []
     rows = con.execute(
         f"""
-        SELECT sid, {_said(UNKNOWN)} FROM join_unknown
-        WHERE sid IN (SELECT sid FROM session WHERE outbound IN ('true', 'pull')) ORDER BY sid
+        SELECT sid, {_said(UNKNOWN)} FROM (SELECT sid, coalesce(code, 'blind') AS code
+            FROM session LEFT JOIN join_unknown USING (sid) WHERE outbound IN ('true', 'pull') AND ts IS NOT NULL)
+        WHERE code <> 'known' ORDER BY sid
         """
     ).fetchall()
     return [(int(sid), str(reason)) for sid, reason in rows]
@@ -167,7 +168,7 @@ def _blind(con: duckdb.DuckDBPyConnection) -> list[Note]:
     rows = con.execute(
         """
         SELECT coalesce(s.inside_h, s.orig_h) AS host, count(*) AS n, coalesce(sum(s.bytes_out_low), 0)::BIGINT AS sent
-        FROM join_unknown u JOIN session s USING (sid) WHERE u.code = 'blind' AND s.outbound IN ('true', 'pull')
+        FROM session s WHERE s.outbound IN ('true', 'pull') AND s.ts IS NOT NULL AND s.sid NOT IN (SELECT sid FROM join_unknown)
         GROUP BY 1 ORDER BY sent DESC, host
         """
     ).fetchall()
@@ -177,7 +178,7 @@ def _blind(con: duckdb.DuckDBPyConnection) -> list[Note]:
         more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
         found.append(Note("links", "blind_spot", f"no telemetry from {len(rows)} hosts that sent outbound: {most}{more}", loss=False))
     old = con.execute(
-        "SELECT count(*) FROM join_unknown u JOIN session s USING (sid) WHERE u.code = 'midstream' AND s.outbound IN ('true', 'pull')"
+        "SELECT count(*) FROM session WHERE sid IN (SELECT sid FROM join_unknown WHERE code = 'midstream') AND outbound IN ('true', 'pull')"
     ).fetchall()[0][0]
     if old:
         found.append(Note("links", "owner_unknown", f"{old} outbound sessions began before the capture: owner unknown", loss=False))
@@ -188,8 +189,7 @@ def apart(con: duckdb.DuckDBPyConnection) -> list[Note]:
     """The note that telemetry and sessions have no time in common; nothing where they have."""
     row = con.execute(
         """
-        SELECT a.t0, a.t1, b.t0, b.t1 FROM (SELECT min(t) AS t0, max(t) AS t1 FROM join_time) a,
-            (SELECT min(ts) AS t0, max(ts + dur) AS t1 FROM join_session) b
+        SELECT a.t0, a.t1, b.t0, b.ended FROM (SELECT min(t) AS t0, max(t) AS t1 FROM join_event) a, join_span b
         """
     ).fetchone()
     if row is None or None in row or (row[0] <= row[3] + clocks.HOUR and row[1] >= row[2] - clocks.HOUR):

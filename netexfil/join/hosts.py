@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,14 +27,24 @@ SHARED = 3  # an address that goes back and forth more often than this per host 
 NOBODY = r"^(0\.|127\.|169\.254\.|22[4-9]\.|23[0-9]\.|255\.)|\.255$|^(::|::1|ff[0-9a-f]{2}:.*)$"
 
 
-def ledger(con: duckdb.DuckDBPyConnection, file: str | None) -> list[Note]:
-    """Fill `host_address` (hk, id of the address, since, until), times in capture time. Needs the working tables.
+def given(file: str | None) -> list[tuple[str, str, float, float]]:
+    """(host, address, since, until) of the user's map, in the forms that the join knows.
 
     Raises:
-        NetexfilError: the user's map cannot be read.
+        NetexfilError: it cannot be read.
+    """
+    rows = read_map(Path(file)) if file else iter(())
+    return [(host.partition(".")[0].lower(), canonical(address), since, until) for host, address, since, until in rows]
+
+
+def ledger(con: duckdb.DuckDBPyConnection, file: str | None, rows: Sequence[tuple[str, str, float, float]]) -> list[Note]:
+    """Fill `host_address` (hk, id of the address, since, until), times in capture time. Needs the working tables.
+
+    Args:
+        file: the name of the user's map; rows: what it says (`given`).
     """
     _sightings(con)
-    notes = _given(con, file) if file else []
+    notes = _given(con, file, rows) if file else []
     con.execute(
         """
         CREATE TEMP TABLE join_runs AS WITH turned AS (SELECT *, hk IS DISTINCT FROM lag(hk) OVER (PARTITION BY id ORDER BY t0, t1)
@@ -71,14 +81,12 @@ def _sightings(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
         f"""
         CREATE TEMP TABLE join_sight AS
-        WITH own AS (SELECT DISTINCT h.hk, floor(t.t / 3600) AS hour, e.host_ips, t.t FROM event e JOIN join_event h USING (eid)
-          JOIN join_time t USING (eid)
+        WITH own AS (SELECT DISTINCT h.hk, floor(h.t / 3600) AS hour, e.host_ips, h.t FROM event e JOIN join_event h USING (eid)
         WHERE e.host_ips IS NOT NULL AND e.host_ips <> ''),
         spelled AS (SELECT hk, trim(unnest(string_split_regex(host_ips, '[,; ]+'))) AS address, min(t) AS t0, max(t) AS t1 FROM own
           GROUP BY hk, hour, host_ips),
-        seen AS (SELECT e.hk, e.l AS id, min(t.t) AS t0, max(t.t) AS t1 FROM join_event e JOIN join_time t USING (eid) WHERE e.l IS
-          NOT NULL
-        GROUP BY e.hk, e.l, floor(t.t / 3600)),
+        seen AS (SELECT hk, l AS id, min(t) AS t0, max(t) AS t1 FROM join_event WHERE l IS NOT NULL AND t IS NOT NULL
+          GROUP BY hk, l, floor(t / 3600)),
         named AS (SELECT h.hk, a.id, coalesce(n.first_ts, n.last_ts) AS t0, coalesce(n.last_ts, n.first_ts) AS t1 FROM name n
         JOIN (SELECT DISTINCT hk, name FROM join_host) h ON h.name = lower(split_part(n.name, '.', 1)) JOIN join_addr a ON a.address
           = n.address
@@ -99,20 +107,16 @@ def _conflicts(con: duckdb.DuckDBPyConnection) -> list[Note]:
     return [Note("hosts", "address_shared", text.format(*row), loss=False) for row in rows]
 
 
-def _given(con: duckdb.DuckDBPyConnection, file: str) -> list[Note]:
+def _given(con: duckdb.DuckDBPyConnection, file: str, rows: Sequence[tuple[str, str, float, float]]) -> list[Note]:
     """The user's map wins over everything that was seen."""
-    rows, bad = [], 0
-    for host, address, since, until in read_map(Path(file)):
-        rows.append((host.partition(".")[0].lower(), canonical(address), since, until))
-    unknown = 0
+    bad = 0
     for name, address, since, until in rows:  # a map made by hand: hundreds of lines at most
         done = con.execute(
             "INSERT INTO join_sight SELECT h.hk, a.id, ?, ?, true FROM (SELECT DISTINCT hk, name FROM join_host) h, "
-            "(SELECT DISTINCT id, form FROM join_addr) a WHERE h.name = ? AND a.form = ? RETURNING 1",
+            "(SELECT DISTINCT id, form FROM join_addr WHERE here OR told) a WHERE h.name = ? AND a.form = ? RETURNING 1",
             [since, until, name, address],
         ).fetchall()
-        unknown += not done
-    bad += unknown
+        bad += not done
     return [Note(file, "hosts_unused", f"{bad} of {len(rows)} lines name a host or address that does not occur", loss=False)] if bad else []
 
 

@@ -1,14 +1,22 @@
-"""Working tables of the join: addresses and hosts as numbers, sessions and events under canonical keys.
+"""Working tables of the join: hosts as numbers, addresses and five-tuples as hashes of their canonical form, sessions and events under them.
 
-Everything is set-based: ten million rows a side are joined as whole numbers, never as text. All tables are temporary.
+Everything is set-based: ten million rows a side are joined as whole numbers, never as text. Only sessions that some event could be tied to take
+part: one end is an address that a host is known by, or (hosts whose own address this sensor does not see) the far end is one that they told
+of. All tables are temporary.
 
 | table | a row is | columns |
 |---|---|---|
-| `join_addr` | an address | id, address |
+| `join_addr` | an address of telemetry, names or the user's map | address, form, id (its hash), own (a host's), told (by an event), here, far |
+| `join_odd` | an address not written in its canonical form | address, form |
 | `join_host` | a monitored host | hk, name |
 | `join_clock` | a clock: one time field of one kind of event of one host | clock, hk, dialect, event_id, kind, ts_field |
-| `join_session` | a session | sid, h (hash of uid), key (unordered five-tuple), community_id, ts, dur, a, b (addresses), ap, bp, proto, midstream |
-| `join_event` | an event | eid, kind, clock, hk, ts, ts_rec, key, community_id, l, lp, r, rp, proto, initiated, pid, guid, base |
+| `join_session` | a session that may be tied | sid, h (hash of uid), key, pair, community_id, ts, dur, a, b, ap, bp, proto, midstream |
+| `join_event` | an event | eid, kind, clock, hk, ts, ts_rec, key, pair, community_id, l, lp, r, rp, proto, initiated, here, far, pid, base, pk |
+| `join_span` | all sessions | t0, t1 (first and last start), ended |
+
+`key` is a hash of the unordered five-tuple; `pair` (of the two addresses) is compared where keys meet. `here`: the event's own address is on
+this sensor; `far`: it is not, and no loopback: behind a translator. `pk`: the process, where it has a GUID. `tuples.correct` turns `ts` into `t`
+and `offset`, and drops what is not asked for any more.
 """
 
 from __future__ import annotations
@@ -17,12 +25,18 @@ import ipaddress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import duckdb
 
 PROTO = "CASE lower({0}) WHEN 'tcp' THEN 6 WHEN 'udp' THEN 17 ELSE NULL END"
 
 # IPv6 text that may not be in its canonical form: capitals, zones, mapped IPv4, leading or uncompressed zeros.
 ODD = r"[A-Z%]|ffff|:0:0|(^|:)0[0-9a-f]|(^|:)0::|::0(:|$)|[^0-9a-f:.]"
+
+ID = "(hash({0}) >> 1)::BIGINT"  # of an address in its canonical form
+
+NEAR = r"^(127|169\.254|0)\.|:"  # what a host says to itself or to its neighbours; IPv6 is not translated
 
 # A process identity that names nothing.
 NO_GUID = r"^[0{}-]*$"
@@ -38,13 +52,14 @@ def clear(con: duckdb.DuckDBPyConnection, keep: tuple[str, ...] = ()) -> None:
             con.execute(f"DROP TABLE temp.{name}")
 
 
-def build(con: duckdb.DuckDBPyConnection) -> None:
-    """Fill the working tables from `session` and `event`."""
+def build(con: duckdb.DuckDBPyConnection, given: Sequence[str] = ()) -> None:
+    """Fill the working tables from `session` and `event`. `given`: addresses of hosts that the user names."""
     clear(con)
-    _addresses(con)
     _hosts(con)
+    _addresses(con, given)
     _sessions(con)
     _events(con)
+    _translated(con)
 
 
 def canonical(text: str) -> str:
@@ -57,17 +72,27 @@ def canonical(text: str) -> str:
     return str(mapped or ip)
 
 
-def _addresses(con: duckdb.DuckDBPyConnection) -> None:
-    """One number for each address in whatever spelling: `join_addr` maps each spelling to the id of its canonical form."""
+def _addresses(con: duckdb.DuckDBPyConnection, given: Sequence[str]) -> None:
+    """`join_addr` and `join_odd`."""
+    con.execute("CREATE TEMP TABLE join_given (address VARCHAR)")
+    if given:
+        con.executemany("INSERT INTO join_given VALUES (?)", [[address] for address in given])
     con.execute(
         """
-        CREATE TEMP TABLE join_left AS SELECT DISTINCT address FROM (SELECT orig_h AS address FROM session
-        UNION ALL SELECT resp_h FROM session
-        UNION ALL SELECT local_ip FROM event
-        UNION ALL SELECT remote_ip FROM event) WHERE address IS NOT NULL
+        CREATE TEMP TABLE join_left AS SELECT address, bool_or(own) AS own, bool_or(told) AS told FROM (
+        SELECT DISTINCT local_ip AS address, true AS own, true AS told FROM event
+        UNION ALL SELECT DISTINCT remote_ip, false, true FROM event
+        UNION ALL SELECT trim(unnest(string_split_regex(host_ips, '[,; ]+'))), true, false
+            FROM (SELECT DISTINCT host_ips FROM event WHERE host_ips IS NOT NULL)
+        UNION ALL SELECT n.address, true, false FROM name n JOIN join_host h ON h.name = lower(split_part(n.name, '.', 1)) WHERE n.kind = 'host'
+        UNION ALL SELECT address, true, false FROM join_given) WHERE address IS NOT NULL GROUP BY address
         """
     )
-    odd = con.execute("SELECT address FROM join_left WHERE regexp_matches(address, ?)", [ODD]).fetchall()
+    odd = con.execute(
+        """
+        SELECT address FROM (SELECT address FROM join_left UNION SELECT orig_h FROM session WHERE contains(orig_h, ':')
+        UNION SELECT resp_h FROM session WHERE contains(resp_h, ':')) WHERE regexp_matches(address, ?)
+        """, [ODD]).fetchall()
     con.execute("CREATE TEMP TABLE join_odd (address VARCHAR, form VARCHAR)")
     if odd:
         import numpy as np
@@ -77,12 +102,13 @@ def _addresses(con: duckdb.DuckDBPyConnection) -> None:
         con.execute("INSERT INTO join_odd SELECT address, form FROM incoming WHERE address <> form")
         con.unregister("incoming")
     con.execute(
-        """
-        CREATE TEMP TABLE join_addr AS SELECT address, form, (dense_rank() OVER (ORDER BY form))::INTEGER AS id FROM (
-            SELECT address, coalesce(form, address) AS form FROM join_left LEFT JOIN join_odd USING (address))
+        f"""
+        CREATE TEMP TABLE join_addr AS SELECT address, coalesce(o.form, address) AS form, {ID.format("coalesce(o.form, address)")} AS id, own, told
+            FROM join_left LEFT JOIN join_odd o USING (address)
         """
     )
     con.execute("DROP TABLE join_left")
+    con.execute("DROP TABLE join_given")
 
 
 def _hosts(con: duckdb.DuckDBPyConnection) -> None:
@@ -101,26 +127,66 @@ def _hosts(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _key(a: str, ap: str, b: str, bp: str, proto: str) -> str:
-    """SQL of the unordered five-tuple as one HUGEINT: low end, high end (address id, port), protocol; NULL where a part is missing."""
-    low = f"({a}, {ap}) <= ({b}, {bp})"
-    ends = f"CASE WHEN {low} THEN {a} ELSE {b} END::HUGEINT * 4294967296 + CASE WHEN {low} THEN {b} ELSE {a} END"
-    ports = f"CASE WHEN {low} THEN {ap} ELSE {bp} END::HUGEINT * 65536 + CASE WHEN {low} THEN {bp} ELSE {ap} END"
-    return f"(({ends}) * 4294967296 + ({ports})) * 256 + {proto}"
+    """SQL of the unordered five-tuple as one number; NULL where a part is missing."""
+    ends = " + ".join(f"(hash({ip}, {port}, {proto}) >> 1)" for ip, port in ((a, ap), (b, bp)))
+    return f"CASE WHEN {a} IS NOT NULL AND {b} IS NOT NULL AND {ap} IS NOT NULL AND {bp} IS NOT NULL AND {proto} IS NOT NULL THEN {ends} END"
+
+
+# Sessions with one end that a host is known by; spelled in any way.
+_MINE = """
+    SELECT form FROM join_addr WHERE {0} UNION SELECT address FROM join_odd WHERE form IN (SELECT form FROM join_addr WHERE {0})
+"""
 
 
 def _sessions(con: duckdb.DuckDBPyConnection) -> None:
-    proto = PROTO.format("s.proto")
+    """`join_session`, `join_span`, and `far` of `join_addr`."""
+    con.execute(f"CREATE TEMP TABLE join_mine AS {_MINE.format('own')}")
+    wanted = "(s.orig_h IN (FROM join_mine) OR s.resp_h IN (FROM join_mine))"
+    if con.execute("SELECT 1 FROM event WHERE community_id IS NOT NULL LIMIT 1").fetchall():
+        wanted = f"({wanted} OR s.community_id IN (SELECT community_id FROM event WHERE community_id IS NOT NULL))"
+    con.execute(f"CREATE TEMP TABLE join_session AS {_rows(con, wanted)}")
     con.execute(
-        f"""
-        CREATE TEMP TABLE join_session AS
-        SELECT s.sid, hash(s.uid) AS h, {_key('a.id', 's.orig_p', 'b.id', 's.resp_p', proto)} AS key, s.community_id, s.ts,
-            coalesce(s.duration, 0) AS dur, a.id AS a, b.id AS b, s.orig_p AS ap, s.resp_p AS bp, {proto} AS proto,
-            contains(coalesce(s.hints, ''), 'midstream')
-                OR ({proto} = 6 AND length(coalesce(s.history, '')) > 0 AND NOT regexp_matches(s.history, '[SsHh]')) AS midstream
-        FROM session s LEFT JOIN join_addr a ON a.address = s.orig_h LEFT JOIN join_addr b ON b.address = s.resp_h
-        WHERE s.ts IS NOT NULL
+        """
+        CREATE TEMP TABLE join_span AS SELECT min(ts) AS t0, max(ts) AS t1, max(ts + coalesce(duration, 0)) AS ended FROM session
         """
     )
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE join_addr AS SELECT *, own AND NOT here AND NOT regexp_matches(form, '{NEAR}') AS far
+            FROM (SELECT *, id IN (SELECT a FROM join_session UNION ALL SELECT b FROM join_session) AS here FROM join_addr)
+        """
+    )
+
+
+def _rows(con: duckdb.DuckDBPyConnection, wanted: str) -> str:
+    """A query of `join_session`'s columns, of the sessions `wanted` (SQL)."""
+    proto, a, b, odd = PROTO.format("s.proto"), ID.format("s.orig_h"), ID.format("s.resp_h"), ""
+    if count(con, "join_odd"):
+        a, b = ID.format("coalesce(oa.form, s.orig_h)"), ID.format("coalesce(ob.form, s.resp_h)")
+        odd = "LEFT JOIN join_odd oa ON oa.address = s.orig_h LEFT JOIN join_odd ob ON ob.address = s.resp_h"
+    return f"""
+        SELECT sid, h, {_key('a', 'ap', 'b', 'bp', 'proto')} AS key, xor(a, b) AS pair, community_id, ts, dur, a, b, ap, bp, proto, midstream FROM (
+        SELECT s.sid, hash(s.uid) AS h, s.community_id, s.ts, coalesce(s.duration, 0) AS dur, CASE WHEN s.orig_h IS NOT NULL THEN {a} END AS a,
+            CASE WHEN s.resp_h IS NOT NULL THEN {b} END AS b, s.orig_p AS ap, s.resp_p AS bp, {proto} AS proto,
+            contains(coalesce(s.hints, ''), 'midstream')
+                OR ({proto} = 6 AND length(coalesce(s.history, '')) > 0 AND NOT regexp_matches(s.history, '[SsHh]')) AS midstream
+        FROM session s {odd} WHERE s.ts IS NOT NULL AND {wanted})
+    """
+
+
+def _translated(con: duckdb.DuckDBPyConnection) -> None:
+    """Add to `join_session` those whose far end is one that hosts told of whose own address is not here (or that tell no address of theirs)."""
+    con.execute(
+        """
+        CREATE TEMP TABLE join_theirs AS SELECT DISTINCT r AS id FROM join_event WHERE r IS NOT NULL AND rp IS NOT NULL
+            AND (far OR (lp IS NULL AND NOT coalesce(here, false)))
+        """
+    )
+    if count(con, "join_theirs"):
+        theirs = _MINE.format("id IN (FROM join_theirs)")
+        con.execute(f"INSERT INTO join_session {_rows(con, f's.resp_h IN ({theirs})')} WHERE sid NOT IN (SELECT sid FROM join_session)")
+    con.execute("DROP TABLE join_theirs")
+    con.execute("DROP TABLE join_mine")
 
 
 def _events(con: duckdb.DuckDBPyConnection) -> None:
@@ -130,7 +196,8 @@ def _events(con: duckdb.DuckDBPyConnection) -> None:
         SELECT row_number() OVER () - 1 AS clock, * FROM (
             SELECT DISTINCT h.hk, h.name, coalesce(e.dialect, '') AS dialect, coalesce(e.event_id, '') AS event_id,
                 coalesce(e.kind, '') AS kind, coalesce(e.ts_field, '') AS ts_field
-            FROM event e JOIN join_host h ON e.host IS NOT DISTINCT FROM h.host AND e.host_id IS NOT DISTINCT FROM h.host_id
+            FROM (SELECT DISTINCT host, host_id, dialect, event_id, kind, ts_field FROM event) e
+            JOIN join_host h ON e.host IS NOT DISTINCT FROM h.host AND e.host_id IS NOT DISTINCT FROM h.host_id
             ORDER BY ALL)
         """
     )
@@ -138,17 +205,16 @@ def _events(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
         rf"""
         CREATE TEMP TABLE join_event AS
-        SELECT e.eid, coalesce(e.kind, '') AS kind, c.clock::INTEGER AS clock, h.hk, e.ts, e.ts_rec,
-            {_key('l.id', 'nullif(e.local_p, 0)', 'r.id', 'e.remote_p', proto)} AS key,
-            CASE WHEN key IS NULL THEN e.community_id END AS community_id,
-            l.id AS l, nullif(e.local_p, 0) AS lp, r.id AS r, e.remote_p AS rp, {proto} AS proto, e.initiated, e.pid,
-            CASE WHEN NOT regexp_matches(coalesce(e.guid, ''), '{NO_GUID}')
-                THEN regexp_replace(lower(e.guid), '[{{}}]', '', 'g') END AS guid,
-            lower(regexp_extract(e.image, '[^\\/]*$')) AS base
+        SELECT * EXCLUDE (guid, community_id), CASE WHEN NOT regexp_matches(coalesce(guid, ''), '{NO_GUID}')
+                THEN hash(hk, regexp_replace(lower(guid), '[{{}}]', '', 'g')) END AS pk, {_key('l', 'lp', 'r', 'rp', 'proto')} AS key,
+            xor(l, r) AS pair, CASE WHEN key IS NULL THEN community_id END AS community_id FROM (
+        SELECT e.eid, coalesce(e.kind, '') AS kind, c.clock::INTEGER AS clock, h.hk, e.ts, e.ts_rec, e.community_id, e.guid,
+            l.id AS l, nullif(e.local_p, 0) AS lp, r.id AS r, e.remote_p AS rp, {proto} AS proto, e.initiated, l.here,
+            coalesce(l.far AND l.id <> r.id, false) AND coalesce(e.initiated, true) AS far, e.pid, lower(regexp_extract(e.image, '[^\\/]*$')) AS base
         FROM event e JOIN join_host h ON e.host IS NOT DISTINCT FROM h.host AND e.host_id IS NOT DISTINCT FROM h.host_id
         JOIN join_clock c ON c.hk = h.hk AND c.dialect = coalesce(e.dialect, '') AND c.event_id = coalesce(e.event_id, '')
             AND c.kind = coalesce(e.kind, '') AND c.ts_field = coalesce(e.ts_field, '')
-        LEFT JOIN join_addr l ON l.address = e.local_ip LEFT JOIN join_addr r ON r.address = e.remote_ip
+        LEFT JOIN join_addr l ON l.address = e.local_ip LEFT JOIN join_addr r ON r.address = e.remote_ip)
         """
     )
 

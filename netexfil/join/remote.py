@@ -13,11 +13,6 @@ if TYPE_CHECKING:
 
 PAIRS, LEAST_PAIRS, MOST_PAIRS = 4_000_000, 4_000, 200_000  # pairs of one remote end looked at in all; for one clock at least and at most
 CLOSE = 10.0  # seconds round a clock found so far in which such pairs are no chance
-# Events whose own address is a host's, but nowhere on this sensor: behind a translator. Not what a host says to itself.
-FAR = """
-    (initiated IS NULL OR initiated) AND l <> r AND l IN (SELECT id FROM join_addr WHERE NOT regexp_matches(form, '^(127|169\\.254|0)\\.|:'))
-    AND l NOT IN (SELECT a FROM join_session WHERE a IS NOT NULL UNION SELECT b FROM join_session WHERE b IS NOT NULL)
-"""
 
 
 def estimate(con: duckdb.DuckDBPyConnection) -> None:
@@ -41,7 +36,7 @@ def estimate(con: duckdb.DuckDBPyConnection) -> None:
     con.unregister("incoming")
     # Time in steps twice as long as the range: a session stands in one step, what is near an event in one or two.
     reach, step = clocks.NEAR, 2 * clocks.NEAR
-    pairs = _remote_pairs(con, f"m * {step} / (SELECT greatest(max(ts) - min(ts), 1) FROM join_session)", budget, f"""
+    pairs = _remote_pairs(con, f"m * {step} / (SELECT greatest(t1 - t0, 1) FROM join_span)", budget, f"""
         SELECT eid, sid, clock, c.ts, c.ts - t.ts AS delta, tcp, midstream
         FROM (SELECT *, unnest(list_distinct([floor((ts - found - {reach}) / {step}), floor((ts - found + {reach}) / {step})])) AS step
             FROM chosen JOIN join_coarse USING (clock)) c
@@ -57,12 +52,11 @@ def estimate(con: duckdb.DuckDBPyConnection) -> None:
 def _asked(con: duckdb.DuckDBPyConnection) -> None:
     """`join_there` (sessions that nobody explains, g their group) and `join_asked` (events of undecided clocks, m sessions of their group)."""
     con.execute(
-        f"""
+        """
         CREATE TEMP TABLE join_asked AS
-        WITH here AS (SELECT a AS id FROM join_session WHERE a IS NOT NULL UNION SELECT b FROM join_session WHERE b IS NOT NULL)
-        SELECT eid, clock, ts, CASE WHEN l IN (SELECT id FROM here) THEN hash(l, r, rp) ELSE hash(r, rp) END AS g FROM join_event
+        SELECT eid, clock, ts, CASE WHEN here THEN hash(l, r, rp) ELSE hash(r, rp) END AS g FROM join_event
             WHERE r IS NOT NULL AND rp IS NOT NULL AND ts IS NOT NULL AND clock NOT IN (SELECT clock FROM join_offset)
-            AND eid NOT IN (SELECT eid FROM join_tuple) AND (lp IS NULL OR {FAR})
+            AND eid NOT IN (SELECT eid FROM join_tuple) AND (lp IS NULL OR far)
         """
     )
     con.execute(

@@ -19,6 +19,12 @@ HABIT, LATE = 60, 0.02
 WORSE = 0.5  # seconds by which the time of a second process on one session may fit worse than the first's
 SAME = 0.05  # seconds within which two hosts' words of one image are one machine's under two names
 APART = 240.0  # seconds: events of one session nearer than this are one witness
+# How a tie is named, what it is looked up by (a hash), and what must be the same then. Ports are in the hash and nowhere else: with the same two
+# addresses they would have to meet in 63 bits.
+KEYS = (
+    ("five_tuple", "key", "pair"),
+    ("community_id", "CASE WHEN community_id IS NOT NULL THEN hash(community_id) END", "community_id"),
+)
 EVERYBODY = r"^(22[4-9]|23[0-9])\.|^ff|\.255$"  # multicast and broadcast: processes share the port
 # Clocks that are decided. One known only to be no further behind than a session that was joined in the middle shows is taken at its word.
 DECIDED = "SELECT clock FROM join_offset WHERE how <> 'least' OR \"offset\" > 0"
@@ -33,21 +39,33 @@ def match(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _pairs(con: duckdb.DuckDBPyConnection) -> None:
-    """`join_pair`: every event with every session of its tuple, tuples in constant use left out (they are `_crowd`)."""
+    """`join_pair`: every event with every session of its tuple; tuples in constant use are left out (`join_crowd`: via, key)."""
     con.execute(
         "CREATE TEMP TABLE join_pair (eid BIGINT, sid BIGINT, via VARCHAR, clock INTEGER, ts DOUBLE, delta DOUBLE, dur DOUBLE, "
         "tcp BOOLEAN, midstream BOOLEAN)"
     )
-    for key, via in (("key", "five_tuple"), ("community_id", "community_id")):
+    con.execute("CREATE TEMP TABLE join_crowd (via VARCHAR, key UBIGINT)")
+    for via, key, same in KEYS:
+        if not con.execute(f"SELECT 1 FROM join_event WHERE {key} IS NOT NULL LIMIT 1").fetchall():
+            continue
         con.execute(
             f"""
-            INSERT INTO join_pair WITH asked AS (SELECT eid, {key} AS key, clock, ts FROM join_event
-                WHERE {key} IS NOT NULL AND ts IS NOT NULL),
-            there AS (SELECT sid, {key} AS key, ts, dur, proto = 6 AS tcp, midstream FROM join_session WHERE {key} IN (SELECT key
-                FROM asked)),
-            crowd AS (SELECT key FROM there GROUP BY key HAVING count(*) > {REUSED})
-            SELECT eid, sid, '{via}', clock, asked.ts, asked.ts - there.ts, dur, tcp, midstream FROM asked JOIN there USING (key)
-                WHERE key NOT IN (SELECT key FROM crowd) AND abs(asked.ts - there.ts) < {clocks.REACH}
+            CREATE OR REPLACE TEMP TABLE join_asked AS SELECT eid, {key} AS key, {same} AS same, clock, ts FROM join_event
+                WHERE {key} IS NOT NULL AND ts IS NOT NULL
+            """
+        )
+        con.execute(
+            f"""
+            CREATE OR REPLACE TEMP TABLE join_there AS SELECT sid, {key} AS key, {same} AS same, ts, dur, proto = 6 AS tcp, midstream
+                FROM join_session WHERE {key} IN (SELECT key FROM join_asked)
+            """
+        )
+        con.execute(f"INSERT INTO join_crowd SELECT '{via}', key FROM join_there GROUP BY key HAVING count(*) > {REUSED}")
+        con.execute(
+            f"""
+            INSERT INTO join_pair SELECT eid, sid, '{via}', clock, a.ts, a.ts - t.ts, dur, tcp, midstream
+                FROM join_asked a JOIN join_there t ON a.key = t.key AND a.same = t.same
+                WHERE a.key NOT IN (SELECT key FROM join_crowd WHERE via = '{via}') AND abs(a.ts - t.ts) < {clocks.REACH}
             """
         )
 
@@ -155,8 +173,15 @@ def _assign(con: duckdb.DuckDBPyConnection) -> None:
         """
     )
     _contested(con)
-    for table in ("join_pair", "join_fit"):
-        con.execute(f"DROP TABLE {table}")
+    # Where nothing decides the clock, the event is as far from its session as it says.
+    con.execute(
+        """
+        UPDATE join_tuple SET resid = resid + o.offset FROM join_event e JOIN join_offset o USING (clock)
+            WHERE join_tuple.offset IS NULL AND e.eid = join_tuple.eid
+        """
+    )
+    for table in ("join_pair", "join_fit", "join_asked", "join_there", "join_crowd"):
+        con.execute(f"DROP TABLE IF EXISTS {table}")
 
 
 def _contested(con: duckdb.DuckDBPyConnection) -> None:
@@ -182,20 +207,15 @@ def _contested(con: duckdb.DuckDBPyConnection) -> None:
 
 def _crowded(con: duckdb.DuckDBPyConnection) -> None:
     """Add to `join_fit` the events on tuples in constant use (NTP, IKE …): the neighbours in corrected time, nothing else."""
-    for key, via in (("key", "five_tuple"), ("community_id", "community_id")):
-        con.execute(
-            f"""
-            CREATE OR REPLACE TEMP TABLE join_crowd AS SELECT {key} AS g FROM join_session WHERE {key} IN (SELECT {key}
-                FROM join_event WHERE {key} IS NOT NULL) GROUP BY 1 HAVING count(*) > {REUSED}
-            """
-        )
-        events = (
-            f"""
+    for via, key, _ in KEYS:
+        crowd = f"{key} IN (SELECT key FROM join_crowd WHERE via = '{via}')"
+        if not con.execute(f"SELECT 1 FROM join_crowd WHERE via = '{via}' LIMIT 1").fetchall():
+            continue
+        events = f"""
             SELECT e.eid AS id, {key} AS g, e.ts - o.offset - coalesce(d.drift, 0) AS t FROM join_event e
-                JOIN join_offset o USING (clock) LEFT JOIN join_drift d USING (eid) WHERE {key} IN (SELECT g FROM join_crowd)
-            """
-        )
-        sessions = f"SELECT sid AS id, {key} AS g, ts AS t FROM join_session WHERE {key} IN (SELECT g FROM join_crowd)"
+                JOIN join_offset o USING (clock) LEFT JOIN join_drift d USING (eid) WHERE {crowd}
+        """
+        sessions = f"SELECT sid AS id, {key} AS g, ts AS t FROM join_session WHERE {crowd}"
         nearest(con, events, sessions, "join_near", 1, clocks.HALF_DAY, 600.0)
         con.execute(
             f"""
@@ -209,12 +229,11 @@ def _crowded(con: duckdb.DuckDBPyConnection) -> None:
                 QUALIFY row_number() OVER (PARTITION BY e.eid ORDER BY {_PLACE}, abs(resid)) = 1
             """
         )
-    con.execute("DROP TABLE join_crowd")
-    con.execute("DROP TABLE join_near")
+        con.execute("DROP TABLE join_near")
 
 
 def correct(con: duckdb.DuckDBPyConnection) -> None:
-    """`join_time` (eid, offset, t): every event in capture time. A clock without matches of its own borrows, in this order:
+    """`offset` and `t` of `join_event`: every event in capture time. A clock without matches of its own borrows, in this order:
 
     the record's clock (its offset from matched events of the host and source, plus how far this clock stands from the record's),
     unless the same field of another kind of event agrees with that within 10 s (then that one, which is finer); the same field
@@ -243,12 +262,14 @@ def correct(con: duckdb.DuckDBPyConnection) -> None:
     )
     con.execute(
         f"""
-        CREATE TEMP TABLE join_time AS
-        SELECT eid, shift AS "offset", ts - coalesce(shift, 0) AS t FROM (
-            SELECT e.eid, e.ts, coalesce(o.offset + coalesce(d.drift, 0), l.offset) AS shift
+        CREATE TEMP TABLE join_timed AS
+        SELECT * EXCLUDE (ts, shift), shift AS "offset", ts - coalesce(shift, 0) AS t FROM (
+            SELECT e.eid, kind, clock, hk, l, lp, r, rp, proto, far, pid, base, pk, key, e.ts,
+                coalesce(o.offset + coalesce(d.drift, 0), n.offset) AS shift
             FROM join_event e LEFT JOIN (FROM join_offset WHERE clock IN ({DECIDED})) o USING (clock)
-            LEFT JOIN join_drift d USING (eid) LEFT JOIN join_lent l USING (clock)
-            WHERE e.ts IS NOT NULL)
+            LEFT JOIN join_drift d USING (eid) LEFT JOIN join_lent n USING (clock))
         """
     )
+    con.execute("DROP TABLE join_event")
+    con.execute("ALTER TABLE join_timed RENAME TO join_event")
     con.execute("DROP TABLE join_drift")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from netexfil.join import shares
 from netexfil.join.nearest import nearest
-from netexfil.join.remote import FAR
+from netexfil.join.prepare import ID
 from netexfil.join.shares import APART, CANDIDATES, KEEP, LEAST
 from netexfil.join.tuples import DECIDED
 
@@ -45,17 +45,17 @@ class Class:
     order: str = "abs(dt)"
 
 
-_EVENTS = "SELECT e.eid AS id, {g} AS g, t.t FROM join_event e JOIN join_time t USING (eid) WHERE {where}"
+_EVENTS = "SELECT e.eid AS id, {g} AS g, e.t FROM join_event e WHERE {where}"
 _REMOTE = "e.r IS NOT NULL AND e.rp IS NOT NULL"
 _FREE = "e.eid NOT IN (SELECT eid FROM join_tuple)"
 
 # What a look-up answered, as addresses of sessions. A 64th part of an id each: more than 63 answers of one look-up are not used.
-_ANSWERS = """
-    SELECT e.eid * 64 + x.i AS id, hash(e.hk, a.id) AS g, t.t FROM (
+_ANSWERS = f"""
+    SELECT e.eid * 64 + x.i AS id, hash(e.hk, {ID.format("coalesce(o.form, x.address)")}) AS g, e.t FROM (
         SELECT eid, unnest(found) AS address, unnest(range(1, len(found) + 1)) AS i FROM (
             SELECT eid, list_distinct(regexp_extract_all(replace(answers, '::ffff:', ''), '[0-9a-fA-F.:]*[0-9a-fA-F]'))[:63] AS found FROM event
             WHERE kind = 'dns' AND answers IS NOT NULL)) x
-    JOIN join_addr a ON a.address = x.address JOIN join_event e USING (eid) JOIN join_time t USING (eid)
+    LEFT JOIN join_odd o ON o.address = x.address JOIN join_event e USING (eid)
 """
 
 
@@ -67,7 +67,7 @@ def _classes(before: float, after: float) -> tuple[Class, ...]:
         Class("sibling", "remote_time", "hash(hk, remote, rp)", "hk IS NOT NULL",
               _EVENTS.format(g=same_end, where=f"{_REMOTE} AND e.lp IS NOT NULL"), "kind = 'known'", (1,), before, after, "hk"),
         Class("nat", "remote_time", "hash(remote, rp, proto)", "hk IS NULL AND side = 0",
-              _EVENTS.format(g=far, where=f"{_REMOTE} AND {_FREE} AND {FAR}"), "kind = 'nat'", (0, 1, 2), before, after, "mine"),
+              _EVENTS.format(g=far, where=f"{_REMOTE} AND {_FREE} AND e.far"), "kind = 'nat'", (0, 1, 2), before, after, "mine"),
         Class("dns", "remote_time", "hash(hk, remote)", "hk IS NOT NULL", _ANSWERS, "kind = 'known'", (0,), LOOKUP, 2.0),
         Class("host", "host_time", "hk", f"hk IS NOT NULL AND sid NOT IN (SELECT sid FROM join_weak WHERE confidence >= {GOOD})",
               _EVENTS.format(g="e.hk", where="e.kind IN ('process_start', 'alert')"), "kind IN ('known', 'remote')", (0,), before, after, "hk",
@@ -96,7 +96,8 @@ def weak(con: duckdb.DuckDBPyConnection, window: tuple[float, float]) -> None:
             INSERT INTO join_weak
             SELECT f.eid, f.sid, '{kind.match}', '{kind.name}', f.place, f.candidates, f.dt,
                 s.share * CASE WHEN t.offset IS NULL THEN {trusted} ELSE 1 END AS confidence
-            FROM join_tied f JOIN join_level USING (pop) JOIN join_share s USING (level, place, n, far) JOIN join_time t USING (eid)
+            FROM join_tied f JOIN join_level USING (pop) JOIN join_share s USING (level, place, n, far)
+                JOIN (SELECT eid, "offset" FROM join_event) t USING (eid)
             WHERE confidence >= {LEAST}
             """
         )
@@ -121,7 +122,8 @@ def _loose(con: duckdb.DuckDBPyConnection) -> None:
         ends AS (SELECT sid, 0 AS side, a AS mine, b AS remote, bp AS rp, proto, ts FROM free
             UNION ALL SELECT sid, 1, b, a, ap, proto, ts FROM free)
         SELECT sid * 2 + side AS ref, sid, side, hk, mine, remote, rp, proto, ts
-        FROM ends LEFT JOIN host_address h ON h.id = ends.mine AND ts >= h.since AND ts < h.until {latest}
+        FROM ends LEFT JOIN host_address h ON h.id = ends.mine AND ts >= h.since AND ts < h.until
+        WHERE hk IS NOT NULL OR side = 0 {latest}
         """
     )
 
