@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["placed", "side", "sides", "turn", "turned"]
+__all__ = ["advice", "placed", "side", "sides", "turn", "turned"]
 
 OTHER, INSIDE, PUBLIC = 0, 1, 2
 FEW = 1_000
@@ -52,7 +52,7 @@ def turn(con: duckdb.DuckDBPyConnection, policy: Policy) -> list[Note]:
     row = con.execute("SELECT count(*), count(sid) FROM session").fetchone() or (0, 0)
     if row[0] > row[1]:
         _turn_rest(con, policy, replace=not row[1])
-    return _advice(con, policy)
+    return advice(con, policy)
 
 
 def _turn_rest(con: duckdb.DuckDBPyConnection, policy: Policy, replace: bool) -> None:
@@ -189,9 +189,13 @@ def _public(addresses: list[str], policy: Policy) -> Sequence[bool]:
     return found
 
 
-def _public_senders(con: duckdb.DuckDBPyConnection, policy: Policy) -> list[tuple[str, int]]:
+SENDERS = "SELECT inside_h, count(*) FROM session WHERE outbound = 'true' AND inside_h = orig_h GROUP BY inside_h"
+SOURCE = "SELECT min(source) FROM session WHERE outbound = 'true' AND inside_h = ? AND orig_h = inside_h"
+
+
+def _public_senders(con: duckdb.DuckDBPyConnection, policy: Policy, senders: str) -> list[tuple[str, int]]:
     """The thousand public addresses that open most outbound sessions. A flood has millions: they pass in pieces."""
-    found = con.execute("SELECT inside_h, count(*) FROM session WHERE outbound = 'true' AND inside_h = orig_h GROUP BY inside_h")
+    found = con.execute(senders)
     most: list[tuple[str, int]] = []
     while rows := found.fetchmany(65_536):
         most += [row for row, public in zip(rows, _public([row[0] for row in rows], policy), strict=True) if public]
@@ -199,12 +203,17 @@ def _public_senders(con: duckdb.DuckDBPyConnection, policy: Policy) -> list[tupl
     return most
 
 
-def _advice(con: duckdb.DuckDBPyConnection, policy: Policy) -> list[Note]:
-    """One remark where both ends are public: which network looks like home."""
-    seen = _public_senders(con, policy)
+def advice(con: duckdb.DuckDBPyConnection, policy: Policy, senders: str = SENDERS, source: str = SOURCE) -> list[Note]:
+    """One remark where both ends are public: which network looks like home.
+
+    Args:
+        senders: a query of inside ends and how many outbound sessions each opened.
+        source: a query of where the sessions of one of them stand.
+    """
+    seen = _public_senders(con, policy, senders)
     if not seen:
         return []
-    source = con.execute("SELECT min(source) FROM session WHERE outbound = 'true' AND inside_h = ? AND orig_h = inside_h", [seen[0][0]]).fetchone()
+    place = con.execute(source, [seen[0][0]]).fetchone()
     votes: dict[str, int] = {}
     for address, count in seen:
         prefix = 48 if ":" in address else 16
@@ -213,4 +222,4 @@ def _advice(con: duckdb.DuckDBPyConnection, policy: Policy) -> list[Note]:
     best = max(votes, key=lambda home: (votes[home], home))
     total = sum(votes.values())
     reason = f"{total} sessions run between public addresses; if {best} is yours, add to the policy: [networks] inside = [\"{best}\"]"
-    return [Note((source and source[0]) or "sessions", "networks", reason, count=total, loss=False)]
+    return [Note((place and place[0]) or "sessions", "networks", reason, count=total, loss=False)]

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import duckdb
 
 
+COLUMNS = "inside_h, entity, CAST(day AS INTEGER) AS day, pair, direction"  # of `wanted`
+
+
 def find(con: duckdb.DuckDBPyConnection, policy: Policy, kept: int) -> None:
     """Fill `wanted`, and `spoke_now` on the way.
 
@@ -33,30 +36,32 @@ def find(con: duckdb.DuckDBPyConnection, policy: Policy, kept: int) -> None:
     pairs.update(con, policy, kept)
     pairs.moved(con, days)
     _spoke(con)
-    _hot(con, policy)
-    columns = "inside_h, entity, CAST(day AS INTEGER) AS day, pair, direction"
+    hot(con, policy, "pair_now")
     con.execute(f"""CREATE OR REPLACE TEMP TABLE wanted AS
-        SELECT DISTINCT {columns} FROM touched c WHERE cand OR (now AND ({detect.alone(policy)} OR pair IN (FROM hot)))""")
+        SELECT DISTINCT {COLUMNS} FROM touched c WHERE cand OR (now AND ({detect.alone(policy)} OR pair IN (FROM hot)))""")
     con.execute("""CREATE OR REPLACE TEMP TABLE earlier AS SELECT pair, min(day) AS since FROM touched WHERE direction = 'out' GROUP BY pair
         HAVING min(day) < (SELECT max(day) FROM kept_day)""")
     if any_row(con, "earlier"):
-        con.execute(f"""INSERT INTO wanted SELECT {columns} FROM state.channel c JOIN earlier t USING (pair)
+        con.execute(f"""INSERT INTO wanted SELECT {COLUMNS} FROM state.channel c JOIN earlier t USING (pair)
             WHERE c.day > t.since AND day IN (FROM kept_day) AND (c.cand OR pair IN (FROM hot)) AND cid NOT IN (SELECT cid FROM gone)""")
     for reason in _because(con):
-        con.execute(f"INSERT INTO wanted SELECT {columns} FROM standing WHERE {reason}")
-    con.execute(f"INSERT INTO wanted SELECT {columns} FROM standing WHERE (inside_h, day) IN (SELECT (inside_h, day) FROM wanted)")
+        con.execute(f"INSERT INTO wanted SELECT {COLUMNS} FROM standing WHERE {reason}")
+    con.execute(f"INSERT INTO wanted SELECT {COLUMNS} FROM standing WHERE (inside_h, day) IN (SELECT (inside_h, day) FROM wanted)")
     con.execute("CREATE OR REPLACE TEMP TABLE wanted AS SELECT DISTINCT * FROM wanted")
 
 
-def _hot(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
+def hot(con: duckdb.DuckDBPyConnection, policy: Policy, known: str) -> None:
     """`hot`: touched pairs that a ledger's line can name in a touched window or a later one: by all that is known of the two where that reaches the
     month's line, else by their days of the week before.
+
+    Args:
+        known: the table of pairs with what went between them on all kept days.
     """
     day, month = (int(policy.threshold(name)) for name in ("outbound_volume", "ledger_30d"))
     week = min(day, *(int(policy.threshold(name)) for name in ("ledger_7d", "ledger_steady")))
-    con.execute(f"CREATE OR REPLACE TEMP TABLE hot AS SELECT pair FROM pair_now WHERE total >= {month}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE hot AS SELECT pair FROM {known} WHERE total >= {month}")
     con.execute(f"""CREATE OR REPLACE TEMP TABLE warm AS SELECT pair, min(day) AS since FROM touched WHERE direction = 'out'
-        AND pair IN (SELECT pair FROM pair_now WHERE total >= {week} AND total < {month}) GROUP BY pair""")
+        AND pair IN (SELECT pair FROM {known} WHERE total >= {week} AND total < {month}) GROUP BY pair""")
     if any_row(con, "warm"):
         first = files.one(con, "SELECT min(since) FROM warm") - 6
         sent = "SELECT pair, day, bytes_low FROM {0} WHERE direction = 'out' AND pair IN (SELECT pair FROM warm) AND {1}"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import duckdb
 
 CYCLE = 120  # days that a row can tell apart
+SHARES = 8  # in which all pairs are counted: a month has millions
 EVERYTHING = "''"  # SQL of the entity that stands for the host itself
 LONGEST = CYCLE - channels.MEMORY  # days of sessions with which the look back of a window still fits
 
@@ -104,10 +105,15 @@ def _shrunk(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
     con.execute(f"INSERT INTO pair_now SELECT * FROM ({summed(with_hosts(held), policy.threshold('sender'))}) WHERE pair IN ({lost})")
 
 
-def moved(con: duckdb.DuckDBPyConnection, days: Iterable[int]) -> None:
-    """Temp table `moved` (owner, day): where the number of users or senders is another one now; `reborn` (owner): whose first day is."""
+def look(con: duckdb.DuckDBPyConnection, days: Iterable[int]) -> None:
+    """Temp table `look` (day, mask): what counts for prevalence in these windows."""
     con.execute("CREATE OR REPLACE TEMP TABLE look (day INTEGER, mask HUGEINT)")
     con.execute("INSERT INTO look VALUES " + ", ".join(f"({day}, {window(day)})" for day in days))
+
+
+def moved(con: duckdb.DuckDBPyConnection, days: Iterable[int]) -> None:
+    """Temp table `moved` (owner, day): where the number of users or senders is another one now; `reborn` (owner): whose first day is."""
+    look(con, days)
     con.execute(f"""CREATE OR REPLACE TEMP TABLE moved AS
         WITH turned AS (SELECT coalesce(n.owner, w.owner) AS owner, coalesce(w.used, 0::HUGEINT) AS u0, coalesce(n.used, 0::HUGEINT) AS u1,
             coalesce(w.sent, 0::HUGEINT) AS s0, coalesce(n.sent, 0::HUGEINT) AS s1 FROM pair_now n FULL JOIN pair_was w USING (pair))
@@ -154,9 +160,11 @@ def store(con: duckdb.DuckDBPyConnection, kept: int) -> None:
 
 
 def store_all(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
-    """Count all pairs from the channels of the state. Inside a transaction on it."""
+    """Count all pairs from the channels of the state, a share of them at a time. Inside a transaction on it."""
     con.execute("DELETE FROM state.pair")
-    con.execute(f"INSERT INTO state.pair BY NAME {summed(with_hosts('state.channel'), policy.threshold('sender'))}")
+    for share in range(SHARES):
+        rows = f"SELECT * FROM ({with_hosts('state.channel')}) WHERE pair % {SHARES} = {share}"
+        con.execute(f"INSERT INTO state.pair BY NAME {summed(rows, policy.threshold('sender'))}")
 
 
 def forget(con: duckdb.DuckDBPyConnection, before: int) -> None:

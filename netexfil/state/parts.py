@@ -83,15 +83,34 @@ def build(con: duckdb.DuckDBPyConnection, policy: Policy, mark: int) -> None:
     con.execute("CREATE OR REPLACE TEMP TABLE mixed AS SELECT DISTINCT address, day FROM state.mixed")
     con.execute("CREATE OR REPLACE TEMP TABLE whole AS SELECT DISTINCT talk FROM state.stale WHERE talk IS NOT NULL")
     _twins(con, mark)
-    flag(con, policy, f"batch > {mark} OR talk IN (FROM whole)", "flagged")
+    _sums(con, policy, f"batch > {mark}")
+    _renamed(con)
+    _channels(con)
+
+
+def build_days(con: duckdb.DuckDBPyConnection, policy: Policy, first: int, last: int) -> None:
+    """Fill `made` with all channels of some days, from nothing but their sessions."""
+    begin(con)
+    con.execute("CREATE OR REPLACE TEMP TABLE mixed (address VARCHAR, day BIGINT)")
+    con.execute("CREATE OR REPLACE TEMP TABLE whole (talk BIGINT)")
+    _twins_of(con, first, last)
+    _sums(con, policy, f"day BETWEEN {first} AND {last}")
+    con.execute("CREATE OR REPLACE TEMP TABLE gone AS FROM state.channel LIMIT 0")
+    _channels(con)
+    con.execute(f"DELETE FROM made WHERE day NOT BETWEEN {first} AND {last}")  # a talk may have been whole for the sake of the day beside
+
+
+def _sums(con: duckdb.DuckDBPyConnection, policy: Policy, new: str) -> None:
+    """Sums of new sessions (a condition) and of talks that are whole; those of mixed hosts are."""
+    flag(con, policy, f"{new} OR talk IN (FROM whole)", "flagged")
     con.execute("INSERT INTO mixed SELECT address, day FROM flagged EXCEPT SELECT address, day FROM mixed")
-    _together(con, mark)
-    add(con, policy, f"state.session WHERE batch > {mark} AND batch NOT IN (FROM summed) AND talk NOT IN (FROM whole)")
+    _together(con, new)
+    add(con, policy, f"state.session WHERE {new} AND batch NOT IN (FROM summed) AND talk NOT IN (FROM whole)")
     con.execute(f"DELETE FROM sums WHERE {CHANNEL_TALK} IN (FROM whole)")
     _sessions(con, policy, "talk IN (FROM whole)", "UNION SELECT remote_h FROM sums")
     con.execute(f"INSERT INTO reads SELECT DISTINCT orig_h, {keys.DAY_OF} FROM session WHERE {_INSIDE}")
-    _renamed(con)
-    _channels(con)
+    named = ", ".join(KINDS)
+    con.execute(f"INSERT INTO sums ({named}) SELECT {named} FROM (SELECT * REPLACE ({_NUMBER} AS cid) FROM ({channels.GROUPED}))")
 
 
 def _twins(con: duckdb.DuckDBPyConnection, mark: int) -> None:
@@ -105,6 +124,18 @@ def _twins(con: duckdb.DuckDBPyConnection, mark: int) -> None:
             ours = f"state.session WHERE batch = {batch} AND {near.format(*row)}"
             con.execute(f"""INSERT INTO whole SELECT unnest([n.talk, o.talk]) FROM (FROM {ours}) n JOIN (FROM {others}) o
                 ON {ends} WHERE n.uid <> o.uid AND abs(n.ts - o.ts) <= 1""")
+
+
+def _twins_of(con: duckdb.DuckDBPyConnection, first: int, last: int) -> None:
+    """As `_twins`, among all sessions of some days and a second beside them."""
+    rows = f"state.session WHERE ts BETWEEN {first * keys.DAY - 1} AND {(last + 1) * keys.DAY + 1}"
+    ends = keys.hashed("orig_h", "orig_p", "resp_h", "resp_p", "proto")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE met AS SELECT {ends} AS ends FROM {rows} GROUP BY ends HAVING min(batch) < max(batch)")
+    if any_row(con, "met"):
+        held = f"SELECT {ends} AS ends, floor(ts) AS second, ts, uid, talk, batch FROM {rows} AND ends IN (FROM met)"
+        con.execute(f"""INSERT INTO whole SELECT unnest([n.talk, o.talk])
+            FROM (SELECT * REPLACE (unnest([second - 1, second, second + 1]) AS second) FROM ({held})) n JOIN ({held}) o USING (ends, second)
+            WHERE n.batch < o.batch AND n.uid <> o.uid AND abs(n.ts - o.ts) <= 1""")
 
 
 def flag(con: duckdb.DuckDBPyConnection, policy: Policy, rows: str, into: str) -> None:
@@ -126,7 +157,7 @@ def of_hosts(hosts: str) -> str:
     return f"((orig_h, day) IN (SELECT (address, day) FROM {hosts}) OR (resp_h, day) IN (SELECT (address, day) FROM {hosts}))"
 
 
-def _together(con: duckdb.DuckDBPyConnection, mark: int) -> None:
+def _together(con: duckdb.DuckDBPyConnection, new: str) -> None:
     """Of mixed hosts that something touched all talks are whole; those may touch others."""
     if not any_row(con, "mixed"):
         return
@@ -136,7 +167,7 @@ def _together(con: duckdb.DuckDBPyConnection, mark: int) -> None:
     while True:
         added = con.execute(f"""INSERT INTO together
             SELECT DISTINCT m.address, m.day FROM mixed m JOIN (SELECT DISTINCT unnest([orig_h, resp_h]) AS address, day FROM state.session
-                WHERE batch > {mark} OR talk IN (FROM whole) {named}) s ON s.address = m.address AND s.day = m.day
+                WHERE {new} OR talk IN (FROM whole) {named}) s ON s.address = m.address AND s.day = m.day
             EXCEPT SELECT address, day FROM together""").fetchone()
         con.execute(f"INSERT INTO whole SELECT DISTINCT talk FROM state.session WHERE {of_hosts('together')} AND talk NOT IN (FROM whole)")
         if not added or not added[0]:
@@ -182,8 +213,6 @@ def again(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
 
 def _renamed(con: duckdb.DuckDBPyConnection) -> None:
     """Channels of the state that are touched: more came, a talk is whole, or their address has another name now. Only where sessions are kept."""
-    named = ", ".join(KINDS)
-    con.execute(f"""INSERT INTO sums ({named}) SELECT {named} FROM (SELECT * REPLACE ({_NUMBER} AS cid) FROM ({channels.GROUPED}))""")
     con.execute("CREATE OR REPLACE TEMP TABLE kept_day AS SELECT DISTINCT CAST(day AS INTEGER) AS day FROM state.session")
     con.execute("""CREATE OR REPLACE TEMP TABLE gone AS SELECT * FROM state.channel
         WHERE day IN (SELECT DISTINCT day FROM sums) AND cid IN (SELECT cid FROM sums)""")
@@ -196,7 +225,7 @@ def _renamed(con: duckdb.DuckDBPyConnection) -> None:
 _SUM = ("sessions", "siblings", "unfinished", "bytes_low", "bytes_in", "in_unknown", "push_low", "push_in", "push_sessions", "ssh_sessions",
         "tls_sessions", "odd_sessions")
 _MOST = ("last_ts", "quality", "max_low", *KEYS)
-# What is added to most; the rest of a channel seldom changes.
+# What is added to most; names, and what follows from them, seldom change, and nothing else does.
 COUNTED = (*_SUM, *_MOST, "first_ts", "bytes_high", "busy", "clear_leg")
 # A column of several parts of one channel as that of the whole; what has no word of its own is the same in all parts, or the least.
 _COMBINE = {

@@ -18,7 +18,7 @@ from netexfil import __version__, pipeline, tables
 from netexfil.errors import Note
 from netexfil.finding import Finding, rank
 from netexfil.read import find
-from netexfil.state import captures, ingest, outbox, parts, places, scoring, store
+from netexfil.state import afresh, captures, ingest, outbox, parts, places, scoring, store
 
 if TYPE_CHECKING:
     import duckdb
@@ -56,7 +56,7 @@ def run(path: Path, job: pipeline.Job, now: float, wait: bool = False) -> Outcom
         with store.attached(con, path, read_only=True):
             last = con.execute("SELECT listing, settings FROM state.run ORDER BY id DESC LIMIT 1").fetchone() or (None, None)
             anew = settings != last[1]
-            tally.summed = not job.join and scoring.apart(con, job, anew)
+            tally.summed = not job.join and not anew and scoring.apart(con, job)
         if not anew:  # the machine's other cores are for others
             con.execute("SET threads = 1")
         parts.begin(con)
@@ -109,6 +109,9 @@ def _score(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, this: 
     tables.create(con)
     with store.attached(con, path, read_only=True):
         how = scoring.plan(con, job, this.anew)
+    if how == "afresh":
+        afresh.build(con, path, job.policy)
+    with store.attached(con, path, read_only=True):
         made = scoring.MAKE[how](con, job)
     tally.notes += made.notes
     with store.attached(con, path), store.transaction(con):

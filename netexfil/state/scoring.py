@@ -10,7 +10,7 @@ from netexfil import channels, detect, outbound, pipeline, read, tables
 from netexfil.errors import Note
 from netexfil.finding import Finding
 from netexfil.policy import Policy
-from netexfil.state import depend, keys, pairs, parts
+from netexfil.state import afresh, depend, keys, pairs, parts
 from netexfil.state import store as files
 
 if TYPE_CHECKING:
@@ -29,20 +29,22 @@ class Made:
 
 
 def plan(con: duckdb.DuckDBPyConnection, job: pipeline.Job, anew: bool) -> str:
-    """`nothing`, `parts`, or `everything` (see `apart`)."""
+    """`nothing`, `parts` (what is new), `afresh` (all of it, by days), or `everything` at once: where clocks are estimated from all sessions that
+    are there, or a budget sets the thresholds from all of them.
+    """
     mark = _mark(con)
     changed = parts.any_row(con, "state.stale") or parts.any_row(con, f"state.session WHERE batch > {mark}")
     there = parts.any_row(con, "state.session") or parts.any_row(con, "state.event")
     if not there or not (anew or changed):
         return "nothing"
-    return "parts" if apart(con, job, anew) else "everything"
+    if not apart(con, job):
+        return "everything"
+    return "afresh" if anew else "parts"
 
 
-def apart(con: duckdb.DuckDBPyConnection, job: pipeline.Job, anew: bool) -> bool:
-    """Whether what is new can be judged by itself. Not where policy or options changed, with telemetry (clocks are estimated from all
-    sessions that are there), where a budget sets the thresholds from all of them, or where more days are there than bits tell apart.
-    """
-    if anew or job.budget is not None or parts.any_row(con, "state.event"):
+def apart(con: duckdb.DuckDBPyConnection, job: pipeline.Job) -> bool:
+    """Whether days can be judged one by one. Not with telemetry or a budget, or where more days are there than bits tell apart."""
+    if job.budget is not None or parts.any_row(con, "state.event"):
         return False
     return files.one(con, "SELECT max(day) - min(day) FROM state.session") <= pairs.LONGEST
 
@@ -104,8 +106,13 @@ def _parts(con: duckdb.DuckDBPyConnection, job: pipeline.Job) -> Made:
     return Made("parts", findings, (), "cid IN (SELECT cid FROM judged UNION SELECT cid FROM gone)", kept)
 
 
+def _afresh(con: duckdb.DuckDBPyConnection, job: pipeline.Job) -> Made:
+    findings, notes, first = afresh.judge(con, job.policy)
+    return Made("afresh", findings, notes, f"day >= {first}")
+
+
 MAKE: Mapping[str, Callable[[duckdb.DuckDBPyConnection, pipeline.Job], Made]] = {
-    "nothing": lambda con, job: Made("nothing"), "parts": _parts, "everything": _everything,
+    "nothing": lambda con, job: Made("nothing"), "parts": _parts, "afresh": _afresh, "everything": _everything,
 }
 
 
@@ -113,36 +120,45 @@ def store(con: duckdb.DuckDBPyConnection, policy: Policy, made: Made) -> None:
     """Channels and what is counted from them, as this run made them. Inside a transaction on the state."""
     if made.how == "nothing":
         return
-    columns = ", ".join(parts.STORED)
-    if made.how == "parts":
-        _renew(con)
-        con.execute("""UPDATE state.channel SET cand = cid IN (SELECT cid FROM cand)
-            WHERE day IN (SELECT day FROM wanted) AND cid IN (SELECT cid FROM judged) AND cand <> (cid IN (SELECT cid FROM cand))""")
-    else:
-        con.execute("DELETE FROM state.channel WHERE day >= (SELECT min(day) FROM made)")
-        con.execute(f"UPDATE state.channel SET pair = {keys.pair()} WHERE pair IS DISTINCT FROM {keys.pair()}")
-        con.execute(f"""UPDATE state.session SET talk = {keys.talk()}, batch = coalesce(batch, 0)
-            WHERE talk IS DISTINCT FROM {keys.talk()} OR batch IS NULL""")
-        con.execute("DELETE FROM state.mixed")
-    fresh = "WHERE cid NOT IN (SELECT cid FROM gone)" if made.how == "parts" else ""
-    con.execute(f"INSERT INTO state.channel ({columns}) SELECT {columns} FROM made {fresh}")
-    con.execute("INSERT INTO state.mixed SELECT address, day FROM flagged EXCEPT SELECT address, day FROM state.mixed")
-    if made.how == "parts":
-        pairs.store(con, made.kept)
-        depend.store(con)
-    else:
-        pairs.store_all(con, policy)
-        depend.store_all(con)
+    _STORE[made.how](con, policy, made)
     con.execute("DELETE FROM state.stale")
+
+
+def _store_parts(con: duckdb.DuckDBPyConnection, policy: Policy, made: Made) -> None:
+    _renew(con)
+    con.execute("""UPDATE state.channel SET cand = cid IN (SELECT cid FROM cand)
+        WHERE day IN (SELECT day FROM wanted) AND cid IN (SELECT cid FROM judged) AND cand <> (cid IN (SELECT cid FROM cand))""")
+    con.execute(f"INSERT INTO state.channel ({_STORED}) SELECT {_STORED} FROM made WHERE cid NOT IN (SELECT cid FROM gone)")
+    con.execute("INSERT INTO state.mixed SELECT address, day FROM flagged EXCEPT SELECT address, day FROM state.mixed")
+    pairs.store(con, made.kept)
+    depend.store(con)
+
+
+def _store_everything(con: duckdb.DuckDBPyConnection, policy: Policy, made: Made) -> None:
+    con.execute("DELETE FROM state.channel WHERE day >= (SELECT min(day) FROM made)")
+    afresh.rekey(con)
+    con.execute("DELETE FROM state.mixed")
+    con.execute(f"INSERT INTO state.channel ({_STORED}) SELECT {_STORED} FROM made")
+    con.execute("INSERT INTO state.mixed SELECT DISTINCT address, day FROM flagged")
+    pairs.store_all(con, policy)
+    depend.store_all(con)
+
+
+def _store_afresh(con: duckdb.DuckDBPyConnection, policy: Policy, made: Made) -> None:
+    con.execute("UPDATE state.channel SET cand = TRUE WHERE day IN (SELECT DISTINCT day FROM state.session) AND cid IN (FROM chosen)")
+
+
+_STORED = ", ".join(parts.STORED)
+_STORE = {"parts": _store_parts, "everything": _store_everything, "afresh": _store_afresh}
 
 
 def _renew(con: duckdb.DuckDBPyConnection) -> None:
     """Channels of the state as `made` has them, in their places: a row that is deleted and stored again costs five times as much."""
     con.execute("""DELETE FROM state.channel WHERE day IN (SELECT day FROM gone)
         AND cid IN (SELECT cid FROM gone WHERE cid NOT IN (SELECT cid FROM made))""")
-    seldom = [name for name in parts.STORED if name not in (*parts.COUNTED, "cid", "day")]
+    seldom = ("server_name", "protocol", "ssh_client", "asked", "pair", "cand")
     other = " OR ".join(f"m.{name} IS DISTINCT FROM g.{name}" for name in seldom)
-    for columns, where in ((parts.COUNTED, "TRUE"), (seldom, other)):
+    for columns, where in ((parts.COUNTED, "TRUE"), ((*seldom, "entity"), other)):
         con.execute(f"""UPDATE state.channel AS c SET {", ".join(f"{name} = m.{name}" for name in columns)}
             FROM (SELECT m.* FROM made m JOIN gone g USING (cid) WHERE {where}) m WHERE c.day = m.day AND c.cid = m.cid""")
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from world import START, World, table, whole
+import pytest
+from world import START, Town, World, table, whole
 
 from netexfil.policy import Policy
+from netexfil.state import afresh
 
 HABIT = Policy(thresholds={"established_days": 1, "finding_floor": 1})
 DAY = 86_400.0
@@ -33,3 +35,16 @@ def test_a_small_channel_judges_its_neighbour_again(tmp_path: Path) -> None:
     made.run()
     assert len(table(made.file)) == 1
     assert table(made.file) == whole(tmp_path, made.written, HABIT)
+
+
+@pytest.mark.parametrize("part", [1, 40])
+def test_another_policy_makes_everything_anew_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
+    monkeypatch.setattr(afresh, "PART", part)
+    made = World(tmp_path, Town(77).records(60), policy=HABIT)
+    made.append(len(made.coming) // 2)
+    made.run()
+    made.append(len(made.coming))
+    made.run()
+    made.policy = Town.POLICY
+    made.run()
+    assert table(made.file) == whole(tmp_path, made.written, Town.POLICY)

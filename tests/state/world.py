@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import random
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from netexfil import pipeline, read, state
+from netexfil import pipeline, read, state, tables
+from netexfil.finding import Finding
 from netexfil.policy import Policy
 
 START = 1_790_553_600.0
@@ -211,15 +213,23 @@ class World:
         return run(self.file, [str(self.logs)], now, self.policy)
 
 
+def job(sources: list[str], policy: Policy | None) -> pipeline.Job:
+    return pipeline.Job(sources=sources, policy=policy or Policy(), options=read.Options(only_outbound=True))
+
+
 def run(file: Path, sources: list[str], now: float = START, policy: Policy | None = None) -> state.Outcome:
-    job = pipeline.Job(sources=sources, policy=policy or Policy(), options=read.Options(only_outbound=True))
-    return state.run(file, job, now)
+    return state.run(file, job(sources, policy), now)
 
 
 def table(file: Path) -> list[dict[str, object]]:
-    """The findings table without the names of files, which differ between one directory and another."""
+    """The findings table of a state."""
+    return shown(state.findings(file))
+
+
+def shown(findings: Iterable[Finding]) -> list[dict[str, object]]:
+    """Findings without the names of files, which differ between one directory and another."""
     found = []
-    for finding in state.findings(file):
+    for finding in findings:
         record = finding.record()
         for row in record["evidence"]:
             row["source"] = None
@@ -229,15 +239,14 @@ def table(file: Path) -> list[dict[str, object]]:
 
 
 def whole(root: Path, lines: list[tuple[str, str]], policy: Policy | None = None) -> list[dict[str, object]]:
-    """The findings table of one run over everything at once."""
+    """The findings of everything at once, without a state."""
     logs = root / "whole"
     logs.mkdir()
     for log in HEADS:
         rows = [line for name, line in lines if name == log]
         if rows:
             (logs / f"{log}.log").write_text(header(log) + "\n".join(rows) + "\n")
-    run(root / "whole.duckdb", [str(logs)], policy=policy)
-    return table(root / "whole.duckdb")
+    return shown(pipeline.analyze(tables.connect(), job([str(logs)], policy)).findings) if lines else []
 
 
 def cut(path: Path, parts: int) -> list[bytes]:
