@@ -66,6 +66,7 @@ WORLDS = {
     "few busy hosts": {"hosts": 6}, "many hosts": {"hosts": 400}, "few remote ends": {"hosts": 30, "remotes": 60, "again": 0.4},
     "translated, half untold": {"nat": 0.8, "untold": 0.5, "hosts": 40}, "no local ports": {"no_port": 0.6, "each": 40, "skewed": 1.0, "drifting": 1.0},
     "lost, told twice, two sensors": {"lost": 0.3, "twice": 0.3, "sensors": 0.3}, "hosts without telemetry behind translators": {"blind": 0.4, "nat": 0.3},
+    "programs that telemetry leaves out": {"silent": 0.4, "hosts": 12},
 }
 
 

@@ -7,10 +7,9 @@
 
 The second kind comes from the very events that are offered (of hosts without local ports, behind translators), so that a busy host teaches how often
 chance puts another process's event nearer there. Each case is tried three ways: with its own event, without it (untold), and without all events of
-its process (left out by the telemetry's rules, or another host behind the same address). How often each of these is so is not taken from elsewhere:
-the distances and the numbers of candidates (none, too) that the sessions of one host, or of one address,
-show are a mixture of the three, and its weights are found by expectation
-maximisation (`weigh`).
+its process and of others of its image (left out by the telemetry's rules, or another host behind the same address). How often each of these is so
+is not taken from elsewhere: the distances and the numbers of candidates (none, too) that the sessions of one host, or of one address, show are a
+mixture of the three, and its weights are found by expectation maximisation (`weigh`).
 """
 
 from __future__ import annotations
@@ -169,18 +168,19 @@ def guess(con: duckdb.DuckDBPyConnection, name: str, events: str) -> None:
 
 def tried(con: duckdb.DuckDBPyConnection, eid: str, order: str) -> None:
     """`join_found`: the places of the nearest events (`join_near`, of cases) with the case's own event (`hide` 0), without (1), and without all
-    events of its process (2: what telemetry leaves out, or another host behind the same address, has only others' events near)."""
+    events of its process and image (2: what telemetry leaves out, or another host behind the same address, has only others' events near)."""
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE join_found AS
         WITH found AS (SELECT n.id AS ref, {eid} AS eid, -n.dt AS dt, n.candidates FROM join_near n),
         seen AS (SELECT f.*, e.hk, coalesce(c.hk = e.hk AND c.pid = e.pid, false) AS mine, mine AND c.base IS NOT DISTINCT FROM e.base AS good,
+            mine OR coalesce(c.hk = e.hk AND c.base = e.base, false) AS kin,
             e.pid IS NOT NULL AS told,
             CASE WHEN e.key = c.key THEN {REPEAT} WHEN e.r IS NOT NULL THEN {TWIN} END AS room,
             x.sid IS NOT NULL OR coalesce(mine AND abs(f.dt - c.own) <= room, false) AS own
             FROM found f JOIN join_case c USING (ref) JOIN join_event e USING (eid) LEFT JOIN join_tuple x ON x.eid = f.eid AND x.sid = c.sid),
-        one AS (SELECT *, CASE WHEN own THEN [0] WHEN mine THEN [0, 1] ELSE [0, 1, 2] END AS modes,
-            count(*) FILTER (own) OVER (PARTITION BY ref) AS owned, count(*) FILTER (own OR mine) OVER (PARTITION BY ref) AS ours
+        one AS (SELECT *, CASE WHEN own THEN [0] WHEN kin THEN [0, 1] ELSE [0, 1, 2] END AS modes,
+            count(*) FILTER (own) OVER (PARTITION BY ref) AS owned, count(*) FILTER (own OR kin) OVER (PARTITION BY ref) AS ours
             FROM seen QUALIFY row_number() OVER (PARTITION BY ref, eid ORDER BY abs(dt)) = 1),
         each AS (SELECT *, unnest(modes) AS hide FROM one)
         SELECT ref, eid, hk, hide, told, good, {step('candidates - CASE hide WHEN 0 THEN 0 WHEN 1 THEN owned ELSE ours END', CANDIDATES)} AS n,

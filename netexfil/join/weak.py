@@ -29,7 +29,7 @@ class Class:
     """One way to tie: rows of events (id, g, t) against ends of sessions with the same g.
 
     `cases` says what is learned from (`join_case.kind`), and `parts` what the sessions of one population (`pop`: a host, an address) are a mixture
-    of: cases with their own event (0), without it (1), without all events of their process (2).
+    of: cases with their own event (0), without it (1), without all events of their process and image (2).
     """
 
     name: str
@@ -65,7 +65,7 @@ def _classes(before: float, after: float) -> tuple[Class, ...]:
         Class("remote", "remote_time", "hash(hk, remote, rp)", "hk IS NOT NULL",
               _EVENTS.format(g=same_end, where=f"{_REMOTE} AND e.lp IS NULL AND {_FREE}"), "kind = 'remote'", (0, 1, 2), before, after, "hk"),
         Class("sibling", "remote_time", "hash(hk, remote, rp)", "hk IS NOT NULL",
-              _EVENTS.format(g=same_end, where=f"{_REMOTE} AND e.lp IS NOT NULL"), "kind = 'known'", (1,), before, after, "hk"),
+              _EVENTS.format(g=same_end, where=f"{_REMOTE} AND e.lp IS NOT NULL"), "kind = 'known'", (1, 2), before, after, "hk"),
         Class("nat", "remote_time", "hash(remote, rp, proto)", "hk IS NULL AND side = 0",
               _EVENTS.format(g=far, where=f"{_REMOTE} AND {_FREE} AND e.far"), "kind = 'nat'", (0, 1, 2), before, after, "mine"),
         Class("dns", "remote_time", "hash(hk, remote)", "hk IS NOT NULL", _ANSWERS, "kind = 'known'", (0,), LOOKUP, 2.0),
@@ -152,7 +152,8 @@ def _eid(kind: Class) -> str:
 def _learn(con: duckdb.DuckDBPyConnection, kind: Class) -> None:
     """`join_share` (level, place, n, far, share): how often a cell names the owner; `join_level` (pop, level).
 
-    What is tied by time alone is what nothing better is known of: there the cases that something else explains count less.
+    What is tied by time alone is what nothing better is known of: there the cases that something else explains do not count. But sessions of
+    programs that telemetry leaves out (`_spoken`) have nothing better for another reason: those are like all cases.
     """
     import numpy as np
 
@@ -164,16 +165,33 @@ def _learn(con: duckdb.DuckDBPyConnection, kind: Class) -> None:
     tried, good = shares.cells(con)
     parts, prior = list(kind.parts), shares.usual(kind.name)
     if kind.name == "host":
-        # What is tied by time alone is what nothing better is known of.
         rest = shares.cells(con, "ref NOT IN (SELECT ref FROM join_told)")
         prior = shares.mixed(tried[:1], good[:1], prior, np.ones((1, 1)))[0]
-        tried, good = rest
+        spoken = _spoken(con)
+        tried, good = ((1 - spoken) * whole + spoken * part for whole, part in zip((tried, good), rest, strict=True))
     asked = f"SELECT {kind.pop} AS pop, count(*) AS n FROM join_loose WHERE {kind.which} GROUP BY 1"
     count = con.execute(f"SELECT count(*) FROM join_case WHERE {kind.cases}").fetchall()[0][0]
     shares.store(con, tried[parts], good[parts], prior, asked, count)
     if kind.name in ("remote", "sibling"):
         con.execute(f"INSERT INTO join_told SELECT DISTINCT ref FROM join_found JOIN join_level ON pop = hk JOIN join_share "
                     f"USING (level, place, n, far) WHERE hide = 1 AND share >= {GOOD}")
+
+
+def _spoken(con: duckdb.DuckDBPyConnection) -> float:
+    """Share of the sessions without an owner whose program tells of connections: so many are explained by others of their process, of so many
+    as would be (hosts of each size by themselves) if all programs told."""
+    rows = con.execute(
+        f"""
+        WITH cases AS (SELECT size, count(*) FILTER (ref IN (SELECT ref FROM join_told)) / count(*) AS told FROM join_case JOIN join_size USING (hk)
+            WHERE kind = 'known' GROUP BY size),
+        open AS (SELECT size, count(*) AS n,
+            count(*) FILTER (sid IN (SELECT sid FROM join_weak WHERE class IN ('remote', 'sibling') AND confidence >= {GOOD})) AS told
+            FROM join_loose JOIN join_size USING (hk) GROUP BY size)
+        SELECT sum(open.told), sum(n * cases.told) FROM open JOIN cases USING (size)
+        """
+    ).fetchall()
+    found, expected = rows[0]
+    return min(1.0, float(found) / float(expected)) if expected else 1.0
 
 
 def _trusted(con: duckdb.DuckDBPyConnection) -> float:
