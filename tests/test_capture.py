@@ -1,45 +1,19 @@
-"""Captures to sessions: formats, link types, tunnels, damage, and the meaning of the columns."""
+"""Captures to sessions: the meaning of the columns, and which packets are one session."""
 
 from __future__ import annotations
 
-import gzip
 import struct
-import sys
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import packets as p
 import pytest
+from captured import ether, one, sessions
 
 from netexfil import read, tables
-from netexfil.errors import Note
 from netexfil.policy import Policy
 
 pytest.importorskip("netexfil._core", reason="the core is not built")
-
-
-def sessions(path: Path | list[Path], **options: Any) -> tuple[list[dict[str, Any]], list[Note]]:
-    from netexfil.read import capture
-
-    con = duckdb.connect()
-    tables.create(con)
-    paths = [str(one) for one in (path if isinstance(path, list) else [path])]
-    notes = capture.read(con, paths, read.Options(**options), Policy())
-    cursor = con.execute(f"SELECT {', '.join(tables.READ)} FROM session ORDER BY ts, uid")
-    return [dict(zip(tables.READ, row, strict=True)) for row in cursor.fetchall()], notes
-
-
-def one(tmp_path: Path, data: bytes, **options: Any) -> dict[str, Any]:
-    (tmp_path / "one.pcap").write_bytes(data)
-    rows, notes = sessions(tmp_path / "one.pcap", **options)
-    assert not notes
-    assert len(rows) == 1, rows
-    return rows[0]
-
-
-def ether(frames: list[tuple[float, bytes]], kind: int = 0x0800) -> list[tuple[float, bytes]]:
-    return [(time, p.ethernet(data, kind)) for time, data in frames]
 
 
 def test_one_conversation(tmp_path: Path) -> None:
@@ -76,115 +50,6 @@ def test_a_quic_conversation_joined_in_its_middle_has_no_upper_bound(
 def test_a_second_run_gives_the_same_uids(tmp_path: Path) -> None:
     data = p.pcap(ether(p.talk()))
     assert one(tmp_path, data)["uid"] == one(tmp_path, data)["uid"]
-
-
-@pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("magic", [0xA1B2C3D4, 0xA1B23C4D, 0xA1B2CD34], ids=["micro", "nano", "kuznetzov"])
-def test_pcap_headers(tmp_path: Path, order: str, magic: int) -> None:
-    row = one(tmp_path, p.pcap(ether(p.talk()), magic=magic, order=order))
-    assert (row["ts"], row["orig_bytes"], row["conn_state"]) == (p.START, 100, "SF")
-
-
-@pytest.mark.parametrize("order", ["<", ">"])
-def test_pcapng_sections_interfaces_and_clocks(tmp_path: Path, order: str) -> None:
-    frames = p.talk()
-    parts = [p.section(order), p.interface(1, p.option(9, b"\x09", order), order), p.interface(101, p.option(9, b"\x83", order), order)]
-    offset = p.option(14, struct.pack(order + "q", int(p.START)), order)
-    parts += [p.interface(101, offset, order)]
-    parts += [p.enhanced(round((p.START + t) * 1e9), p.ethernet(d), 0, order) for t, d in frames[:3]]
-    parts += [p.enhanced(round((p.START + t + 1) * 8), d, 1, order) for t, d in frames[3:4]]  # units of 1/8 s
-    other = ">" if order == "<" else "<"
-    parts += [p.section(other), p.interface(101, p.option(14, struct.pack(other + "q", int(p.START)), other), other)]
-    parts += [p.enhanced(round((t + 2) * 1e6), d, 0, other) for t, d in frames[4:]]
-    row = one(tmp_path, b"".join(parts))
-    assert (row["ts"], row["orig_bytes"], row["resp_bytes"], row["conn_state"]) == (p.START, 100, 50, "SF")
-    assert row["duration"] == pytest.approx(2.06, abs=1e-6)
-
-
-def test_simple_and_old_packet_blocks(tmp_path: Path) -> None:
-    first, second = (data for _, data in p.talk()[:2])
-    units = int(p.START * 1e6)
-    old = p.block(2, struct.pack("<HHIIII", 0, 0, units >> 32, units & 0xFFFFFFFF, len(first), len(first)) + first)
-    simple = p.block(3, struct.pack("<I", len(second)) + second)
-    row = one(tmp_path, p.section() + p.interface(101) + old + simple)
-    assert (row["history"], row["ts"]) == ("Sh", p.START)
-
-
-@pytest.mark.parametrize("squeeze", ["gzip", "zstd"])
-def test_compressed(tmp_path: Path, squeeze: str) -> None:
-    data = p.pcap(ether(p.talk()))
-    if squeeze == "zstd":
-        data = pytest.importorskip("zstandard").ZstdCompressor().compress(data)
-    else:  # two members, as `cat a.gz b.gz` makes them
-        data = gzip.compress(data[:100]) + gzip.compress(data[100:])
-    assert one(tmp_path, data)["conn_state"] == "SF"
-
-
-def radiotap(data: bytes) -> bytes:
-    wifi = b"\x88\x01" + bytes(22) + b"\0\0" + b"\xaa\xaa\x03\0\0\0\x08\0"  # QoS data, to the access point
-    return b"\0\0\x08\0\0\0\0\0" + wifi + data
-
-
-def nflog(data: bytes) -> bytes:
-    return b"\x02\0\0\0" + struct.pack("<HH", 5, 10) + b"x\0\0\0" + struct.pack("<HH", 4 + len(data), 9) + data
-
-
-LINKS = {
-    "null": (0, lambda d: b"\x02\0\0\0" + d), "loop": (108, lambda d: b"\0\0\0\x02" + d), "raw": (101, lambda d: d), "ipv4": (228, lambda d: d),
-    "ppp": (9, lambda d: b"\xff\x03\0\x21" + d), "hdlc": (104, lambda d: b"\x0f\0\x08\0" + d), "sll": (113, lambda d: bytes(14) + b"\x08\0" + d),
-    "sll2": (276, lambda d: b"\x08\0" + bytes(18) + d), "radiotap": (127, radiotap), "nflog": (239, nflog),
-    "pflog": (117, lambda d: b"\x3d" + bytes(63) + d), "802.11": (105, lambda d: radiotap(d)[8:]),
-}
-ETHERS = {
-    "vlan": lambda d: p.ethernet(b"\0\x05\x08\0" + d, 0x8100), "qinq": lambda d: p.ethernet(b"\0\x05\x81\0\0\x06\x08\0" + d, 0x88A8),
-    "pppoe": lambda d: p.ethernet(b"\x11\0\0\x01" + struct.pack("!H", len(d) + 2) + b"\0\x21" + d, 0x8864),
-    "mpls": lambda d: p.ethernet(b"\0\x01\0\x40\0\x02\x01\x40" + d, 0x8847),
-    "snap": lambda d: p.ethernet(b"\xaa\xaa\x03\0\0\0\x08\0" + d, len(d) + 8),
-    "padded": lambda d: p.ethernet(d) + bytes(20),
-}
-
-
-@pytest.mark.parametrize("name", [*LINKS, *ETHERS])
-def test_link_types(tmp_path: Path, name: str) -> None:
-    link, wrap = LINKS[name] if name in LINKS else (1, ETHERS[name])
-    row = one(tmp_path, p.pcap([(time, wrap(data)) for time, data in p.talk()], link=link))
-    assert (row["orig_bytes"], row["resp_bytes"], row["orig_ip_bytes"], row["conn_state"], row["tunnel"]) == (100, 50, 300, "SF", None)
-
-
-def over(proto: int, head: bytes = b"") -> Any:
-    return lambda d: p.ip4("198.51.100.1", "198.51.100.2", proto, head + d)
-
-
-def over_udp(port: int, head: bytes) -> Any:
-    return lambda d: p.ip4("198.51.100.1", "198.51.100.2", 17, p.udp(50000, port, head + d))
-
-
-TUNNELS = {
-    "ipip": over(4), "gre": over(47, b"\0\0\x08\0"), "gre-keyed": over(47, b"\x30\0\x08\0" + bytes(8)),
-    "gre,erspan": lambda d: p.ip4("198.51.100.1", "198.51.100.2", 47, b"\x10\0\x88\xbe\0\0\0\1" + bytes(8) + p.ethernet(d)),
-    "vxlan": lambda d: over_udp(4789, b"\x08\0\0\0\0\0\x07\0")(p.ethernet(d)),
-    "geneve": lambda d: over_udp(6081, b"\0\0\x65\x58\0\0\x07\0")(p.ethernet(d)), "gtp": over_udp(2152, b"\x30\xff\0\0\0\0\0\1"),
-}
-
-
-@pytest.mark.parametrize("name", TUNNELS)
-def test_tunnels(tmp_path: Path, name: str) -> None:
-    (tmp_path / "t.pcap").write_bytes(p.pcap([(time, TUNNELS[name](data)) for time, data in p.talk()], link=101))
-    rows, notes = sessions(tmp_path / "t.pcap")
-    assert not notes
-    inner = [row for row in rows if row["proto"] == "tcp"]
-    outer = [row for row in rows if row["proto"] == "udp"]
-    shown = [(row["orig_h"], row["orig_bytes"], row["conn_state"], row["tunnel"]) for row in inner]
-    assert shown == [("10.0.0.5", 100, "SF", name.removesuffix("-keyed"))]
-    assert all("carrier" in row["hints"] for row in outer)
-
-
-@pytest.mark.parametrize("name", ["6in4", "teredo"])
-def test_ipv6_tunnels(tmp_path: Path, name: str) -> None:
-    wrap = over(41) if name == "6in4" else over_udp(3544, b"\0\1\0\0" + bytes(9))
-    (tmp_path / "t.pcap").write_bytes(p.pcap([(time, wrap(data)) for time, data in p.talk(v6=True)], link=101))
-    rows = [row for row in sessions(tmp_path / "t.pcap")[0] if row["proto"] == "tcp"]
-    assert [(row["resp_h"], row["orig_bytes"], row["tunnel"]) for row in rows] == [("2001:db8:1::9", 100, name)]
 
 
 def test_fragments_are_one_packet(tmp_path: Path) -> None:
@@ -355,20 +220,6 @@ def test_files_of_a_ring_buffer_follow_on(tmp_path: Path) -> None:
     assert [(row["conn_state"], row["source"].endswith("b.pcap")) for row in rows] == [("SF", True)]
 
 
-def test_damage_is_told_and_the_rest_counts(tmp_path: Path) -> None:
-    data = p.pcap(p.talk(), link=101)
-    (tmp_path / "cut.pcap").write_bytes(data[:-10])
-    rows, notes = sessions(tmp_path / "cut.pcap")
-    assert rows[0]["history"] == "ShADdFf"
-    assert [(note.kind, note.reason, note.place) for note in notes] == [("truncated", "ends inside a packet", len(data) - 56)]
-    damaged = data[:24] + struct.pack("<IIII", 1, 1, 0xFFFFFF00, 0xFFFFFF00) + data[40:]
-    (tmp_path / "bad.pcap").write_bytes(damaged)
-    rows, notes = sessions(tmp_path / "bad.pcap")
-    assert (rows[0]["history"], notes[0].kind, notes[0].place) == ("^hADdFf", "damaged", 24)
-    (tmp_path / "half.pcap.gz").write_bytes(gzip.compress(data)[:-20])
-    assert sessions(tmp_path / "half.pcap.gz")[1][0].kind in {"damaged", "truncated"}
-
-
 def control(lines: list[tuple[bool, bytes]], step: int = 10_000) -> list[tuple[float, bytes]]:
     """An FTP control session as IP packets: (from the client?, text), cut into segments of `step` bytes."""
     client, server = "10.0.0.5", "192.0.2.9"
@@ -416,86 +267,6 @@ def test_ftp_announcements_end_with_the_clear_text(tmp_path: Path) -> None:
     (tmp_path / "ftp.pcap").write_bytes(p.pcap(frames, link=101))
     rows, _ = sessions(tmp_path / "ftp.pcap")
     assert "control=" not in (next(row for row in rows if row["resp_p"] == 40000)["hints"] or "")
-
-
-def bursts(count: int = 60) -> list[tuple[float, bytes]]:
-    """Datagrams of one session, of several sizes; each is a packet of its own in the counts."""
-    return [(0.01 * n, p.ip4("10.0.0.1", "192.0.2.1", 17, p.udp(5000, 6000, bytes([n]) * (40 + n)), ident=n)) for n in range(count)]
-
-
-HOLES = {
-    "a length beyond reason": lambda record: record[:4] + b"\xff\xff\xff\xf0" * 2 + record[12:],
-    "zeros": lambda record: bytes(len(record)),
-    "noise": lambda record: bytes((7 * n * n + 131) % 251 + 4 for n in range(len(record))),
-    "lost bytes": lambda record: record[:5] + record[30:],
-    "more bytes": lambda record: b"\xfe" * 5001 + record,
-}
-
-
-@pytest.mark.parametrize("hole", HOLES)
-@pytest.mark.parametrize("form", ["pcap", "big endian", "pcapng"])
-def test_reading_goes_on_behind_a_damaged_record(tmp_path: Path, form: str, hole: str) -> None:
-    """The frame in the hole is lost and told, the others count; nothing is counted that was not there."""
-    frames, order = bursts(), ">" if form == "big endian" else "<"
-    if form == "pcapng":
-        interface = p.block(1, struct.pack("<HHI", 101, 0, 0))
-        records = [
-            p.block(6, struct.pack("<IIIII", 0, *divmod(int((p.START + at) * 1e6), 2**32), len(data), len(data)) + data) for at, data in frames
-        ]
-        head = p.section() + interface
-    else:
-        parts = [p.pcap([frame], link=101, order=order) for frame in frames]
-        head, records = parts[0][:24], [part[24:] for part in parts]
-    spoilt = HOLES[hole](records[30])
-    (tmp_path / "hole").write_bytes(head + b"".join([*records[:30], spoilt, *records[31:]]))
-    rows, notes = sessions(tmp_path / "hole")
-    place = len(head) + sum(map(len, records[:30]))
-    assert [(note.kind, note.place, note.loss) for note in notes] == [("damaged", place, True)]
-    skipped = len(spoilt) - len(records[30]) if hole == "more bytes" else len(spoilt)
-    assert f"{skipped} bytes were skipped" in notes[0].reason
-    kept = [data for n, (_, data) in enumerate(frames) if n != 30 or hole == "more bytes"]
-    assert [(row["orig_pkts"], row["orig_ip_bytes"]) for row in rows] == [(len(kept), sum(map(len, kept)))]
-
-
-def test_a_hole_without_an_end_ends_the_file(tmp_path: Path) -> None:
-    frames = bursts(20)
-    (tmp_path / "hole").write_bytes(p.pcap(frames, link=101) + bytes(100_000))
-    rows, notes = sessions(tmp_path / "hole")
-    assert rows[0]["orig_pkts"] == 20
-    assert [note.reason for note in notes] == ["a record header of zeros; the rest of the file is not read"]
-
-
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [(b"", "is empty"), (b"no capture at all", "is no pcap"), (p.pcap([], link=220), "link type 220 (USB_LINUX_MMAPPED) is not read")],
-    ids=["empty", "text", "usb"],
-)
-def test_what_is_no_capture_is_refused_by_name(tmp_path: Path, data: bytes, reason: str) -> None:
-    (tmp_path / "x").write_bytes(data)
-    rows, notes = sessions(tmp_path / "x")
-    assert not rows
-    assert [(note.kind, note.file) for note in notes] == [("unreadable", str(tmp_path / "x"))]
-    assert reason in notes[0].reason
-
-
-def test_one_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
-    (tmp_path / "good.pcap").write_bytes(p.pcap(p.talk(), link=101))
-    (tmp_path / "bad.pcap").write_bytes(b"nothing")
-    rows, notes = sessions([tmp_path / "bad.pcap", tmp_path / "good.pcap", tmp_path / "missing.pcap"])
-    assert [row["conn_state"] for row in rows] == ["SF"]
-    assert sorted((note.kind, Path(note.file).name) for note in notes) == [("unreadable", "bad.pcap"), ("unreadable", "missing.pcap")]
-
-
-def test_standard_input(tmp_path: Path) -> None:
-    import subprocess
-
-    code = (
-        "import duckdb; from netexfil import _core; c = duckdb.connect(); c.register('s', _core.capture(['-']))\n"
-        "print(c.execute('select conn_state from s').fetchall())"
-    )
-    data = gzip.compress(p.pcap(p.talk(), link=101))
-    done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, check=True)
-    assert done.stdout.strip() == b"[('SF',)]"
 
 
 def test_schema_is_the_tables(tmp_path: Path) -> None:
