@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use arrow_array::builder::StringBuilder;
-use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int8Array, Int32Array, Int64Array, RecordBatch};
+use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int8Array, Int32Array, Int64Array, RecordBatch, new_null_array};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 
-use crate::decode::Address;
+use crate::decode::{Address, Tunnel};
 use crate::flow::key;
 use crate::session::{Facts, Session};
 use crate::side::Networks;
@@ -52,6 +52,9 @@ fn texts<'a>(rows: &'a [Session], read: impl Fn(&'a Session) -> Option<&'a str>)
 }
 
 fn facts(rows: &[Session], read: fn(&Facts) -> Option<&str>) -> ArrayRef {
+    if rows.iter().all(|row| row.facts.is_none()) {
+        return new_null_array(&DataType::Utf8, rows.len());
+    }
     let size = rows.iter().filter_map(|row| row.facts.as_deref().and_then(read)).map(str::len).sum();
     let mut column = StringBuilder::with_capacity(rows.len(), size);
     rows.iter().for_each(|row| column.append_option(row.facts.as_deref().and_then(read)));
@@ -78,6 +81,9 @@ fn letters<const N: usize>(rows: &[Session], read: fn(&Session) -> [u8; N]) -> A
 }
 
 fn tunnels(rows: &[Session]) -> ArrayRef {
+    if rows.iter().all(|row| row.tunnel == Tunnel::default()) {
+        return new_null_array(&DataType::Utf8, rows.len());
+    }
     let mut column = StringBuilder::new();
     rows.iter().for_each(|row| column.append_option(row.tunnel.text()));
     Arc::new(column.finish())

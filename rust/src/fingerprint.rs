@@ -80,6 +80,7 @@ type Digests = HashMap<String, String>;
 thread_local! {
     static MD5: RefCell<Digests> = RefCell::default();
     static SHA256: RefCell<Digests> = RefCell::default();
+    static BOTH: RefCell<HashMap<Vec<u16>, (String, String)>> = RefCell::default();
 }
 
 /// The digest of a text, from memory where it was computed before. The whole text is the key, so no crafted
@@ -107,6 +108,33 @@ fn sha256_12(text: String) -> String {
         return NOTHING.to_owned();
     }
     remembered(&SHA256, text, |text| hex(&Sha256::digest(text)).chars().take(12).collect())
+}
+
+/// What a mark between lists is in a key of `fingerprints`: GREASE stands in none of them.
+const MARK: u16 = 0x0a0a;
+
+/// JA3 and JA4, from memory where a hello with the same lists was seen before (GREASE aside, which is random).
+#[must_use]
+pub fn fingerprints(hello: &ClientHello, carrier: Carrier) -> (String, String) {
+    let mut key: Vec<u16> = Vec::with_capacity(ROOM);
+    let newest = known(&hello.versions).max().unwrap_or(hello.version);
+    key.extend([carrier as u16, hello.version, newest, u16::from(hello.signatures.is_empty())]);
+    for list in [&hello.ciphers, &hello.extensions, &hello.groups, &hello.signatures] {
+        key.extend(known(list).chain([MARK]));
+    }
+    key.extend(hello.points.iter().copied().map(u16::from).chain([MARK]));
+    key.extend(hello.alpn.first().into_iter().flatten().copied().map(u16::from));
+    BOTH.with_borrow_mut(|memory| {
+        if let Some(known) = memory.get(&key) {
+            return known.clone();
+        }
+        if memory.len() >= REMEMBERED {
+            memory.clear();
+        }
+        let both = (ja3(hello), ja4(hello, carrier));
+        memory.insert(key, both.clone());
+        both
+    })
 }
 
 /// Room for the text of a large hello's lists.
@@ -231,6 +259,25 @@ mod tests {
         };
         assert_eq!(ja4(&hello, Carrier::Tls), "t13d1516h2_8daaf6152771_e5627efa2ab1");
         assert_eq!(ja4(&ClientHello::default(), Carrier::Quic), "q00i000000_000000000000_000000000000");
+    }
+
+    #[test]
+    fn from_memory_they_are_the_same() {
+        let one = ClientHello { version: 0x0303, ciphers: vec![0x0a0a, 0x1301], extensions: vec![0, 10], ..ClientHello::default() };
+        let others = [
+            ClientHello { ciphers: vec![0x1a1a, 0x1301], ..one.clone() },
+            ClientHello { ciphers: vec![0x1301, 0], extensions: vec![10], ..one.clone() },
+            ClientHello { groups: vec![10], ..one.clone() },
+            ClientHello { points: vec![10], ..one.clone() },
+            ClientHello { signatures: vec![0x0a0a], ..one.clone() },
+            ClientHello { versions: vec![0x0304], ..one.clone() },
+            ClientHello { alpn: vec![b"h2".to_vec()], ..one.clone() },
+        ];
+        for hello in [&one].into_iter().chain(&others) {
+            for carrier in [Carrier::Tls, Carrier::Quic, Carrier::Tls] {
+                assert_eq!(fingerprints(hello, carrier), (ja3(hello), ja4(hello, carrier)));
+            }
+        }
     }
 
     #[test]

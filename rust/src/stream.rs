@@ -1,6 +1,6 @@
 //! The first bytes of each direction, in order and bounded, for the hellos.
 
-use crate::hello::{self, Hello, Outcome, Proto};
+use crate::hello::{self, Hello, Outcome, Proto, Streams};
 
 /// Pieces that may wait above a hole, per direction.
 const WAITING: usize = 32;
@@ -57,13 +57,15 @@ pub struct Stream {
     looks: u16,
     limit: usize,
     held: usize,
+    /// Nothing was recognised so far, and every look could see that at once.
+    quiet: bool,
     pub outcome: Outcome,
 }
 
 impl Stream {
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { sides: Default::default(), looks: 0, limit, held: 0, outcome: Outcome { want_more: true, ..Outcome::default() } }
+        Self { sides: Default::default(), looks: 0, limit, held: 0, quiet: true, outcome: Outcome { want_more: true, ..Outcome::default() } }
     }
 
     /// Bytes taken up by what is kept.
@@ -94,7 +96,7 @@ impl Stream {
             side.waiting.clear();
             side.datagrams.clear();
         }
-        (self.looks, self.held) = (0, 0);
+        (self.looks, self.held, self.quiet) = (0, 0, true);
         self.outcome = Outcome { want_more: true, ..Outcome::default() };
     }
 
@@ -146,10 +148,18 @@ impl Stream {
             Proto::Tcp => orig.bytes.len() >= self.limit && resp.bytes.len() >= self.limit,
             Proto::Udp => orig.datagrams.len() >= DATAGRAMS && resp.datagrams.len() >= DATAGRAMS,
         };
-        let first: Vec<&[u8]> = orig.datagrams.iter().map(Vec::as_slice).collect();
-        let second: Vec<&[u8]> = resp.datagrams.iter().map(Vec::as_slice).collect();
         let done = done || full;
         let (orig_port, resp_port) = ports;
+        if self.quiet
+            && proto == Proto::Tcp
+            && let Some(want_more) = hello::quiet(Streams { orig: &orig.bytes, resp: &resp.bytes, resp_port, done, depth: 0 })
+        {
+            self.outcome.want_more = want_more;
+            return;
+        }
+        self.quiet = false;
+        let first: Vec<&[u8]> = orig.datagrams.iter().map(Vec::as_slice).collect();
+        let second: Vec<&[u8]> = resp.datagrams.iter().map(Vec::as_slice).collect();
         self.outcome = hello::inspect(&Hello {
             proto,
             orig: &orig.bytes,

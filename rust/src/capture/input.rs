@@ -190,6 +190,13 @@ impl Input {
         self.buffer.get(self.start..self.end)?.get(..size)
     }
 
+    /// All that is in the buffer.
+    #[inline]
+    #[must_use]
+    pub fn rest(&self) -> &[u8] {
+        self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
     /// Bytes `skip..skip + size` from here, if they are in the buffer.
     #[inline]
     #[must_use]

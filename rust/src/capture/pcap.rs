@@ -94,20 +94,19 @@ impl Pcap {
     /// The records behind this one that are whole in the buffer, sane and no later than `until`: how many, and the last of them.
     #[inline]
     pub fn frames<'a>(&self, input: &'a Input, here: &Here, until: i64, into: &mut [Frame<'a>]) -> (usize, Option<Last>) {
-        let (mut behind, mut whole, mut count, mut last) = (0, here.whole, 0, None);
+        let (mut rest, mut behind, mut count, mut last) = (input.rest().get(here.whole..).unwrap_or_default(), here.whole, 0, None);
         for frame in into {
-            let at = behind + whole;
-            let record = self.record(input.view(at, 16));
-            let fits = input.available() >= at.saturating_add(self.header).saturating_add(record.stored);
+            let record = self.record(rest);
             let next = self.here(&record);
-            if record.stored > self.longest || record == Record::default() || !fits || next.time > until {
+            let Some((bytes, after)) = rest.split_at_checked(next.whole) else { break };
+            if record.stored > self.longest || record == Record::default() || next.time > until {
                 break;
             }
-            (behind, whole, count) = (at, next.whole, count + 1);
-            *frame = Frame { time: next.time, link: next.link, trailer: next.trailer, length: next.length, data: input.view(at + next.skip, next.stored) };
-            last = Some(Last { here: next, behind, seconds: record.seconds });
+            *frame = Frame { time: next.time, link: next.link, trailer: next.trailer, length: next.length, data: bytes.get(self.header..).unwrap_or_default() };
+            last = Some((next, behind, record.seconds));
+            (rest, behind, count) = (after, behind + next.whole, count + 1);
         }
-        (count, last)
+        (count, last.map(|(here, behind, seconds)| Last { here, behind, seconds }))
     }
 
     /// Frames up to one of this second were taken.

@@ -34,12 +34,12 @@ impl Ip {
 }
 
 #[inline]
-fn mapped([a, b, c, d]: [u8; 4]) -> Address {
+pub(super) fn mapped([a, b, c, d]: [u8; 4]) -> Address {
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
 }
 
 #[inline]
-pub(super) fn v4(data: &[u8], length: usize) -> Option<Ip> {
+fn v4(data: &[u8], length: usize) -> Option<Ip> {
     let head = data.first_chunk::<20>()?;
     let total = match u16::from_be_bytes([head[2], head[3]]) {
         0 => length,
@@ -57,8 +57,7 @@ pub(super) fn v4(data: &[u8], length: usize) -> Option<Ip> {
     Some(Ip { source, target, proto: head[9], total, header, id: Some(id), extra: 0, fragment })
 }
 
-#[inline]
-pub(super) fn v6(data: &[u8], length: usize) -> Option<Ip> {
+fn v6(data: &[u8], length: usize) -> Option<Ip> {
     let head = data.first_chunk::<40>()?;
     let total = match u16::from_be_bytes([head[4], head[5]]) {
         0 => length,
@@ -232,7 +231,7 @@ fn tcp<S: Sink>(ip: &Ip, data: &[u8], context: Context, sink: &mut S) {
 /// # Errors
 /// What is wrong with its header.
 #[inline]
-pub(super) fn segment<'a>(ip: &Ip, data: &'a [u8], context: Context) -> Result<Option<Packet<'a>>, &'static str> {
+fn segment<'a>(ip: &Ip, data: &'a [u8], context: Context) -> Result<Option<Packet<'a>>, &'static str> {
     let Some(head) = stored::<20>(data, ip.payload(), PORTS) else { return Ok(None) };
     let header = usize::from(head[12] >> 4) * 4;
     let mut packet = blank(ip, context);
@@ -259,7 +258,7 @@ pub(super) fn segment<'a>(ip: &Ip, data: &'a [u8], context: Context) -> Result<O
 
 /// A UDP packet; `None` where not even its ports were stored.
 #[inline]
-pub(super) fn datagram<'a>(ip: &Ip, data: &'a [u8], context: Context) -> Option<Packet<'a>> {
+fn datagram<'a>(ip: &Ip, data: &'a [u8], context: Context) -> Option<Packet<'a>> {
     let [a, b, c, d, e, f, _, _] = stored::<8>(data, ip.payload(), PORTS)?;
     // Zero where offload left it to the network card; not believed where it was cut.
     let said = if data.len() < LENGTH { 0 } else { usize::from(u16::from_be_bytes([e, f])) };

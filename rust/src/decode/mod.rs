@@ -32,7 +32,7 @@ pub struct Tcp {
 }
 
 /// One TCP segment, UDP datagram or ICMP message.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Packet<'a> {
     pub source: Address,
     pub target: Address,

@@ -31,7 +31,8 @@ impl Key {
     #[inline]
     #[must_use]
     pub fn between(source: End, target: End, proto: u8, one_way: bool) -> (Self, bool) {
-        let forward = one_way || source <= target;
+        let place = |end: End| (u128::from_be_bytes(end.0), end.1);
+        let forward = one_way || place(source) <= place(target);
         let ((a, a_port), (b, b_port)) = if forward { (source, target) } else { (target, source) };
         (Self { a, b, a_port, b_port, proto, one_way, network: 0 }, forward)
     }

@@ -281,8 +281,7 @@ impl Flows {
 impl Sink for Flows {
     #[inline]
     fn packet(&mut self, packet: &Packet<'_>) {
-        let (key, forward) = Key::of(packet);
-        self.take(&key, key.hash(self.seeds), forward, packet);
+        self.take(Key::of(packet).0.hash(self.seeds).max(1), packet);
     }
 
     fn lost(&mut self, kind: &'static str, reason: &str) {
@@ -291,10 +290,11 @@ impl Sink for Flows {
 }
 
 impl Flows {
-    /// A packet with its key and the key's hash; `forward`: it goes from `a` to `b`.
+    /// A packet with the hash of its key.
     #[inline]
-    fn take(&mut self, key: &Key, hash: u64, forward: bool, packet: &Packet<'_>) {
-        let found = self.find(key, hash);
+    fn take(&mut self, hash: u64, packet: &Packet<'_>) {
+        let (key, forward) = Key::of(packet);
+        let found = self.find(&key, hash);
         let time = self.time;
         if let Some(place) = found.filter(|place| !place.is_attempt())
             && !self.limits.general
@@ -302,6 +302,6 @@ impl Flows {
         {
             return;
         }
-        self.general(*key, hash, forward, packet, found);
+        self.general(key, hash, forward, packet, found);
     }
 }

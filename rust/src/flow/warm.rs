@@ -14,27 +14,28 @@ const FEW: usize = if cfg!(fuzzing) { 0 } else { 4096 };
 /// Timers that may be due meanwhile.
 const SOON: usize = 4;
 
-/// A packet with its key, whether it goes from `a` to `b`, and the key's hash.
-type Known<'a> = Option<(Packet<'a>, Key, bool, u64)>;
+/// What a frame holds, where it is plain: the hash of its key (and 0 where it is not).
+type Hashes = [u64; AHEAD];
 
 impl Flows {
     /// Take frames of one file, in their order, up to one with something that cannot be decoded; how many were taken.
     pub fn frames(&mut self, frames: &[Frame<'_>], file: u32, decoder: &mut Decoder) -> usize {
-        let mut known: [Known<'_>; AHEAD] = [const { None }; AHEAD];
-        for (known, frame) in known.iter_mut().zip(frames) {
-            *known = decode::plain(frame).map(|packet| {
-                let (key, forward) = Key::of(&packet);
-                (packet, key, forward, key.hash(self.seeds))
-            });
+        let mut packets = [Packet::default(); AHEAD];
+        let mut hashes: Hashes = [0; AHEAD];
+        for ((packet, hash), frame) in packets.iter_mut().zip(&mut hashes).zip(frames) {
+            if decode::plain(frame, packet).is_some() {
+                *hash = Key::of(packet).0.hash(self.seeds).max(1);
+            }
         }
         if self.live >= FEW {
-            self.warm(&known);
+            self.warm(&hashes);
         }
-        for (number, (known, frame)) in known.iter().zip(frames).enumerate() {
+        for (number, ((packet, hash), frame)) in packets.iter().zip(hashes).zip(frames).enumerate() {
             self.tick(frame.time, file);
-            match known {
-                Some((packet, key, forward, hash)) => self.take(key, *hash, *forward, packet),
-                None => decoder.frame(frame, self),
+            if hash > 0 {
+                self.take(hash, packet);
+            } else {
+                decoder.frame(frame, self);
             }
             if !self.lost.is_empty() {
                 return number + 1;
@@ -44,10 +45,10 @@ impl Flows {
     }
 
     #[inline]
-    fn warm(&self, known: &[Known<'_>; AHEAD]) {
+    fn warm(&self, hashes: &Hashes) {
         let mut places = [None; AHEAD];
-        for (place, known) in places.iter_mut().zip(known) {
-            *place = known.as_ref().and_then(|known| self.table.first(known.3));
+        for (place, hash) in places.iter_mut().zip(hashes) {
+            *place = self.table.first(*hash);
         }
         let mut sum = 0_u64;
         for place in places.into_iter().flatten().chain(self.timers.next_few(SOON)).map(Place) {

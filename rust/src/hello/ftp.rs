@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::text::{Dialogue, mentions, reply, word};
+use super::text::{Dialogue, mentions, one_of, reply, word};
 use super::{Outcome, Streams};
 
 /// Commands that no other line protocol with a 220 greeting has.
@@ -17,8 +17,8 @@ const PORT: u16 = 21;
 
 fn is_ftp(dialogue: &Dialogue<'_>, port: u16) -> bool {
     let (request, greeting) = dialogue.opening();
-    let asks = |commands: &[&str]| dialogue.client.lines.iter().take(8).any(|line| commands.iter().any(|command| word(line, 0, command)));
-    let wants_tls = word(request, 0, "AUTH") && ["TLS", "SSL", "TLS-C", "TLS-P", "GSSAPI"].iter().any(|kind| word(request, 1, kind));
+    let asks = |commands: &[&str]| dialogue.client.lines.iter().take(8).any(|line| one_of(line, 0, commands));
+    let wants_tls = word(request, 0, "AUTH") && one_of(request, 1, &["TLS", "SSL", "TLS-C", "TLS-P", "GSSAPI"]);
     if greeting.is_empty() {
         let here = port == PORT && (asks(COMMANDS) || asks(&["QUIT"]));
         return here || asks(OWN) && !mentions(request, "EHLO") || wants_tls;

@@ -1,7 +1,7 @@
 //! TLS handshake messages, however they travelled (TLS records, DTLS records, QUIC CRYPTO frames): ClientHello, ServerHello, Certificate.
 
 use super::bytes::{Bytes, text};
-use crate::fingerprint::{Carrier, ClientHello, is_grease, ja3, ja4};
+use crate::fingerprint::{Carrier, ClientHello, fingerprints, is_grease};
 use crate::session::Facts;
 
 pub const CLIENT_HELLO: u8 = 1;
@@ -124,8 +124,8 @@ impl Client {
         let offered: Vec<String> = self.hello.alpn.iter().filter(|name| !is_grease_name(name)).map(|name| text(name)).collect();
         facts.alpn = Some(offered.join(",")).filter(|names| !names.is_empty());
         if self.complete {
-            facts.ja3 = Some(ja3(&self.hello));
-            facts.ja4 = Some(ja4(&self.hello, carrier));
+            let (ja3, ja4) = fingerprints(&self.hello, carrier);
+            (facts.ja3, facts.ja4) = (Some(ja3), Some(ja4));
         }
         if self.ech {
             hints.push("ech".to_owned());

@@ -12,6 +12,11 @@ const METHODS: &[&[u8]] = &[
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LONGEST_LINE: usize = 8192;
 
+/// Can a request begin with the first of these bytes?
+pub(super) fn may_begin(bytes: &[u8]) -> bool {
+    METHODS.iter().chain(&[PREFACE]).any(|method| bytes.first().is_some_and(|first| method.first() == Some(first)))
+}
+
 fn request_line(bytes: &[u8]) -> Option<&[u8]> {
     METHODS.iter().find(|method| bytes.starts_with(method))?;
     let reach = bytes.get(..bytes.len().min(LONGEST_LINE)).unwrap_or_default();

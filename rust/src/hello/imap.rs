@@ -1,6 +1,6 @@
 //! IMAP and POP3: STARTTLS/STLS and log-ins, and the TLS that follows.
 
-use super::text::{Dialogue, word};
+use super::text::{Dialogue, one_of, word};
 use super::{Outcome, Streams};
 
 const IMAP_COMMANDS: &[&str] =
@@ -9,10 +9,10 @@ const POP3_COMMANDS: &[&str] = &["USER", "PASS", "APOP", "CAPA", "STLS", "AUTH",
 
 fn is_imap(dialogue: &Dialogue<'_>) -> bool {
     let (_, greeting) = dialogue.opening();
-    let greets = ["OK", "PREAUTH", "BYE"].iter().any(|state| word(greeting, 1, state));
-    let asks = dialogue.client.lines.iter().take(4).any(|line| IMAP_COMMANDS.iter().any(|command| word(line, 1, command)) && !line.starts_with(b"/"));
+    let greets = one_of(greeting, 1, &["OK", "PREAUTH", "BYE"]);
+    let asks = dialogue.client.lines.iter().take(4).any(|line| one_of(line, 1, IMAP_COMMANDS) && !line.starts_with(b"/"));
     match greeting {
-        [] => asks && dialogue.client.lines.iter().take(4).any(|line| ["LOGIN", "CAPABILITY", "STARTTLS", "AUTHENTICATE"].iter().any(|command| word(line, 1, command))),
+        [] => asks && dialogue.client.lines.iter().take(4).any(|line| one_of(line, 1, &["LOGIN", "CAPABILITY", "STARTTLS", "AUTHENTICATE"])),
         _ => word(greeting, 0, "*") && greets,
     }
 }
@@ -33,7 +33,7 @@ pub fn parse(streams: Streams<'_>, dialogue: &Dialogue<'_>) -> Option<Outcome> {
 #[must_use]
 pub fn parse_pop3(streams: Streams<'_>, dialogue: &Dialogue<'_>) -> Option<Outcome> {
     let (request, greeting) = dialogue.opening();
-    let asks = POP3_COMMANDS.iter().any(|command| word(request, 0, command));
+    let asks = one_of(request, 0, POP3_COMMANDS);
     let greets = word(greeting, 0, "+OK") && (asks || request.is_empty());
     let refuses = word(greeting, 0, "-ERR") && asks;
     if !greets && !refuses {

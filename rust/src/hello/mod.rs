@@ -7,6 +7,8 @@ use std::net::IpAddr;
 
 use crate::session::Facts;
 
+pub use quiet::quiet;
+
 pub mod bytes;
 pub mod dns;
 pub mod dtls;
@@ -15,6 +17,7 @@ pub mod handshake;
 pub mod http;
 pub mod imap;
 pub mod quic;
+mod quiet;
 pub mod smtp;
 pub mod socks;
 pub mod ssh;
@@ -128,10 +131,7 @@ pub fn inspect(input: &Hello<'_>) -> Outcome {
 
 fn stream(streams: Streams<'_>) -> Outcome {
     let known = (streams.depth <= DEEPEST).then(|| STREAM_PARSERS.iter().find_map(|parse| parse(streams))).flatten();
-    let mut outcome = known.unwrap_or_else(|| {
-        let (orig, resp) = (streams.orig.len(), streams.resp.len());
-        Outcome { want_more: (orig < ENOUGH || resp < ENOUGH) && orig + resp < UNKNOWN_AFTER, ..Outcome::default() }
-    });
+    let mut outcome = known.unwrap_or_else(|| Outcome { want_more: streams.unknown_yet(), ..Outcome::default() });
     outcome.want_more &= !streams.done && !streams.one_sided();
     outcome
 }

@@ -1,6 +1,6 @@
 //! SMTP: STARTTLS and AUTH, and the TLS that follows.
 
-use super::text::{Dialogue, mentions, reply, word};
+use super::text::{Dialogue, mentions, one_of, reply, word};
 use super::{Outcome, Streams};
 
 const GREETINGS: &[&str] = &["EHLO", "HELO", "LHLO"];
@@ -10,7 +10,7 @@ const PORTS: &[u16] = &[25, 465, 587, 2525];
 
 fn is_smtp(dialogue: &Dialogue<'_>, port: u16) -> bool {
     let (_, greeting) = dialogue.opening();
-    let asks = |commands: &[&str]| dialogue.client.lines.iter().take(4).any(|line| commands.iter().any(|command| word(line, 0, command)));
+    let asks = |commands: &[&str]| dialogue.client.lines.iter().take(4).any(|line| one_of(line, 0, commands));
     if asks(GREETINGS) {
         return true;
     }

@@ -38,6 +38,7 @@ const PARSERS: &[Parser] = &[ftp::parse, smtp::parse, imap::parse, imap::parse_p
 /// Read a line protocol from both streams; `None` where they do not look like one.
 #[must_use]
 pub fn parse(streams: Streams<'_>) -> Option<Outcome> {
+    // None of them is known by less than a line.
     let dialogue = dialogue(streams)?;
     PARSERS.iter().find_map(|parse| parse(streams, &dialogue))
 }
@@ -52,7 +53,8 @@ pub struct Dialogue<'a> {
 #[must_use]
 pub fn dialogue(streams: Streams<'_>) -> Option<Dialogue<'_>> {
     let printable = |bytes: &[u8]| bytes.iter().take(4).all(|byte| matches!(byte, b'\t' | b'\r' | b'\n' | 0x20..=0x7e));
-    let texts = printable(streams.orig) && printable(streams.resp) && !(streams.orig.is_empty() && streams.resp.is_empty());
+    let line = |bytes: &[u8]| memchr::memchr(b'\n', bytes).is_some();
+    let texts = (line(streams.orig) || line(streams.resp)) && printable(streams.orig) && printable(streams.resp) && !(streams.orig.is_empty() && streams.resp.is_empty());
     texts.then(|| Dialogue { client: side(streams.orig), server: side(streams.resp) })
 }
 
@@ -90,6 +92,12 @@ impl Dialogue<'_> {
 #[must_use]
 pub fn word(line: &[u8], place: usize, wanted: &str) -> bool {
     line.split(|byte| *byte == b' ').nth(place).is_some_and(|word| word.eq_ignore_ascii_case(wanted.as_bytes()))
+}
+
+/// Whether the `place`-th word of the line is one of these, in any case.
+#[must_use]
+pub fn one_of(line: &[u8], place: usize, wanted: &[&str]) -> bool {
+    line.split(|byte| *byte == b' ').nth(place).is_some_and(|word| wanted.iter().any(|wanted| word.eq_ignore_ascii_case(wanted.as_bytes())))
 }
 
 /// Whether the line begins with a three-digit reply code whose first digit is one of `classes`, then space, `-` or its end.

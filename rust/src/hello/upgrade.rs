@@ -13,10 +13,14 @@ const CARRIERS: &[Carrier] = &[
     // A packet of number 0 with protocol version 10 greets.
     ("mysql", |_, resp| matches!(resp, [_, _, 0, 0, 10, ..])),
     ("postgresql", |orig, _| orig.starts_with(&[0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f])),
-    ("xmpp", |orig, _| memchr::memmem::find(orig.get(..orig.len().min(256)).unwrap_or_default(), b"<stream:stream").is_some()),
+    ("xmpp", |orig, _| opens_xmpp(orig.get(..orig.len().min(256)).unwrap_or_default())),
     // TPKT with an X.224 connection request.
     ("rdp", |orig, _| matches!(orig, [3, 0, _, _, _, 0xe0, ..])),
 ];
+
+fn opens_xmpp(bytes: &[u8]) -> bool {
+    memchr::memchr_iter(b'<', bytes).any(|at| bytes.get(at..).is_some_and(|tail| tail.starts_with(b"<stream:stream")))
+}
 
 /// The stream from its first TLS hello on; `None` where there is none.
 fn behind(bytes: &[u8]) -> Option<&[u8]> {
