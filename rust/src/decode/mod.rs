@@ -1,15 +1,17 @@
 //! A frame to transport packets: link layers, IP with fragments and extension headers, tunnels.
 
 mod fragment;
+mod icmp;
 mod ip;
 mod link;
 mod plain;
 mod tunnel;
+mod types;
 
 pub use ip::{ICMP, ICMP6, TCP, UDP};
-pub use link::{known as known_link, unknown as unknown_link};
 pub use plain::plain;
 pub use tunnel::Tunnel;
+pub use types::{known as known_link, unknown as unknown_link};
 
 use crate::capture::Frame;
 
@@ -101,9 +103,9 @@ impl Decoder {
     pub fn frame<S: Sink>(&mut self, frame: &Frame<'_>, sink: &mut S) {
         self.time = frame.time;
         let length = frame.length.saturating_sub(usize::from(frame.trailer));
-        match link::layer(frame.link) {
+        match types::layer(frame.link) {
             Some(layer) => self.walk(layer, crate::bytes::first(frame.data, length), length, Context::default(), sink),
-            None => sink.lost("link_type", &link::unknown(frame.link)),
+            None => sink.lost("link_type", &types::unknown(frame.link)),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The frames that most are: Ethernet with a VLAN tag or without, one whole IP packet without options, TCP or UDP, no tunnel.
 
 use super::ip::{TCP, UDP, mapped};
-use super::link::ETHERNET;
 use super::tunnel::inside_udp;
+use super::types::ETHERNET;
 use super::{Packet, Tcp};
 use crate::bytes::{first, u16_at};
 use crate::capture::Frame;

@@ -10,6 +10,14 @@ use super::tcp;
 impl Flows {
     pub(super) fn fire(&mut self, place: Place, due: i64) {
         let now = self.now;
+        if !self.limits.general
+            && let Some(slot) = self.slots.get_mut(place.index()).filter(|slot| !place.is_attempt() && slot.has(bit::LIVE) && slot.armed == due)
+            && let Some(due) = slot.waits(now)
+        {
+            slot.armed = due;
+            self.timers.push(due, place.0);
+            return;
+        }
         let Some(place) = self.reminded(place, due) else { return };
         let Some(conn) = self.conn_mut(place) else { return };
         if over(conn, now) {

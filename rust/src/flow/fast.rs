@@ -47,6 +47,15 @@ impl Slot {
         (self.established() && sides && here && order && there && known && whole && room && time >= self.last).then_some(())
     }
 
+    /// A timer is due: when the next one is, where nothing comes of this one but that it is done. `None`: one for the general path.
+    pub fn waits(&mut self, now: i64) -> Option<i64> {
+        let open = self.sides.iter().all(|bits| bits & side::DID_CLOSE == 0) && self.established();
+        if self.wide != 0 || !open || self.key.proto != decode::TCP || self.has(bit::REMOVE) {
+            return None;
+        }
+        self.next_due(now)
+    }
+
     #[inline]
     fn segment(&mut self, side: usize, packet: &Packet<'_>, time: i64) -> bool {
         if self.goes_on(side, packet, time).is_none() || !self.count(side, packet) {

@@ -18,6 +18,7 @@ mod recent;
 mod slab;
 mod slot;
 mod table;
+mod take;
 pub mod tcp;
 mod warm;
 mod wheel;
@@ -227,37 +228,6 @@ impl Flows {
         self.table.find(hash, |place| same(Place(place))).map(Place)
     }
 
-    /// Take a packet by all the rules.
-    fn general(&mut self, key: Key, hash: u64, forward: bool, packet: &Packet<'_>, mut found: Option<Place>) {
-        match found {
-            Some(place) if place.is_attempt() => {
-                found = self.promote(place);
-                found.into_iter().for_each(|place| self.arm(place));
-            }
-            Some(place) => found = self.enter(place).map(|_| place),
-            None => {}
-        }
-        let is_tcp = packet.proto == crate::decode::TCP;
-        if let Some(place) = found.filter(|_| is_tcp && packet.tcp.flags & tcp::SYN != 0)
-            && self.conn(place).is_some_and(|conn| conn.opened_late(conn.orig_is_a == forward, packet.tcp) == Some(false))
-        {
-            self.finish(place);
-            found = None;
-        }
-        let new = found.is_none();
-        let Some(place) = found.or_else(|| self.open(key, hash, forward, packet)) else { return };
-        let orig = self.conn(place).is_none_or(|conn| conn.orig_is_a == forward);
-        if is_tcp {
-            self.tcp(place, orig, packet);
-        } else {
-            self.datagram(place, orig, packet);
-        }
-        if new || is_tcp {
-            self.arm(place);
-        }
-        self.leave(place);
-    }
-
     /// A session that its first packet opens.
     fn open(&mut self, key: Key, hash: u64, forward: bool, packet: &Packet<'_>) -> Option<Place> {
         if self.live >= self.limits.sessions.max(1) {
@@ -281,27 +251,10 @@ impl Flows {
 impl Sink for Flows {
     #[inline]
     fn packet(&mut self, packet: &Packet<'_>) {
-        self.take(Key::of(packet).0.hash(self.seeds).max(1), packet);
+        self.take(&self.keyed(packet), packet);
     }
 
     fn lost(&mut self, kind: &'static str, reason: &str) {
         self.lost.push((kind, reason.to_owned()));
-    }
-}
-
-impl Flows {
-    /// A packet with the hash of its key.
-    #[inline]
-    fn take(&mut self, hash: u64, packet: &Packet<'_>) {
-        let (key, forward) = Key::of(packet);
-        let found = self.find(&key, hash);
-        let time = self.time;
-        if let Some(place) = found.filter(|place| !place.is_attempt())
-            && !self.limits.general
-            && self.slots.get_mut(place.index()).is_some_and(|slot| slot.take(forward, packet, time))
-        {
-            return;
-        }
-        self.general(key, hash, forward, packet, found);
     }
 }

@@ -109,6 +109,20 @@ impl Slot {
         self.states.iter().all(|states| states & 15 == State::Established as u8) && self.bits >> bit::FIRST_SEEN & 3 == 3
     }
 
+    /// Let go of the times that have come, in a session that is open on both sides: when it times out otherwise. `None` where it has.
+    pub fn next_due(&mut self, now: i64) -> Option<i64> {
+        let idle = self.last.saturating_add(IDLES.get(usize::from(self.bits >> bit::IDLE & 3)).copied()?);
+        let attempt = if self.has(bit::ATTEMPT) { self.start.saturating_add(ATTEMPT) } else { NEVER };
+        let expire = if self.has(bit::EXPIRE) { self.timer } else { NEVER };
+        if idle <= now {
+            return None;
+        }
+        let (attempt, attempt_bit) = if attempt <= now { (NEVER, bit::ATTEMPT) } else { (attempt, 0) };
+        let (expire, expire_bit) = if expire <= now { (NEVER, bit::EXPIRE) } else { (expire, 0) };
+        self.bits &= !(attempt_bit | expire_bit);
+        Some(idle.min(attempt).min(expire))
+    }
+
     /// Take a session in; false where it is not plain enough.
     #[inline]
     pub fn pack(&mut self, conn: &mut Conn) -> bool {

@@ -3,8 +3,8 @@
 
 use std::hint::black_box;
 
-use super::key::Key;
 use super::slot::Slot;
+use super::take::Keyed;
 use super::{Flows, Place};
 use crate::capture::{AHEAD, Frame};
 use crate::decode::{self, Decoder, Packet};
@@ -14,28 +14,27 @@ const FEW: usize = if cfg!(fuzzing) { 0 } else { 4096 };
 /// Timers that may be due meanwhile.
 const SOON: usize = 4;
 
-/// What a frame holds, where it is plain: the hash of its key (and 0 where it is not).
-type Hashes = [u64; AHEAD];
+/// Keys of the frames that are plain.
+type Known = [Option<Keyed>; AHEAD];
 
 impl Flows {
     /// Take frames of one file, in their order, up to one with something that cannot be decoded; how many were taken.
     pub fn frames(&mut self, frames: &[Frame<'_>], file: u32, decoder: &mut Decoder) -> usize {
         let mut packets = [Packet::default(); AHEAD];
-        let mut hashes: Hashes = [0; AHEAD];
-        for ((packet, hash), frame) in packets.iter_mut().zip(&mut hashes).zip(frames) {
+        let mut known: Known = [None; AHEAD];
+        for ((packet, known), frame) in packets.iter_mut().zip(&mut known).zip(frames) {
             if decode::plain(frame, packet).is_some() {
-                *hash = Key::of(packet).0.hash(self.seeds).max(1);
+                *known = Some(self.keyed(packet));
             }
         }
         if self.live >= FEW {
-            self.warm(&hashes);
+            self.warm(&known);
         }
-        for (number, ((packet, hash), frame)) in packets.iter().zip(hashes).zip(frames).enumerate() {
+        for (number, ((packet, known), frame)) in packets.iter().zip(&known).zip(frames).enumerate() {
             self.tick(frame.time, file);
-            if hash > 0 {
-                self.take(hash, packet);
-            } else {
-                decoder.frame(frame, self);
+            match known {
+                Some(keyed) => self.take(keyed, packet),
+                None => decoder.frame(frame, self),
             }
             if !self.lost.is_empty() {
                 return number + 1;
@@ -45,10 +44,10 @@ impl Flows {
     }
 
     #[inline]
-    fn warm(&self, hashes: &Hashes) {
+    fn warm(&self, known: &Known) {
         let mut places = [None; AHEAD];
-        for (place, hash) in places.iter_mut().zip(hashes) {
-            *place = self.table.first(*hash);
+        for (place, keyed) in places.iter_mut().zip(known) {
+            *place = keyed.and_then(|keyed| self.table.first(keyed.2));
         }
         let mut sum = 0_u64;
         for place in places.into_iter().flatten().chain(self.timers.next_few(SOON)).map(Place) {

@@ -91,13 +91,18 @@ impl Dialogue<'_> {
 /// Whether the `place`-th word of the line is this one, in any case.
 #[must_use]
 pub fn word(line: &[u8], place: usize, wanted: &str) -> bool {
-    line.split(|byte| *byte == b' ').nth(place).is_some_and(|word| word.eq_ignore_ascii_case(wanted.as_bytes()))
+    one_of(line, place, &[wanted])
 }
 
 /// Whether the `place`-th word of the line is one of these, in any case.
 #[must_use]
 pub fn one_of(line: &[u8], place: usize, wanted: &[&str]) -> bool {
-    line.split(|byte| *byte == b' ').nth(place).is_some_and(|word| wanted.iter().any(|wanted| word.eq_ignore_ascii_case(wanted.as_bytes())))
+    let Some(from) = place.checked_sub(1).map_or(Some(0), |before| memchr::memchr_iter(b' ', line).nth(before).map(|space| space + 1)) else { return false };
+    let rest = line.get(from..).unwrap_or_default();
+    wanted.iter().any(|wanted| {
+        let same = rest.first().zip(wanted.as_bytes().first()).is_some_and(|(one, other)| one.eq_ignore_ascii_case(other));
+        same && rest.split_at_checked(wanted.len()).is_some_and(|(word, behind)| word.eq_ignore_ascii_case(wanted.as_bytes()) && matches!(behind, [] | [b' ', ..]))
+    })
 }
 
 /// Whether the line begins with a three-digit reply code whose first digit is one of `classes`, then space, `-` or its end.

@@ -1,5 +1,8 @@
 //! A DER certificate to subject, issuer and fingerprint. Names read as Zeek (OpenSSL, RFC 2253/4514) writes them.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use sha2::{Digest, Sha256};
 
 use super::bytes::{Bytes, hex};
@@ -9,15 +12,47 @@ const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const OID: u8 = 0x06;
 
-/// Put a certificate's names and SHA-256 into the facts. Self-signed means here: subject and issuer are the same bytes;
-/// the signature is not verified.
+/// Certificates remembered at a time, and the longest of them: the same few servers show most of a network's.
+const REMEMBERED: usize = 512;
+const LONGEST: usize = 4096;
+
+thread_local! {
+    static KNOWN: RefCell<HashMap<Vec<u8>, Told>> = RefCell::default();
+}
+
+/// What a certificate says: its SHA-256, then (self-signed, issuer, subject) where its names could be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Told {
+    fingerprint: String,
+    names: Option<(bool, String, String)>,
+}
+
+/// Put a certificate's names and SHA-256 into the facts, from memory where the very same was seen before. Self-signed means here: subject
+/// and issuer are the same bytes; the signature is not verified.
 pub fn tell(der: &[u8], facts: &mut Facts) {
-    facts.cert_fingerprint = Some(hex(&Sha256::digest(der)));
-    if let Some((issuer, subject)) = names(der) {
-        facts.cert_self_signed = Some(issuer == subject);
-        facts.cert_issuer = Some(name(issuer)).filter(|text| !text.is_empty());
-        facts.cert_subject = Some(name(subject)).filter(|text| !text.is_empty());
+    let Told { fingerprint, names } = KNOWN.with_borrow_mut(|known| {
+        if let Some(told) = known.get(der) {
+            return told.clone();
+        }
+        let told = read(der);
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        if der.len() <= LONGEST {
+            known.insert(der.to_vec(), told.clone());
+        }
+        told
+    });
+    facts.cert_fingerprint = Some(fingerprint);
+    if let Some((own, issuer, subject)) = names {
+        facts.cert_self_signed = Some(own);
+        facts.cert_issuer = Some(issuer).filter(|text| !text.is_empty());
+        facts.cert_subject = Some(subject).filter(|text| !text.is_empty());
     }
+}
+
+fn read(der: &[u8]) -> Told {
+    Told { fingerprint: hex(&Sha256::digest(der)), names: names(der).map(|(issuer, subject)| (issuer == subject, name(issuer), name(subject))) }
 }
 
 /// Tag and content of the next DER element.
