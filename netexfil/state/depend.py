@@ -126,14 +126,16 @@ def load(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("DELETE FROM channel")
     pairs_of, days_of = "pair IN (SELECT pair FROM wanted)", "day IN (SELECT day FROM wanted)"
     stays = "FROM state.channel WHERE cid NOT IN (SELECT cid FROM gone) AND"
-    month = files.one(con, "SELECT min(day) FROM wanted") - channels.MEMORY
     con.execute(f"INSERT INTO channel SELECT {_COLUMNS} FROM made WHERE {pairs_of}")
     con.execute(f"INSERT INTO channel SELECT {_COLUMNS} {stays} {days_of} AND {pairs_of}")
-    # who the two are is known: texts of few rows among millions are what such a look-up costs
-    con.execute(f"""INSERT INTO channel (inside_h, entity, direction, {_LEDGER})
-        WITH held AS MATERIALIZED (SELECT w.inside_h, w.entity, c.direction, {_LEDGER} FROM state.channel c
-            JOIN (SELECT DISTINCT pair, inside_h, entity FROM wanted) w USING (pair) WHERE c.day >= {month})
-        SELECT * FROM held WHERE direction = 'out' AND NOT {days_of} AND cid NOT IN (SELECT cid FROM gone)""")
+    # who the two are is known: texts of few rows among millions are what such a look-up costs; of days before the week no more than bytes are asked
+    since = files.one(con, "SELECT min(day) FROM wanted")
+    week, month = f"c.day >= {since - 6}", f"c.day BETWEEN {since - channels.MEMORY} AND {since - 7}"
+    for columns, window in ((_LEDGER, week), ("cid, day, bytes_low", month)):
+        con.execute(f"""INSERT INTO channel (inside_h, entity, direction, {columns})
+            WITH held AS MATERIALIZED (SELECT w.inside_h, w.entity, c.direction, {columns} FROM state.channel c
+                JOIN (SELECT DISTINCT pair, inside_h, entity FROM wanted) w USING (pair) WHERE {window})
+            SELECT * FROM held WHERE direction = 'out' AND NOT {days_of} AND cid NOT IN (SELECT cid FROM gone)""")
     if any_row(con, "wanted WHERE direction = 'pull'"):
         serving = f"direction = 'pull' AND inside_h IN (SELECT inside_h FROM wanted WHERE direction = 'pull') AND NOT ({pairs_of}"
         con.execute(f"""INSERT INTO channel SELECT {_COLUMNS} FROM made WHERE {serving})
