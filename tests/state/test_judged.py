@@ -1,12 +1,14 @@
-"""What a channel that is no candidate itself says of its neighbours: they are judged again when it changes."""
+"""What is judged again: the neighbours of a channel that is no candidate itself, and everything under another policy or with a budget."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from world import START, Town, World, table, whole
+from world import START, Town, World, job, shown, table, whole
 
+from netexfil import pipeline, state, tables
 from netexfil.policy import Policy
 from netexfil.state import afresh
 
@@ -48,3 +50,23 @@ def test_another_policy_makes_everything_anew_in_parts(tmp_path: Path, monkeypat
     made.policy = Town.POLICY
     made.run()
     assert table(made.file) == whole(tmp_path, made.written, Town.POLICY)
+
+
+def test_a_budget_is_of_all_that_is_kept(tmp_path: Path) -> None:
+    made = World(tmp_path, Town(78).records(40))
+    jobs = [replace(job([str(made.logs)], Town.POLICY), budget=budget) for budget in (0.5, 2.0)]
+    for chosen in jobs:
+        made.append(len(made.coming) // 2)
+        state.run(made.file, chosen, START)
+    at_once = pipeline.analyze(tables.connect(), jobs[-1])
+    assert table(made.file) == shown(at_once.findings)
+
+
+def test_a_network_that_looks_like_home_is_said_with_a_state_too(tmp_path: Path) -> None:
+    lines = [(log, line.replace("10.0.0.1", "198.51.100.7")) for number in range(3) for log, line in session(number, START, "203.0.113.1", 9_000)]
+    made = World(tmp_path, lines)
+    made.append(len(lines))
+    at_once = pipeline.analyze(tables.connect(), job([str(made.logs)], None))
+    told, want = ([note.reason for note in found.notes if note.kind == "networks"] for found in (made.run(), at_once))
+    assert told == want
+    assert len(want) == 1
