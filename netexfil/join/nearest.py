@@ -64,11 +64,16 @@ class _Ordered:
 
         number = np.minimum(np.searchsorted(self.names, groups), len(self.names) - 1)
         known = np.flatnonzero(self.names[number] == groups)
-        known = known[np.argsort(times[known])]  # what is looked up in order is found in the cache
-        ids, t, base = ids[known], times[known], number[known] * (len(self.key) + 1)
+        # What is looked up in order is found in the cache: by time first, then by group and time.
+        known = known[np.argsort(times[known], kind="stable")]
+        now = np.searchsorted(self.times, times[known], "right")
+        begin, end = np.searchsorted(self.times, times[known] - before), np.searchsorted(self.times, times[known] + after, "right")
+        base = number[known] * (len(self.key) + 1)
+        order = np.argsort(base, kind="stable")
+        known, base = known[order], base[order]
+        ids, t = ids[known], times[known]
         # The last row of the group at or before the moment, as its place plus one.
-        ranks = np.searchsorted(self.times, t, "right"), np.searchsorted(self.times, t - before), np.searchsorted(self.times, t + after, "right")
-        last, low, high = (np.searchsorted(self.key, base + rank, "right") for rank in ranks)
+        last, low, high = (np.searchsorted(self.key, base + rank[order], "right") for rank in (now, begin, end))
         begin, end = np.maximum(low, last - k), np.minimum(high, last + k)
         many = np.maximum(end - begin, 0)
         row = np.repeat(np.arange(len(ids)), many)

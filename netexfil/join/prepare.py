@@ -34,6 +34,8 @@ PROTO = "CASE lower({0}) WHEN 'tcp' THEN 6 WHEN 'udp' THEN 17 ELSE NULL END"
 # IPv6 text that may not be in its canonical form: capitals, zones, mapped IPv4, leading or uncompressed zeros.
 ODD = r"[A-Z%]|ffff|:0:0|(^|:)0[0-9a-f]|(^|:)0::|::0(:|$)|[^0-9a-f:.]"
 
+TOLD = "SELECT 1 FROM event WHERE community_id IS NOT NULL LIMIT 1"
+
 ID = "(hash({0}) >> 1)::BIGINT"  # of an address in its canonical form
 
 NEAR = r"^(127|169\.254|0)\.|:"  # what a host says to itself or to its neighbours; IPv6 is not translated
@@ -142,7 +144,7 @@ def _sessions(con: duckdb.DuckDBPyConnection) -> None:
     """`join_session`, `join_span`, and `far` of `join_addr`."""
     con.execute(f"CREATE TEMP TABLE join_mine AS {_MINE.format('own')}")
     wanted = "(s.orig_h IN (FROM join_mine) OR s.resp_h IN (FROM join_mine))"
-    if con.execute("SELECT 1 FROM event WHERE community_id IS NOT NULL LIMIT 1").fetchall():
+    if con.execute(TOLD).fetchall():
         wanted = f"({wanted} OR s.community_id IN (SELECT community_id FROM event WHERE community_id IS NOT NULL))"
     con.execute(f"CREATE TEMP TABLE join_session AS {_rows(con, wanted)}")
     con.execute(
@@ -160,13 +162,15 @@ def _sessions(con: duckdb.DuckDBPyConnection) -> None:
 
 def _rows(con: duckdb.DuckDBPyConnection, wanted: str) -> str:
     """A query of `join_session`'s columns, of the sessions `wanted` (SQL)."""
+    name = "s.community_id" if con.execute(TOLD).fetchall() else "NULL::VARCHAR"
     proto, a, b, odd = PROTO.format("s.proto"), ID.format("s.orig_h"), ID.format("s.resp_h"), ""
     if count(con, "join_odd"):
         a, b = ID.format("coalesce(oa.form, s.orig_h)"), ID.format("coalesce(ob.form, s.resp_h)")
         odd = "LEFT JOIN join_odd oa ON oa.address = s.orig_h LEFT JOIN join_odd ob ON ob.address = s.resp_h"
     return f"""
-        SELECT sid, h, {_key('a', 'ap', 'b', 'bp', 'proto')} AS key, xor(a, b) AS pair, community_id, ts, dur, a, b, ap, bp, proto, midstream FROM (
-        SELECT s.sid, hash(s.uid) AS h, s.community_id, s.ts, coalesce(s.duration, 0) AS dur, CASE WHEN s.orig_h IS NOT NULL THEN {a} END AS a,
+        SELECT sid, h, {_key('a', 'ap', 'b', 'bp', 'proto')} AS key, xor(a, b) AS pair, community_id, ts, dur, a, b, ap, bp, proto, midstream
+        FROM (
+        SELECT s.sid, hash(s.uid) AS h, {name} AS community_id, s.ts, coalesce(s.duration, 0) AS dur, CASE WHEN s.orig_h IS NOT NULL THEN {a} END AS a,
             CASE WHEN s.resp_h IS NOT NULL THEN {b} END AS b, s.orig_p AS ap, s.resp_p AS bp, {proto} AS proto,
             contains(coalesce(s.hints, ''), 'midstream')
                 OR ({proto} = 6 AND length(coalesce(s.history, '')) > 0 AND NOT regexp_matches(s.history, '[SsHh]')) AS midstream

@@ -26,8 +26,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 KEEP = 3  # links of one class that a session gets
-LEARN = 120_000  # cases of each kind that are learned from
-COARSE = 5  # times as many are drawn first, and of these the sample
+LEARN = 50_000  # cases of each kind that are learned from
+COARSE = 10  # times as many are drawn first, and of these the sample
 PRIOR = 10.0  # measured cases that weigh as much as the usual share
 LEAST = 0.02  # below this a link says nothing and is dropped
 JITTER = 2.0  # seconds an event of an undecided clock may stand from its session
