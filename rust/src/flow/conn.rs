@@ -9,6 +9,7 @@ use super::recent::Recent;
 use super::tcp::{ACK, Conversation};
 use crate::decode::{Packet, Tcp, Tunnel};
 use crate::hello::Outcome;
+use crate::session::Facts;
 use crate::stream::Stream;
 
 pub const SECOND: i64 = 1_000_000_000;
@@ -102,6 +103,13 @@ impl Count {
     }
 }
 
+/// What the hellos said in the end, without what they rarely say.
+pub struct Told {
+    pub services: Vec<&'static str>,
+    pub hints: Vec<String>,
+    pub facts: Option<Box<Facts>>,
+}
+
 /// An open session laid out whole, as the state machine and the hellos work on it (see `slot` for how it lies between packets).
 #[derive(Default)]
 pub struct Conn {
@@ -124,7 +132,7 @@ pub struct Conn {
     pub tcp: Conversation,
     pub start: i64,
     pub history: History,
-    pub told: Option<Box<Outcome>>,
+    pub told: Option<Box<Told>>,
     pub control: Option<Box<str>>,
     pub file: u32,
     pub tunnel: Tunnel,
@@ -169,7 +177,8 @@ impl Conn {
     pub fn hear(&mut self, outcome: Outcome) {
         self.heard = true;
         if !outcome.services.is_empty() || !outcome.hints.is_empty() {
-            self.told = Some(Box::new(outcome));
+            let facts = (outcome.facts != Facts::default()).then(|| Box::new(outcome.facts));
+            self.told = Some(Box::new(Told { services: outcome.services, hints: outcome.hints, facts }));
         }
     }
 

@@ -2,12 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::conn::{Conn, Count};
+use super::conn::{Conn, Count, Told};
 use super::marks::Marks;
 use super::tcp::State;
 use crate::decode::{self, Packet};
-use crate::hello::Outcome;
-use crate::session::{Facts, Quality, Session, Side};
+use crate::session::{Quality, Session, Side};
 
 /// Payload bytes that go into the fingerprint of a datagram, in chunks of eight.
 const CHUNKS: usize = 16;
@@ -108,13 +107,13 @@ fn told(conn: &mut Conn, session: &mut Session) {
         };
         return;
     };
-    let Outcome { mut services, hints, facts, .. } = *told;
+    let Told { mut services, hints, facts } = *told;
     services.extend(marks.has(Marks::FTP_DATA).then_some("ftp-data"));
     // What stands in the middle of a stream says nothing about how it began.
     let said = hints.into_iter().filter(|hint| !midstream || !matches!(hint.as_str(), "clear" | "no_tls")).map(Cow::Owned);
     session.hints = joined(said.chain(words.map(Cow::Borrowed)).chain(control.map(of)).collect());
     session.service = joined(services.into_iter().map(Cow::Borrowed).collect());
-    session.facts = (facts != Facts::default()).then(|| Box::new(facts));
+    session.facts = facts;
 }
 
 fn of(control: Box<str>) -> Cow<'static, str> {

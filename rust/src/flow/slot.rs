@@ -3,7 +3,7 @@
 //!
 //! `pack` takes a session only where `unpack` gives the very same one back.
 
-use super::conn::{Conn, Count, NEVER, UNKNOWN};
+use super::conn::{Conn, Count, NEVER, Told, UNKNOWN};
 use super::history::History;
 use super::key::Key;
 use super::marks::Marks;
@@ -12,7 +12,6 @@ use super::recent::Recent;
 use super::tcp::{Conversation, End, State};
 use super::{ATTEMPT, LOGIN_IDLE, TCP_IDLE, UDP_IDLE};
 use crate::decode::{self, Tunnel};
-use crate::hello::Outcome;
 
 /// One side of a plain session. UDP and ICMP: payload of all datagrams in `last`, of different ones in `acked`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -63,7 +62,7 @@ const IDLES: [i64; 3] = [UDP_IDLE, TCP_IDLE, LOGIN_IDLE];
 
 /// The first line tells whether a packet belongs here, the second and third what it changes.
 #[derive(Default)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub struct Slot {
     pub key: Key,
     states: [u8; 2],
@@ -79,7 +78,7 @@ pub struct Slot {
     pub armed: i64,
     pub recent: [[(u32, u32); 2]; 2],
     timer: i64,
-    told: Option<Box<Outcome>>,
+    told: Option<Box<Told>>,
     history: u64,
     tunnel: Tunnel,
     /// Number of the whole session, and one more.

@@ -5,13 +5,17 @@ use std::collections::BinaryHeap;
 
 /// 2^27 ns = 134 ms a bucket.
 const SHIFT: u32 = 27;
-/// 4096 buckets reach 550 s ahead; what is due later waits in the last one and is put again.
+/// 4096 buckets reach 550 s ahead; what is due later stands apart, and is put again from time to time.
 const BUCKETS: i64 = if cfg!(fuzzing) { 16 } else { 4096 };
 /// A bucket that held more gives its memory back.
 const KEEP: usize = 1024;
 
 pub struct Wheel {
-    buckets: Vec<Vec<(i64, u32)>>,
+    /// Time within the bucket, and place.
+    buckets: Vec<Vec<(u32, u32)>>,
+    far: Vec<(i64, u32)>,
+    /// Bucket number at which those far away are put again: before any of them is due.
+    again: i64,
     /// Bucket number (time >> SHIFT) that `soon` covers; everything before is in `soon` too.
     current: i64,
     soon: BinaryHeap<Reverse<(i64, u32)>>,
@@ -20,12 +24,12 @@ pub struct Wheel {
 
 impl Default for Wheel {
     fn default() -> Self {
-        Self { buckets: (0..BUCKETS).map(|_| Vec::new()).collect(), current: i64::MIN >> SHIFT, soon: BinaryHeap::new(), waiting: 0 }
+        Self { buckets: (0..BUCKETS).map(|_| Vec::new()).collect(), far: Vec::new(), again: i64::MIN >> SHIFT, current: i64::MIN >> SHIFT, soon: BinaryHeap::new(), waiting: 0 }
     }
 }
 
 impl Wheel {
-    fn bucket(&mut self, number: i64) -> Option<&mut Vec<(i64, u32)>> {
+    fn bucket(&mut self, number: i64) -> Option<&mut Vec<(u32, u32)>> {
         self.buckets.get_mut(usize::try_from(number.rem_euclid(BUCKETS)).unwrap_or(0))
     }
 
@@ -37,10 +41,11 @@ impl Wheel {
             self.soon.push(Reverse((due, place)));
             return;
         }
-        let number = number.min(self.current.saturating_add(BUCKETS - 1));
         self.waiting += 1;
-        if let Some(bucket) = self.bucket(number) {
-            bucket.push((due, place));
+        if number >= self.current.saturating_add(BUCKETS) {
+            self.far.push((due, place));
+        } else if let Some(bucket) = self.bucket(number) {
+            bucket.push(((due & ((1 << SHIFT) - 1)) as u32, place));
         }
     }
 
@@ -71,25 +76,29 @@ impl Wheel {
 
     /// Go on to a bucket; what lies in those passed comes into order.
     fn turn(&mut self, number: i64) {
-        let first = self.current.saturating_add(1).max(number.saturating_sub(BUCKETS - 1));
+        let first = self.current.saturating_add(1);
+        let last = number.min(self.current.saturating_add(BUCKETS - 1));
+        self.current = number;
         if self.waiting == 0 {
-            self.current = number;
             return;
         }
-        self.current = number;
-        for passed in first..=number {
+        for passed in first..=last {
             let Some(bucket) = self.bucket(passed) else { continue };
             if bucket.is_empty() {
                 continue;
             }
             let mut taken = std::mem::take(bucket);
             self.waiting = self.waiting.saturating_sub(taken.len());
-            for (due, place) in taken.drain(..) {
-                self.push(due, place);
-            }
-            if let Some(bucket) = self.bucket(passed).filter(|bucket| taken.capacity() <= KEEP && bucket.is_empty()) {
+            self.soon.extend(taken.drain(..).map(|(within, place)| Reverse((passed << SHIFT | i64::from(within), place))));
+            if let Some(bucket) = self.bucket(passed).filter(|_| taken.capacity() <= KEEP) {
                 *bucket = taken;
             }
+        }
+        if number >= self.again {
+            self.again = number.saturating_add(BUCKETS / 2);
+            let far = std::mem::take(&mut self.far);
+            self.waiting = self.waiting.saturating_sub(far.len());
+            far.into_iter().for_each(|(due, place)| self.push(due, place));
         }
     }
 }
