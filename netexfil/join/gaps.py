@@ -44,11 +44,9 @@ def measure(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
         """
         CREATE OR REPLACE TEMP TABLE join_unknown AS
-        WITH ends AS (SELECT l.sid, bool_or(l.ts BETWEEN c.t0 AND c.t1) AS covered
-            FROM join_loose l LEFT JOIN join_covered c USING (hk) WHERE l.hk IS NOT NULL GROUP BY l.sid)
-        SELECT sid, CASE WHEN s.midstream THEN 'midstream' WHEN NOT coalesce(covered,
-            false) THEN 'not_then' ELSE 'untold' END AS code FROM ends JOIN join_session s USING (sid)
-        UNION ALL SELECT DISTINCT sid, 'known' FROM join_tuple
+        SELECT sid, CASE WHEN bool_or(midstream) THEN 'midstream' WHEN bool_or(ts BETWEEN t0 AND t1) THEN 'untold' ELSE 'not_then' END AS code
+            FROM join_loose l LEFT JOIN join_covered c USING (hk) WHERE hk IS NOT NULL GROUP BY sid
+        UNION ALL SELECT sid, 'known' FROM join_tuple
         """
     )
     con.execute("DELETE FROM unmatched")

@@ -110,7 +110,7 @@ def _any(con: duckdb.DuckDBPyConnection, query: str) -> bool:
 
 
 def _loose(con: duckdb.DuckDBPyConnection) -> None:
-    """`join_loose` (ref, sid, side, hk, mine, remote, rp, proto, ts): sessions without a sure owner, once for each end,
+    """`join_loose` (ref, sid, side, hk, mine, remote, rp, proto, ts, midstream): sessions without a sure owner, once for each end,
     and whose address that was."""
     before = "max(until) OVER (PARTITION BY id ORDER BY since, until ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
     overlap = f"SELECT 1 FROM host_address QUALIFY since < {before}"
@@ -118,10 +118,10 @@ def _loose(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
         f"""
         CREATE TEMP TABLE join_loose AS
-        WITH free AS (SELECT sid, a, b, ap, bp, proto, ts FROM join_session WHERE sid NOT IN (SELECT sid FROM join_tuple)),
-        ends AS (SELECT sid, 0 AS side, a AS mine, b AS remote, bp AS rp, proto, ts FROM free
-            UNION ALL SELECT sid, 1, b, a, ap, proto, ts FROM free)
-        SELECT sid * 2 + side AS ref, sid, side, hk, mine, remote, rp, proto, ts
+        WITH free AS (SELECT sid, a, b, ap, bp, proto, ts, midstream FROM join_session WHERE sid NOT IN (SELECT sid FROM join_tuple)),
+        ends AS (SELECT sid, 0 AS side, a AS mine, b AS remote, bp AS rp, proto, ts, midstream FROM free
+            UNION ALL SELECT sid, 1, b, a, ap, proto, ts, midstream FROM free)
+        SELECT sid * 2 + side AS ref, sid, side, hk, mine, remote, rp, proto, ts, midstream
         FROM ends LEFT JOIN host_address h ON h.id = ends.mine AND ts >= h.since AND ts < h.until
         WHERE hk IS NOT NULL OR side = 0 {latest}
         """
