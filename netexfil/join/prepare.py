@@ -170,8 +170,9 @@ def _rows(con: duckdb.DuckDBPyConnection, wanted: str) -> str:
     return f"""
         SELECT sid, h, {_key('a', 'ap', 'b', 'bp', 'proto')} AS key, xor(a, b) AS pair, community_id, ts, dur, a, b, ap, bp, proto, midstream
         FROM (
-        SELECT s.sid, hash(s.uid) AS h, {name} AS community_id, s.ts, coalesce(s.duration, 0) AS dur, CASE WHEN s.orig_h IS NOT NULL THEN {a} END AS a,
-            CASE WHEN s.resp_h IS NOT NULL THEN {b} END AS b, s.orig_p AS ap, s.resp_p AS bp, {proto} AS proto,
+        SELECT s.sid, hash(s.uid) AS h, {name} AS community_id, s.ts, coalesce(s.duration, 0) AS dur,
+            CASE WHEN s.orig_h IS NOT NULL THEN {a} END AS a, CASE WHEN s.resp_h IS NOT NULL THEN {b} END AS b,
+            s.orig_p AS ap, s.resp_p AS bp, {proto} AS proto,
             contains(coalesce(s.hints, ''), 'midstream')
                 OR ({proto} = 6 AND length(coalesce(s.history, '')) > 0 AND NOT regexp_matches(s.history, '[SsHh]')) AS midstream
         FROM session s {odd} WHERE s.ts IS NOT NULL AND {wanted})
