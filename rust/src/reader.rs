@@ -129,7 +129,7 @@ impl Reader {
             self.flows.clear();
             return None;
         }
-        Some(if take == done.len() { std::mem::replace(done, Vec::with_capacity(BATCH)) } else { done.drain(..take).collect() })
+        Some(done.drain(..take).collect())
     }
 
     /// Read some frames, or close some of what is open at the end.

@@ -41,7 +41,7 @@ impl End {
     /// The payload that such a side sent.
     #[inline]
     pub(in crate::flow) fn payload(&self) -> u64 {
-        self.delivered - 1
+        self.delivered.saturating_sub(1)
     }
 
     #[inline]
