@@ -23,7 +23,7 @@ def build(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
 
     Reads `session`, `name`, `link`, `alert`. A function of these tables alone; row order does not matter. Set-based and linear.
     """
-    tables.create(con, ("name", "link", "alert", "channel", "fleet", "spoke"))
+    tables.create(con, ("name", "link", "alert", "channel", "fleet", "spoke", "active"))
     assign(con)
     con.execute("DELETE FROM channel WHERE day IN (SELECT DISTINCT CAST(floor(ts / 86400) AS INTEGER) FROM session)")
     _name(con, _channels(con))
@@ -46,11 +46,13 @@ def _resolve(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def fleet(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
-    """Table `fleet` from table `channel`: a partition's rows add up with those of the others."""
+    """Table `fleet` from the tables `channel` and `active`: a partition's rows add up with those of the others."""
+    tables.create(con, ("active",))
     con.execute("DELETE FROM fleet")
     con.execute("""CREATE OR REPLACE TEMP TABLE used AS SELECT entity, inside_h, day, CAST(sum(bytes_low) AS HUGEINT) AS low FROM channel
                    WHERE direction = 'out' GROUP BY entity, inside_h, day""")
-    con.execute("INSERT INTO used SELECT '', inside_h, day, sum(low) FROM used GROUP BY inside_h, day")
+    con.execute("""INSERT INTO used SELECT '', inside_h, day, sum(low) FROM
+                   (SELECT inside_h, day, low FROM used UNION ALL SELECT inside_h, day, 0 FROM active) GROUP BY inside_h, day""")
     days = con.execute("SELECT count(DISTINCT day) FROM used").fetchone()
     until = f"day + {MEMORY}"
     big = f"low >= {policy.threshold('sender')}"

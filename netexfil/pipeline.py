@@ -6,9 +6,9 @@ A step is imported when it is reached, so that a command pays only for the steps
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from netexfil import outbound, read, tables
 from netexfil.errors import Note
@@ -116,13 +116,38 @@ def judge(con: duckdb.DuckDBPyConnection, job: Job, days: Sequence[int] | None =
     return detect.score(con, policy, days), [note]
 
 
+def sifting(job: Job) -> read.Worth | None:
+    """What the judgement asks of sessions, for a reader that leaves the others out; None where a join or a budget may ask of any."""
+    from netexfil import detect
+
+    if job.join or job.budget is not None or job.options.sift is not None:
+        return job.options.sift
+    return read.Worth(*detect.worth(job.policy), silent=int(job.policy.threshold("outbound_volume")))
+
+
+T = TypeVar("T")
+
+
+def _patient(con: duckdb.DuckDBPyConnection, step: Callable[[], T]) -> T:
+    """A step that can be done twice: where a reader has saved memory and it is too little, again with more."""
+    import duckdb
+
+    while True:
+        try:
+            return step()
+        except duckdb.OutOfMemoryException:
+            if not tables.unspare(con):
+                raise
+
+
 def analyze(con: duckdb.DuckDBPyConnection, job: Job, progress: Progress | None = None) -> Result:
     """The whole flow over everything that is named."""
+    job = replace(job, options=replace(job.options, sift=sifting(job)))
     unasked = tables.LISTED if job.join else tables.LISTED | tables.JOINED
     tables.create(con, without=unasked if read.engine(job.options) == "core" else ())
     notes = load(con, job, progress)
     if job.join:
         notes += load_events(con, job, progress)
         notes += link(con, job)
-    findings, more = score(con, job)
+    findings, more = _patient(con, lambda: score(con, job))
     return Result(tuple(findings), tuple(notes + more))

@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from netexfil.errors import Note, Unreadable
 from netexfil.policy import Policy
-from netexfil.read import find, log_files
+from netexfil.read import fields, find, log_files
 from netexfil.report.channels import COLUMNS, Summary
 
 if TYPE_CHECKING:
     from netexfil.read import Options, Progress
 
 BATCH = 50_000  # rows asked for at once
-# The fields that the core sums, in its order.
-FIELDS = ("ts", "uid", "orig_h", "orig_p", "resp_h", "resp_p", "proto", "service", "duration", "orig_bytes", "resp_bytes", "missed_bytes",
-          "history", "orig_pkts", "orig_ip_bytes", "resp_pkts", "resp_ip_bytes")  # fmt: skip
 
 
 def channels(
@@ -72,7 +69,7 @@ def _summed(
     """By the core; None where its sums would not be those of the sessions: two sensors, reports of open sessions, other logs between."""
     from netexfil.read import core_logs
 
-    reader = core_logs.channels(logs, FIELDS, int(policy.threshold("outbound_volume")), daily, options, policy)
+    reader = core_logs.channels(logs, fields.SUMMED, int(policy.threshold("outbound_volume")), daily, options, policy)
     with core_logs.telling(reader, logs, progress):
         count, sessions, out, back = reader.run(top)
     told = core_logs.tallies(reader)

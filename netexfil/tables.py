@@ -122,9 +122,12 @@ FLEET: Mapping[str, str] = {"entity": "VARCHAR", "day": "INTEGER", "users": "BIG
 # Days on which a host spoke a protocol outward, beside those that `channel` holds: filled where not all channels are at hand.
 SPOKE: Mapping[str, str] = {"inside_h": "VARCHAR", "protocol": "VARCHAR", "day": "INTEGER"}
 
+# Inside hosts that sent something outward on a day, beside those that `channel` holds: filled where a reader left sessions out.
+ACTIVE: Mapping[str, str] = {"inside_h": "VARCHAR", "day": "INTEGER"}
+
 TABLES: Mapping[str, Mapping[str, str]] = {
     "session": SESSION, "name": NAME, "event": EVENT, "alert": ALERT, "link": LINK, "unmatched": UNMATCHED, "fact": FACT,
-    "channel": CHANNEL, "fleet": FLEET, "spoke": SPOKE,
+    "channel": CHANNEL, "fleet": FLEET, "spoke": SPOKE, "active": ACTIVE,
 }
 
 
@@ -143,6 +146,33 @@ def connect(path: str = ":memory:", memory: str = MEMORY) -> duckdb.DuckDBPyConn
     con.execute("SET enable_progress_bar = false")  # DuckDB would print one to stdout, among the results
     con.execute(f"SET memory_limit = '{memory}'")
     return con
+
+
+FRUGAL = "80MB"  # with what else is there, a process of less than 300 MB
+
+
+def spare(con: duckdb.DuckDBPyConnection) -> None:
+    """Hold at most FRUGAL from now on, in one thread, whose buffers are half of two threads'."""
+    held = _limit(con)
+    if held > size(FRUGAL):
+        con.execute(f"SET VARIABLE allowed = {held}")
+        con.execute(f"SET memory_limit = '{FRUGAL}'")
+        con.execute("SET threads = 1")
+
+
+def unspare(con: duckdb.DuckDBPyConnection) -> bool:
+    """Hold twice as much, at most what was allowed before `spare`; False where that is reached."""
+    row = con.execute("SELECT getvariable('allowed')").fetchone()
+    held = _limit(con)
+    if row is None or row[0] is None or held >= row[0]:
+        return False
+    con.execute(f"SET memory_limit = '{min(2 * held, row[0]) / 1024:.1f}KiB'")
+    return True
+
+
+def _limit(con: duckdb.DuckDBPyConnection) -> int:
+    row = con.execute("SELECT current_setting('memory_limit')").fetchone()
+    return size(row[0].replace(" ", "")) if row else 0
 
 
 NUMBER = "session_number"  # a sequence of the connection; what it adds to the largest `sid` is new

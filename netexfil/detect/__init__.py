@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from netexfil import tables
-from netexfil.detect.choose import alone, select
+from netexfil.detect.choose import alone, select, worth
 from netexfil.policy import Policy
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from netexfil.detect.questions import CODES, QUESTIONS, budget, count, judge, search
     from netexfil.finding import Finding
 
-__all__ = ["CODES", "QUESTIONS", "alone", "budget", "count", "judge", "score", "search", "select"]
+__all__ = ["CODES", "QUESTIONS", "alone", "budget", "count", "judge", "score", "search", "select", "worth"]
 
 
 def score(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] | None = None, only: str | None = None) -> list[Finding]:

@@ -37,6 +37,16 @@ def alone(policy: Policy, linked: str = "FALSE") -> str:
         OR (c.bytes_low >= {least} AND (c.odd_sessions > 0 OR c.clear_leg OR {_BANNER} OR {linked})))"""
 
 
+def worth(policy: Policy) -> tuple[int, int, int]:
+    """Bytes below which `select` takes no channel: of one, of one that spoke something odd or in clear, of a host to an entity on all days."""
+    line, small, least = (int(policy.threshold(name)) for name in ("outbound_volume", "small_volume", "asymmetry_small"))
+    return min(small, line), least, _lowest(policy)
+
+
+def _lowest(policy: Policy) -> int:
+    return min(int(policy.threshold(name)) for name in ("outbound_volume", "ledger_7d", "ledger_30d", "ledger_steady"))
+
+
 _LINKED = "k.cid IS NOT NULL"  # `k`: the channel's row in `tied`
 
 
@@ -46,14 +56,13 @@ def _near(con: duckdb.DuckDBPyConnection, policy: Policy, wanted: str) -> None:
     Most hosts never send an entity a noticeable amount, so that only few channels need ledgers. Hosts and entities are told apart by a
     hash here; two that share one only make a few rows more.
     """
-    lowest = min(int(policy.threshold(name)) for name in ("outbound_volume", "ledger_7d", "ledger_30d", "ledger_steady"))
     con.execute("CREATE OR REPLACE TEMP TABLE tied (cid BIGINT)")
     if tables.some(con, "link"):
         con.execute("INSERT INTO tied SELECT DISTINCT s.cid FROM link l JOIN session s USING (sid) WHERE s.cid IS NOT NULL")
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE near AS
         WITH pair AS (
-            SELECT hash(inside_h, entity) AS pair FROM channel WHERE direction = 'out' GROUP BY pair HAVING sum(bytes_low) >= {lowest}
+            SELECT hash(inside_h, entity) AS pair FROM channel WHERE direction = 'out' GROUP BY pair HAVING sum(bytes_low) >= {_lowest(policy)}
             UNION
             SELECT hash(c.inside_h, c.entity) FROM channel c LEFT JOIN tied k ON k.cid = c.cid WHERE {alone(policy, _LINKED)} AND {wanted})
         SELECT inside_h, entity, day, bytes_low, bytes_in, sessions, push_low, {_RANK} AS rank

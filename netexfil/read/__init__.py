@@ -23,6 +23,18 @@ Use = Callable[[str], None]  # is given a query that can be asked once
 
 
 @dataclass(frozen=True, slots=True)
+class Worth:
+    """Bytes below which sessions can be no part of a finding: of a pair of hosts (`odd`: of one that spoke something odd or in clear), of a
+    host to an entity on all days; an upload of an unknown kind counts from `silent` on. Conn logs below `size` bytes are read at once."""
+
+    pair: int
+    odd: int
+    entity: int
+    silent: int
+    size: int = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """How sources are read.
 
@@ -36,6 +48,7 @@ class Options:
         last newline); such a file is never left out as a copy of another. The state sets it.
     keep_facts: keep what other logs say of sessions in the table `fact`, so that a later run can add it to sessions that come late.
     hold: bytes of finished sessions that may be kept to be put in order for `use`.
+    sift: leave out sessions that no finding will ask for (see `sift`), where the logs are large.
     """
 
     engine: str | None = None
@@ -47,6 +60,7 @@ class Options:
     ranges: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
     keep_facts: bool = False
     hold: int = 0
+    sift: Worth | None = None
 
 
 def core_available() -> bool:

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     import duckdb
 
     from netexfil.policy import Policy
-    from netexfil.read import Options, Progress
+    from netexfil.read import Options, Progress, Worth
     from netexfil.read.find import Log
+
+# Outside addresses, inside hosts and servers whose sessions are wanted; whether the rows of others are looked at whole.
+Hot = tuple[list[str], list[str], list[str], bool]
 
 STREAMS = True
 REMARKS = frozenset({"unfinished"})  # kinds of notes that lost nothing
@@ -41,10 +44,10 @@ def rows_of(
 
 def stream(
     con: duckdb.DuckDBPyConnection, files: Sequence[Log], log: str, options: Options, policy: Policy, progress: Progress | None,
-    use: Callable[[str], None],
+    use: Callable[[str], None], hot: Hot | None = None,
 ) -> list[Tally]:
-    """Rows of one log as a stream: `use` is called with its name in SQL, and must read it exactly once."""
-    reader = _reader(files, [log], options, policy)
+    """Rows of one log as a stream: `use` is called with its name in SQL, and must read it exactly once. `hot`: only these of a conn log."""
+    reader = _reader(files, [log], options, policy, hot)
     with telling(reader, files, progress):
         con.register("incoming", reader.stream())
         try:
@@ -54,12 +57,23 @@ def stream(
     return tallies(reader)
 
 
-def _reader(files: Sequence[Log], logs: Sequence[str], options: Options, policy: Policy) -> Any:
+def _reader(files: Sequence[Log], logs: Sequence[str], options: Options, policy: Policy, hot: Hot | None = None) -> Any:
     from netexfil import _core
 
     specs = [(log, [_spec(one) for one in fields.LOGS[log]]) for log in logs]
     watched = [int(port) for port in policy.watched] if options.only_outbound else None
-    return _core.Logs(_spans(files, options), specs, _names(), policy_networks(policy), watched, options.threads)
+    return _core.Logs(_spans(files, options), specs, _names(), policy_networks(policy), watched, options.threads, hot)
+
+
+def sieve(files: Sequence[Log], worth: Worth, bits: int, families: bytes, special: Sequence[str], options: Options, policy: Policy) -> Any:
+    """A first reading of conn logs that keeps no row; see `sift`. `bits`: the binary logarithm of the slots in which pairs are added up."""
+    from netexfil import _core
+
+    by_name = {one.name: one for one in fields.LOGS["conn"]}
+    specs = [_spec(by_name[name]) for name in (*fields.SUMMED, *fields.FLAGS)]
+    limits, watched = (worth.pair, worth.odd, worth.entity, worth.silent), [int(port) for port in policy.watched]
+    spans, networks = _spans(files, options), policy_networks(policy)
+    return _core.Sieve(spans, specs, _names(), networks, watched, limits, bits, families, list(special), options.threads)
 
 
 def channels(files: Sequence[Log], wanted: Sequence[str], large: int, daily: bool, options: Options, policy: Policy) -> Any:

@@ -49,7 +49,7 @@ LOGS: Mapping[str, tuple[Field, ...]] = {
     ),
     "x509": _fields("ts:time fuid?=id|fingerprint fingerprint subject=certificate_subject issuer=certificate_issuer names:list=san_dns"),
     "ssh": _fields("ts:time uid? client server hassh hassh_server=hasshserver"),
-    "quic": _fields("ts:time uid? version server_name client_protocol ja4"),
+    "quic": _fields(f"ts:time uid? {_MAYBE} version server_name client_protocol ja4"),
     "smtp": _fields("ts:time uid? helo tls:bool"),
     "ftp": _fields(
         f"ts:time uid? {_MAYBE} command arg data_orig_h:addr=data_channel_orig_h data_resp_h:addr=data_channel_resp_h "
@@ -74,6 +74,11 @@ LOGS: Mapping[str, tuple[Field, ...]] = {
         "address:addr name"
     ),
 }
+
+# What the core sums of a conn log, in its order, and what else may be refused in a row.
+SUMMED = ("ts", "uid", "orig_h", "orig_p", "resp_h", "resp_p", "proto", "service", "duration", "orig_bytes", "resp_bytes", "missed_bytes",
+          "history", "orig_pkts", "orig_ip_bytes", "resp_pkts", "resp_ip_bytes")  # fmt: skip
+FLAGS = ("local_orig", "local_resp")
 
 # Other names of the same logs: Corelight's reduced and long-lived ones, RITA's open ones.
 ALIASES: Mapping[str, str] = {

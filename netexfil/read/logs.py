@@ -55,23 +55,54 @@ def read(
         by_log.setdefault(_group(file, reader.STREAMS), []).append(file)
     _empty(con, merging.NEW, "fact_new")
     _empty(con, {"file": "VARCHAR"}, "checksum_weird")
-    conn, eve = by_log.pop("conn", []), by_log.pop(_EVE, [])
-    told = _eve(con, eve, options, policy, progress)
-    told += _others(con, by_log, reader, options, policy, progress)
-    told += _sessions(con, conn, reader, options, policy, progress, turn)
-    told += _met(con, told, files, reader, options, policy)
+    told = _sifted(con, by_log, reader, options, policy, progress, turn)
+    sifted, eve = told is not None, by_log.pop(_EVE, [])
+    if told is None:
+        conn = by_log.pop("conn", [])
+        told = _eve(con, eve, options, policy, progress)
+        told += _others(con, by_log, reader, options, policy, progress)
+        told += _sessions(con, conn, reader, options, policy, progress, turn)
+        told += _met(con, told, files, reader, options, policy)
     con.execute("DROP TABLE fact_new")
     if eve:
         suricata.bounds(con, [file.path for file in eve])
     merging.merge(con)
     notes = [note for tally in told for note in tally.notes]
-    notes += offload(con)
+    notes += [] if sifted else offload(con)
     for table in ("checksum_weird", "raw_conn_eve", *(f"raw_{log}" for log in fields.LOGS)):
         con.execute(f"DROP TABLE IF EXISTS {table}")
     return notes
 
 
 _MIXED, _EVE = "*", "eve"
+
+
+def _sifted(
+    con: duckdb.DuckDBPyConnection, by_log: Mapping[str, Sequence[Log]], reader: Any, options: Options, policy: Policy, progress: Progress | None,
+    turn: Turn | None,
+) -> list[Tally] | None:
+    """Large conn logs without the sessions that no finding will ask for; None where everything is to be read."""
+    if options.sift is None or not reader.STREAMS:
+        return None
+    from duckdb import OutOfMemoryException
+
+    from netexfil.read import sift
+
+    if not sift.fits(by_log, options):
+        return None
+    job = sift.Job(con, by_log, options, policy, progress)
+    tables.spare(con)
+    while True:
+        try:
+            return sift.read(job, lambda small: _others(con, small, reader, options, policy, progress), turn)
+        except sift.Unfit:
+            while tables.unspare(con):
+                pass
+            con.execute("RESET threads")
+            return None
+        except OutOfMemoryException:
+            if not tables.unspare(con):
+                raise
 
 
 def _expected(file: Log) -> str:

@@ -21,6 +21,8 @@ mod python_channels;
 #[cfg(feature = "python")]
 mod python_logs;
 #[cfg(feature = "python")]
+mod python_sieve;
+#[cfg(feature = "python")]
 mod python_telemetry;
 pub mod reader;
 pub mod session;

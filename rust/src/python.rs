@@ -260,6 +260,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Stream>()?;
     module.add_class::<crate::python_logs::Logs>()?;
     module.add_class::<crate::python_channels::Channels>()?;
+    module.add_class::<crate::python_sieve::Sieve>()?;
     module.add_class::<crate::python_telemetry::Telemetry>()?;
     module.add_function(wrap_pyfunction!(crate::python_logs::head, module)?)?;
     module.add_function(wrap_pyfunction!(crate::python_telemetry::object_lines, module)?)?;

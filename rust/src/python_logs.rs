@@ -13,12 +13,14 @@ use pyo3::types::{PyBytes, PyDict};
 use crate::error::Note;
 use crate::python::{Source, Stream};
 use crate::side::{Networks, Side};
-use crate::zeek::{self, Field, File, Keep, Kind, Log, Plan, Reader, Tally};
+use crate::zeek::{self, Field, File, Hot, Keep, Kind, Log, Plan, Reader, Tally};
 
 /// name, kind, names in logs, required, filled
 pub type FieldSpec = (String, String, Vec<String>, bool, bool);
 /// path, is JSON, what it is called, first byte, byte after the last
 pub type FileSpec = (String, bool, String, u64, Option<u64>);
+/// outside addresses, inside hosts, servers, whether all rows are looked at: see `zeek::Hot`
+pub type HotSpec = (Vec<String>, Vec<String>, Vec<String>, bool);
 /// inside networks, networks that are not public
 pub type NetworkSpec = (Vec<String>, Vec<String>);
 
@@ -69,9 +71,11 @@ fn field((name, kind, names, required, filled): FieldSpec) -> PyResult<Field> {
 
 #[pymethods]
 impl Logs {
-    /// Begin to read `files` in `threads` threads. `watched` (None: every row is wanted) are the ports by which conn rows are chosen.
+    /// Begin to read `files` in `threads` threads. `watched` (None: every row is wanted) are the ports by which conn rows are chosen, `hot`
+    /// (None: all of these) those among them.
     #[new]
-    #[pyo3(signature = (files, logs, names, networks, watched=None, threads=2))]
+    #[pyo3(signature = (files, logs, names, networks, watched=None, threads=2, hot=None))]
+    #[allow(clippy::too_many_arguments)] // one call, by name
     fn new(
         files: Vec<FileSpec>,
         logs: Vec<(String, Vec<FieldSpec>)>,
@@ -79,8 +83,13 @@ impl Logs {
         networks: NetworkSpec,
         watched: Option<Vec<u16>>,
         threads: usize,
+        hot: Option<HotSpec>,
     ) -> PyResult<Self> {
-        let plan = plan(logs, names, networks, watched)?;
+        let mut plan = plan(logs, names, networks, watched)?;
+        if let (Some(keep), Some((remotes, hosts, servers, checks))) = (&mut plan.keep, hot) {
+            let [remotes, hosts, servers] = [remotes, hosts, servers].map(|texts| zeek::addresses(&texts));
+            keep.hot = Some(Arc::new(Hot { remotes, hosts, servers, checks }));
+        }
         let reader = Reader::new(plan, self::files(files), threads);
         let done = reader.done();
         Ok(Self { reader: Arc::new(Mutex::new(reader)), done })

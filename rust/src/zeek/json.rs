@@ -8,8 +8,10 @@ use std::collections::HashMap;
 use memchr::memchr;
 use serde_json::Value;
 
-use super::columns::Cell;
-use super::plan::Plan;
+use super::channel::FIELDS;
+use super::columns::{Cell, Columns};
+use super::keep::Parsed;
+use super::plan::{Log, Plan};
 use super::scan::{Scan, Slot, What};
 use super::shape::{Shape, Use};
 use super::sink::{Row, Sink};
@@ -82,6 +84,7 @@ impl Keys {
                 _ if self.names.contains(&id) => Use::Name,
                 _ if sign.is_some_and(|(_, log)| plan.place(log) != plan.place("conn")) => Use::Unknown,
                 Some(2 | 4 | 5) if ![orig, resp, port].contains(&&id) => Use::Unknown,
+                Some(field) if field >= FIELDS.len() => Use::Flag,
                 Some(field) => Use::Field(field),
                 None => Use::Nothing,
             }
@@ -165,10 +168,25 @@ fn take<'a>(
     let (Some(log), Some(ids)) = (plan.log(place), keys.fields.get(place)) else {
         return Row::Other;
     };
-    if log.name == "conn" && !wanted(plan, &keys.ends, get) {
+    let conn = log.name == "conn";
+    let asked = plan.keep.as_ref().is_some_and(|keep| conn || keep.hot.is_some());
+    let cold = if asked { wanted(plan, &keys.ends, get, conn) } else { Wanted::Taken };
+    if cold == Wanted::Dropped {
         return Row::Dropped;
     }
     let value_of = |ids: &[usize]| ids.iter().map(|id| get(*id)).find(|cell| !matches!(cell, Cell::Missing)).unwrap_or(Cell::Missing);
+    let Some(columns) = sink.columns.get_mut(place) else {
+        return Row::Other;
+    };
+    if sink.channels.is_none() || plan.checks() {
+        let filled = fill(log, columns, |at| ids.get(at).map_or(Cell::Missing, |ids| value_of(ids)));
+        if filled.is_err() || sink.channels.is_some() || cold == Wanted::Looked {
+            columns.undo();
+        }
+        if let Err(reason) = filled {
+            return Row::Refused(reason);
+        }
+    }
     if let (Some(channels), Some(keep)) = (&mut sink.channels, &plan.keep) {
         let text = |at: usize| ids.get(at).and_then(|ids| value_of(ids).text()).filter(|text| !matches!(&**text, b"" | b"-"));
         return match channels.add(keep, None, text) {
@@ -179,48 +197,61 @@ fn take<'a>(
             }
         };
     }
-    let Some(columns) = sink.columns(place) else {
-        return Row::Other;
-    };
-    let mut out = columns.row();
-    for (field, ids) in log.fields.iter().zip(ids) {
-        let found = value_of(ids);
-        let empty = match &found {
-            Cell::Missing => true,
-            Cell::Text(text) => matches!(&**text, b"" | b"-"),
-            _ => false,
-        };
-        let result = match empty {
-            true if field.filled => Err(format!("no {}", field.name)),
-            true => {
-                out.null();
-                Ok(())
-            }
-            false => out.cell(&found).map_err(|reason| format!("{}: {reason}", field.name)),
-        };
-        if let Err(reason) = result {
-            columns.undo();
-            return Row::Refused(reason);
-        }
+    if cold == Wanted::Looked {
+        return Row::Dropped;
     }
     sink.done(place, &name, weight);
     Row::Taken
 }
 
-/// Whether a conn row is wanted; one whose ends are not what they should be is looked at whole.
-fn wanted<'a>(plan: &Plan, ends: &Ends, get: &dyn Fn(usize) -> Cell<'a>) -> bool {
-    let Some(keep) = &plan.keep else { return true };
+/// All values of a row to its columns; in vain where one is not what it must be.
+fn fill<'a>(log: &Log, columns: &mut Columns, value: impl Fn(usize) -> Cell<'a>) -> Result<(), String> {
+    let mut out = columns.row();
+    for (at, field) in log.fields.iter().enumerate() {
+        let found = value(at);
+        let empty = match &found {
+            Cell::Missing => true,
+            Cell::Text(text) => matches!(&**text, b"" | b"-"),
+            _ => false,
+        };
+        match empty {
+            true if field.filled => return Err(format!("no {}", field.name)),
+            true => out.null(),
+            false => out.cell(&found).map_err(|reason| format!("{}: {reason}", field.name))?,
+        }
+    }
+    Ok(())
+}
+
+/// What is to become of a conn row.
+#[derive(PartialEq, Eq)]
+enum Wanted {
+    Taken,
+    /// It is looked at whole and then dropped.
+    Looked,
+    Dropped,
+}
+
+/// Whether a conn row, or one of a log that speaks of sessions, is wanted; one whose ends are not what they should be is looked at whole.
+fn wanted<'a>(plan: &Plan, ends: &Ends, get: &dyn Fn(usize) -> Cell<'a>, conn: bool) -> Wanted {
+    let Some(keep) = &plan.keep else { return Wanted::Taken };
     let text = |id| get(id).text().unwrap_or_default();
-    let (Some(orig), Some(resp)) = (keep.side(&text(ends.orig)), keep.side(&text(ends.resp))) else {
-        return true;
+    let (Some(orig), Some(resp)) = (keep.place(&text(ends.orig)), keep.place(&text(ends.resp))) else {
+        return Wanted::Taken;
     };
     let Some(port) = value::port(&text(ends.port)).ok().and_then(|port| u16::try_from(port).ok()) else {
-        return true;
+        return Wanted::Taken;
     };
-    keep.by_ends(orig, resp, port).unwrap_or_else(|| {
+    let by_content = || {
         let count = |id| value::whole(&text(id)).unwrap_or(0);
-        keep.by_content(orig, resp, &text(ends.service), count(ends.orig_bytes), count(ends.resp_bytes))
-    })
+        keep.by_content(orig.1, resp.1, &text(ends.service), count(ends.orig_bytes), count(ends.resp_bytes))
+    };
+    let chosen = !conn || keep.by_ends(orig.1, resp.1, port).unwrap_or_else(by_content);
+    match keep.cold(Some(&Parsed { orig, resp, port })) {
+        Some(true) if chosen => Wanted::Looked,
+        None if chosen => Wanted::Taken,
+        _ => Wanted::Dropped,
+    }
 }
 
 /// The log a record belongs to: what it says, else what its keys say, else what the file is called.

@@ -1,18 +1,22 @@
 //! Which conn rows can be part of a finding: tested on ports and addresses before anything else is parsed.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use super::channel::Hot;
 use super::{quick, value};
 use crate::side::{Networks, Side};
 
 /// The rules of `docs/logs.md`, "What an analysis leaves out".
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Keep {
     networks: Networks,
     /// One bit a port.
     watched: Vec<u64>,
     /// Large exchanges between inside hosts are wanted too.
     internal: bool,
+    /// Of the rows that are wanted, take only these.
+    pub hot: Option<Arc<Hot>>,
 }
 
 /// The ends of a row, and where they stand.
@@ -34,7 +38,7 @@ impl Keep {
                 *word |= 1 << (port & 63);
             }
         }
-        Some(Self { networks: Networks::new(inside, private)?, watched: bits, internal })
+        Some(Self { networks: Networks::new(inside, private)?, watched: bits, internal, hot: None })
     }
 
     /// The side of an address as a log writes it; `None`: it is none.
@@ -78,6 +82,13 @@ impl Keep {
             _ if !self.internal => Some(false),
             _ => None,
         }
+    }
+
+    /// Whether a row that is wanted is not to be taken, and if so, whether it is to be looked at nevertheless.
+    #[inline]
+    pub fn cold(&self, parsed: Option<&Parsed>) -> Option<bool> {
+        let (hot, parsed) = (self.hot.as_ref()?, parsed?);
+        hot.cold(parsed.orig, parsed.resp).then_some(hot.checks)
     }
 
     /// The answer for rows that `by_ends` left open.

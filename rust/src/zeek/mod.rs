@@ -20,7 +20,7 @@ mod tsv;
 mod value;
 mod wrapped;
 
-pub use channel::{Channel, Channels, FIELDS, Order, PROTOCOLS};
+pub use channel::{Addresses, Channel, Channels, FIELDS, FLAGS, Families, Found, Hot, Limits, Order, PROTOCOLS, SURE, Sieve, addresses, written};
 pub use columns::schema;
 pub use keep::Keep;
 pub use lines::head;

@@ -83,6 +83,11 @@ impl Plan {
         self.words.iter().any(|known| known == word)
     }
 
+    /// Whether the cells of rows that are summed must be what they must be, also those that no sum needs.
+    pub fn checks(&self) -> bool {
+        self.channels.as_ref().is_some_and(|channels| channels.checks())
+    }
+
     pub fn log(&self, place: usize) -> Option<&Log> {
         self.logs.get(place)
     }

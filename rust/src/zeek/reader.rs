@@ -253,6 +253,7 @@ impl Taker for From<'_, '_> {
                 self.part.tally.lines += 1;
                 self.part.tally.refused += 1;
                 self.part.tally.note("refused", "a line longer than 16 MB".into(), Some(self.part.tally.lines));
+                self.part.sink.refuse();
             }
         }
         self.wanted()
@@ -436,7 +437,10 @@ impl<'a> Part<'a> {
             Some(Row::Taken) => self.tally.rows += 1,
             Some(Row::Dropped) => self.tally.dropped += 1,
             Some(Row::Other) => self.tally.pass(passed.as_deref().unwrap_or(&self.header.name)),
-            Some(Row::Refused(reason)) => self.tally.refuse(reason, line.whole),
+            Some(Row::Refused(reason)) => {
+                self.tally.refuse(reason, line.whole);
+                self.sink.refuse();
+            }
         }
     }
 

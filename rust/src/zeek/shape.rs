@@ -13,6 +13,8 @@ const AHEAD: usize = 8;
 pub enum Use {
     /// A field of `channel::FIELDS` by its place.
     Field(usize),
+    /// One of `channel::FLAGS`: true or false.
+    Flag,
     /// It names the log: `conn`, or the line is not looked at.
     Name,
     Nothing,
@@ -156,6 +158,7 @@ fn usable(text: &[u8], from: usize, to: usize, quoted: bool, what: Use) -> bool 
         Use::Field(_) if quoted => first != Some(&b'('),
         Use::Field(_) => number,
         Use::Name => quoted && text.get(from..to) == Some(b"conn"),
+        Use::Flag => !quoted && matches!(text.get(from..to), Some(b"true" | b"false")),
         Use::Nothing => quoted || matches!(text.get(from..to), Some(b"true" | b"false")) || (number && digits(text, from, to).is_some()),
         Use::Unknown => false,
     }

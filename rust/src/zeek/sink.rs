@@ -83,7 +83,7 @@ impl Tally {
 
 /// The columns of every log of one part of a file, and what takes their batches.
 pub struct Sink<'a> {
-    columns: Vec<Columns>,
+    pub columns: Vec<Columns>,
     weight: usize,
     /// Takes conn rows instead of the columns.
     pub channels: Option<Local>,
@@ -98,8 +98,11 @@ impl<'a> Sink<'a> {
         Self { columns: plan.logs.iter().map(|log| Columns::new(log, file, plan.networks.as_ref())).collect(), weight: 0, channels, send, open: true }
     }
 
-    pub fn columns(&mut self, place: usize) -> Option<&mut Columns> {
-        self.columns.get_mut(place)
+    /// A row is refused.
+    pub fn refuse(&mut self) {
+        if let Some(channels) = &mut self.channels {
+            channels.refuse();
+        }
     }
 
     /// A row of `weight` bytes is complete.

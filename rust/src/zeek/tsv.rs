@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::channel::Layout;
-use super::columns::{self, Cell};
+use super::columns::{self, Cell, Columns};
 use super::keep::{Keep, Parsed};
 use super::plan::{Field, Kind, Plan};
 use super::sink::{Row, Sink};
@@ -22,6 +22,7 @@ pub struct Header {
     /// For each field of the log its column.
     at: Vec<Option<usize>>,
     ends: Option<Ends>,
+    conn: bool,
     /// Where rows are summed by channel: how those of the plain kind are read.
     layout: Option<Layout>,
     usable: bool,
@@ -90,6 +91,7 @@ impl Header {
             place: plan.place(name),
             at: Vec::new(),
             ends: None,
+            conn: false,
             layout: None,
             usable: false,
         }
@@ -133,7 +135,8 @@ impl Header {
             }
             self.at.push(column);
         }
-        if log.name == "conn" && plan.keep.is_some() {
+        self.conn = log.name == "conn";
+        if plan.keep.as_ref().is_some_and(|keep| self.conn || keep.hot.is_some()) {
             self.ends = Ends::new(&names);
             let there = self.ends.as_ref().is_some_and(|ends| [2, 4, 5].map(|field| self.at.get(field).copied().flatten()) == ends.places());
             self.layout = if there && plan.channels.as_ref().is_some_and(|channels| !channels.general) { Layout::new(&self.at, self.columns) } else { None };
@@ -239,10 +242,14 @@ pub fn row(header: &Header, line: &[u8], plan: &Plan, cells: &mut Cells, sink: &
         return Row::Other;
     };
     cells.clear();
-    let mut parsed = None;
+    let (mut parsed, mut cold) = (None, None);
     if let (Some(ends), Some(keep)) = (&header.ends, &plan.keep) {
         parsed = ends.parse(header, keep, line, cells);
-        if !ends.wanted(header, keep, line, cells, parsed.as_ref()) {
+        if header.conn && !ends.wanted(header, keep, line, cells, parsed.as_ref()) {
+            return Row::Dropped;
+        }
+        cold = keep.cold(parsed.as_ref());
+        if cold == Some(false) {
             return Row::Dropped;
         }
     }
@@ -254,6 +261,18 @@ pub fn row(header: &Header, line: &[u8], plan: &Plan, cells: &mut Cells, sink: &
         return Row::Other;
     };
     let escaped = memchr::memchr(b'\\', line).is_some();
+    let Some(columns) = sink.columns.get_mut(place) else {
+        return Row::Other;
+    };
+    if sink.channels.is_none() || plan.checks() {
+        let filled = fill(header, &log.fields, line, cells, escaped, columns);
+        if filled.is_err() || sink.channels.is_some() || cold.is_some() {
+            columns.undo();
+        }
+        if let Err(reason) = filled {
+            return Row::Refused(reason);
+        }
+    }
     if let (Some(channels), Some(keep)) = (&mut sink.channels, &plan.keep) {
         let cell = |at: usize| {
             let raw = header.at.get(at).copied().flatten().and_then(|column| cells.get(line, column))?;
@@ -265,19 +284,21 @@ pub fn row(header: &Header, line: &[u8], plan: &Plan, cells: &mut Cells, sink: &
             Err((at, reason)) => Row::Refused(format!("{}: {}", log.fields.get(at).map_or("", |field| &field.name), reason.unwrap_or("empty"))),
         };
     }
-    let Some(columns) = sink.columns(place) else {
-        return Row::Other;
-    };
-    let mut out = columns.row();
-    for (field, column) in log.fields.iter().zip(&header.at) {
-        let raw = column.and_then(|column| cells.get(line, column)).unwrap_or_default();
-        if let Err(reason) = take(header, field, raw, escaped, &mut out) {
-            columns.undo();
-            return Row::Refused(format!("{}: {reason}", field.name));
-        }
+    if cold.is_some() {
+        return Row::Dropped;
     }
     sink.done(place, &header.name, line.len());
     Row::Taken
+}
+
+/// All cells of a row to its columns; in vain where one is not what it must be.
+fn fill(header: &Header, fields: &[Field], line: &[u8], cells: &Cells, escaped: bool, columns: &mut Columns) -> Result<(), String> {
+    let mut out = columns.row();
+    for (field, column) in fields.iter().zip(&header.at) {
+        let raw = column.and_then(|column| cells.get(line, column)).unwrap_or_default();
+        take(header, field, raw, escaped, &mut out).map_err(|reason| format!("{}: {reason}", field.name))?;
+    }
+    Ok(())
 }
 
 /// One cell. Escapes are undone after a list is taken apart, so that an escaped comma stays in its element.

@@ -8,6 +8,7 @@ mod order;
 mod plain;
 mod record;
 mod service;
+mod sieve;
 mod table;
 mod truth;
 mod twice;
@@ -19,6 +20,7 @@ use std::sync::{Arc, Mutex};
 
 pub use order::Order;
 pub use plain::{Block, Layout, MOST, Spans, Taken};
+pub use sieve::{Addresses, Families, Found, Hot, Limits, SURE, Sieve, addresses, written};
 pub use truth::PROTOCOLS;
 
 use super::keep::{Keep, Parsed};
@@ -26,6 +28,7 @@ use super::value;
 use crate::side::Side;
 use record::{Address, Halves, Key, Plain, Record, Sums, exact, halves};
 use service::Services;
+use sieve::{Met, Sifting};
 use table::{Apart, CHUNK, Table};
 use truth::{Counts, Ends, Given, Moved, Way};
 use twice::{Sample, Seen};
@@ -51,6 +54,9 @@ pub const FIELDS: [&str; 17] = [
     "resp_ip_bytes",
 ];
 
+/// What a sieve asks beside them: the cells that may be refused and that no sum needs.
+pub const FLAGS: [&str; 2] = ["local_orig", "local_resp"];
+
 const TABLES: usize = 128;
 /// The number of the first table of IPv6 channels.
 const V6: u32 = 128;
@@ -68,6 +74,8 @@ pub struct Channels {
     v6: Tables<Halves>,
     protos: Mutex<Vec<String>>,
     seen: Mutex<Sample>,
+    /// Learn which rows matter, and sum nothing.
+    sieve: Option<Arc<Sieve>>,
     /// The sums may be wrong: a later part of a file was read with the wrong header.
     unsure: AtomicBool,
 }
@@ -94,12 +102,26 @@ impl Channels {
             v6: Tables::default(),
             protos: Mutex::new(vec!["tcp".into(), "udp".into()]),
             seen: Mutex::default(),
+            sieve: None,
             unsure: AtomicBool::new(false),
         }
     }
 
+    /// Nothing is summed: the rows teach a sieve.
+    pub fn sieve(sieve: &Arc<Sieve>) -> Self {
+        Self { sieve: Some(Arc::clone(sieve)), ..Self::new(sieve.large(), false) }
+    }
+
+    /// Whether every cell of a row must be what it must be, also those that nobody sums.
+    pub fn checks(&self) -> bool {
+        self.sieve.is_some()
+    }
+
     pub fn doubt(&self) {
         self.unsure.store(true, Ordering::Relaxed);
+        if let Some(sieve) = &self.sieve {
+            sieve.lose();
+        }
     }
 
     /// Whether sessions stand in the logs more than once (two sensors, reports of one session), or the sums may be wrong otherwise.
@@ -189,6 +211,7 @@ pub struct Local {
     services: Services,
     proto: (String, u8),
     seen: Sample,
+    sieve: Option<(Arc<Sieve>, Sifting)>,
     file: u32,
 }
 
@@ -248,7 +271,15 @@ impl Local {
             proto: ("tcp".into(), 0),
             // What is not to be kept at the end need not be looked at.
             seen: shared.seen.lock().map(|seen| seen.alike()).unwrap_or_default(),
+            sieve: shared.sieve.as_ref().map(|sieve| (Arc::clone(sieve), Sifting::default())),
             file,
+        }
+    }
+
+    /// A row is refused.
+    pub fn refuse(&mut self) {
+        if let Some((_, sifting)) = &mut self.sieve {
+            sifting.refuse();
         }
     }
 
@@ -285,6 +316,15 @@ impl Local {
             v6: orig.is_ipv6(),
         };
         let ends = Ends { orig: orig_side, resp: resp_side, port: resp_p, tcp, udp, watched: keep.watched(resp_p) };
+        if let Some((sieve, sifting)) = &mut self.sieve {
+            let [orig, resp] = [orig, resp].map(|address| halves(value::bits(address)));
+            let uid = if sieve.names_sessions() { get(1) } else { None };
+            let uid = uid.as_ref().map(AsRef::as_ref);
+            #[allow(clippy::cast_possible_truncation)] // a day, or the nearest that there is
+            let day = (ts / 86_400.0).floor() as i32;
+            sifting.met(sieve, &Met { orig, resp, uid, day, ends: &ends, service, sides: given.sides() });
+            return Ok(());
+        }
         let last = ts + duration.unwrap_or(0.0);
         let tuple = match (orig, resp) {
             (IpAddr::V4(orig), IpAddr::V4(resp)) => twice::hash((u32::from(orig), orig_p, resp.into(), resp_p, proto)),
@@ -347,6 +387,10 @@ impl Local {
     pub fn finish(&mut self) {
         self.v4.finish(&self.shared.v4, self.shared.apart);
         self.v6.finish(&self.shared.v6, self.shared.apart);
+        if let Some((sieve, sifting)) = &mut self.sieve {
+            sifting.finish(sieve, self.file);
+            return;
+        }
         if let Ok(mut seen) = self.shared.seen.lock() {
             seen.join(std::mem::take(&mut self.seen));
         }

@@ -2,7 +2,9 @@
 //! Whatever is not so plain is left to `Local::add`, which knows all that a row can be.
 
 use super::Local;
-use super::record::{Address, Key, Plain, Record, halves};
+use super::record::{Address, Halves, Key, Plain, Record, halves};
+use super::service::Service;
+use super::sieve::{Met, mapped};
 use super::truth::{self, Counts, Ends, Given, Moved, Quality, Sent};
 use super::twice::{self, Seen};
 use crate::side::Side;
@@ -17,6 +19,8 @@ pub const MOST: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
     at: [usize; super::FIELDS.len()],
+    /// Those of `FLAGS`, as far as they are there.
+    flags: [Option<usize>; super::FLAGS.len()],
     /// So many cells hold the ends.
     near: usize,
     columns: usize,
@@ -40,18 +44,18 @@ pub struct Block<'a> {
 }
 
 impl Layout {
-    /// From the columns of `FIELDS`. `None`: one is missing.
+    /// From the columns of `FIELDS`, and perhaps of `FLAGS`. `None`: one of the first is missing.
     pub fn new(found: &[Option<usize>], columns: usize) -> Option<Self> {
         let mut at = [0; super::FIELDS.len()];
-        if found.len() != at.len() || columns >= MOST {
-            return None;
-        }
-        for (to, from) in at.iter_mut().zip(found) {
+        let (fields, more) = found.split_at_checked(at.len()).filter(|_| columns < MOST)?;
+        for (to, from) in at.iter_mut().zip(fields) {
             *to = (*from)?;
         }
+        let mut flags = [None; super::FLAGS.len()];
+        flags.iter_mut().zip(more).for_each(|(to, from)| *to = *from);
         let [_, _, orig, _, resp, port, ..] = at;
         let near = orig.max(resp).max(port) + 1;
-        (near < columns).then_some(Self { at, near, columns })
+        (near < columns).then_some(Self { at, flags, near, columns })
     }
 }
 
@@ -59,6 +63,9 @@ impl Layout {
 pub trait Places {
     /// Where a field's cell begins and ends; the same place twice where it is unset.
     fn cell(&self, field: usize) -> Option<(usize, usize)>;
+
+    /// Whether the cells of `FLAGS` are what they must be.
+    fn flags(&self, text: &[u8]) -> bool;
 }
 
 /// The cells of a TSV row.
@@ -68,12 +75,26 @@ struct Tabbed<'a> {
     starts: &'a mut Starts,
 }
 
+impl Tabbed<'_> {
+    #[inline]
+    fn column(&self, column: usize) -> Option<(usize, usize)> {
+        let (start, next) = (*self.starts.get(column & (MOST - 1))?, *self.starts.get((column + 1) & (MOST - 1))?);
+        Some((start as usize, (next as usize).wrapping_sub(1)))
+    }
+}
+
 impl Places for Tabbed<'_> {
     #[inline]
     fn cell(&self, field: usize) -> Option<(usize, usize)> {
-        let column = *self.layout.at.get(field)?;
-        let (start, next) = (*self.starts.get(column & (MOST - 1))?, *self.starts.get((column + 1) & (MOST - 1))?);
-        Some((start as usize, (next as usize).wrapping_sub(1)))
+        self.column(*self.layout.at.get(field)?)
+    }
+
+    #[inline]
+    fn flags(&self, text: &[u8]) -> bool {
+        self.layout.flags.iter().flatten().all(|column| {
+            let cell = self.column(*column).and_then(|(start, end)| text.get(start..end));
+            matches!(cell, Some(b"T" | b"F" | b"-"))
+        })
     }
 }
 
@@ -84,6 +105,12 @@ impl Places for &Spans {
     #[inline]
     fn cell(&self, field: usize) -> Option<(usize, usize)> {
         self.get(field).map(|(start, end)| (*start as usize, *end as usize))
+    }
+
+    /// `Shape` has looked at them.
+    #[inline]
+    fn flags(&self, _: &[u8]) -> bool {
+        true
     }
 }
 
@@ -146,7 +173,7 @@ impl<P: Places> Row<'_, P> {
         let head = if v6 { 40 } else { 20 } + if tcp { 20 } else { 8 };
         let side = |bytes: usize, pkts: usize, ip_bytes: usize| {
             let (bytes, pkts, ip_bytes) = (self.count(bytes)?, self.count(pkts)?, self.count(ip_bytes)?);
-            (bytes > 0 && pkts > 0 && bytes + pkts * head <= ip_bytes).then_some(Sent { low: bytes.cast_signed(), quality: Quality::Exact })
+            (bytes > 0 && pkts > 0 && bytes + pkts * head <= ip_bytes).then_some(Sent { low: bytes.cast_signed(), high: bytes.cast_signed(), quality: Quality::Exact })
         };
         if self.bytes(11)? == b"0"
             && (!tcp || history.first() == Some(&b'S'))
@@ -181,7 +208,17 @@ impl<P: Places> Row<'_, P> {
     }
 }
 
-/// What stands in the cells of a row that runs to outside.
+/// What stands behind the ends of a row that runs to outside.
+struct Rest {
+    orig_p: u16,
+    start: u64,
+    duration: u64,
+    service: Service,
+    ends: Ends,
+    sides: [Sent; 2],
+}
+
+/// What stands in its cells, as far as it is summed.
 struct Cells {
     orig_p: u16,
     resp_p: u16,
@@ -237,6 +274,9 @@ impl Local {
                 return Some(Taken::Dropped);
             }
             more(row)?;
+            if self.sieve.is_some() {
+                return self.sift(keep, row, port, [mapped(orig), mapped(resp)], false);
+            }
             let cells = self.cells(keep, row, port, false)?;
             let found = self.session((orig, resp), row, &cells)?;
             if let Some(record) = found {
@@ -248,6 +288,9 @@ impl Local {
                 return Some(Taken::Dropped);
             }
             more(row)?;
+            if self.sieve.is_some() {
+                return self.sift(keep, row, port, [halves(orig), halves(resp)], true);
+            }
             let cells = self.cells(keep, row, port, true)?;
             let found = self.session((halves(orig), halves(resp)), row, &cells)?;
             if let Some(record) = found {
@@ -259,7 +302,7 @@ impl Local {
 
     /// The rest of a row that runs to outside.
     #[inline]
-    fn cells<P: Places>(&mut self, keep: &Keep, row: &Row<'_, P>, resp_p: u16, v6: bool) -> Option<Cells> {
+    fn rest<P: Places>(&mut self, keep: &Keep, row: &Row<'_, P>, port: u16, v6: bool) -> Option<Rest> {
         let text = row.text;
         let tcp = match row.bytes(6)? {
             b"tcp" => true,
@@ -273,8 +316,15 @@ impl Local {
         let duration = if unset { 0 } else { cell::micros(text, from, to)? };
         let (from, to) = row.cell(7)?;
         let service = self.services.plain(text, from, to)?;
-        let ends = Ends { orig: Side::Inside, resp: Side::Public, port: resp_p, tcp, udp: !tcp, watched: keep.watched(resp_p) };
-        let moved = Moved::new(&ends, row.sent(tcp, v6)?);
+        let ends = Ends { orig: Side::Inside, resp: Side::Public, port, tcp, udp: !tcp, watched: keep.watched(port) };
+        Some(Rest { orig_p: row.port(3)?, start, duration, service, sides: row.sent(tcp, v6)?, ends })
+    }
+
+    /// What is to be summed of it.
+    #[inline]
+    fn cells<P: Places>(&mut self, keep: &Keep, row: &Row<'_, P>, resp_p: u16, v6: bool) -> Option<Cells> {
+        let Rest { orig_p, start, duration, service, ends, sides } = self.rest(keep, row, resp_p, v6)?;
+        let moved = Moved::new(&ends, sides);
         let counts = truth::way(&ends, service, &moved, self.shared.large).is_some();
         let plain = counts.then(|| Plain {
             start,
@@ -284,7 +334,20 @@ impl Local {
             protocol: truth::protocol(&ends, service, &moved),
             quality: moved.out.quality as u8,
         });
-        Some(Cells { orig_p: row.port(3)?, resp_p, proto: u8::from(!tcp), start, duration, plain })
+        Some(Cells { orig_p, resp_p, proto: u8::from(!ends.tcp), start, duration, plain })
+    }
+
+    /// What the sieve learns of it.
+    fn sift<P: Places>(&mut self, keep: &Keep, row: &Row<'_, P>, port: u16, [orig, resp]: [Halves; 2], v6: bool) -> Option<Taken> {
+        let Rest { start, service, ends, sides, .. } = self.rest(keep, row, port, v6)?;
+        let (sieve, sifting) = self.sieve.as_mut()?;
+        let uid = if sieve.names_sessions() { Some(row.bytes(1)?) } else { None };
+        if !row.places.flags(row.text) || uid.is_some_and(|uid| memchr::memchr(b'\\', uid).is_some()) {
+            return None;
+        }
+        let day = i32::try_from(start / 86_400_000_000).ok()?;
+        sifting.met(sieve, &Met { orig, resp, uid, day, ends: &ends, service, sides });
+        Some(Taken::Summed)
     }
 
     /// Remember that a session was met, and give what is to be summed of it.

@@ -30,10 +30,11 @@ pub enum Quality {
     Unknown,
 }
 
-/// The least that a side sent, and how sure that is.
+/// The least that a side sent, what it cannot have surpassed (`i64::MAX`: nobody knows), and how sure that is.
 #[derive(Debug, Clone, Copy)]
 pub struct Sent {
     pub low: i64,
+    pub high: i64,
     pub quality: Quality,
 }
 
@@ -63,7 +64,7 @@ impl Given<'_> {
 
     fn sent(&self, counts: &Counts, idle: bool, started: bool, lost: bool) -> Sent {
         if lost {
-            return Sent { low: 0, quality: Quality::Unknown };
+            return Sent { low: 0, high: i64::MAX, quality: Quality::Unknown };
         }
         let count = counts.bytes.unwrap_or(0);
         let head = if self.v6 { 40 } else { 20 } + if self.tcp { 20 } else { 8 };
@@ -78,7 +79,8 @@ impl Given<'_> {
             true => count.saturating_sub(self.gaps).max(least).max(0),
             false => least,
         };
-        Sent { low, quality: if exact { Quality::Exact } else { Quality::Bounded } }
+        let high = if started { count } else { i64::MAX };
+        Sent { low, high, quality: if exact { Quality::Exact } else { Quality::Bounded } }
     }
 }
 
