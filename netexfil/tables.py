@@ -160,13 +160,16 @@ def spare(con: duckdb.DuckDBPyConnection) -> None:
         con.execute("SET threads = 1")
 
 
-def unspare(con: duckdb.DuckDBPyConnection) -> bool:
-    """Hold twice as much, at most what was allowed before `spare`; False where that is reached."""
+def unspare(con: duckdb.DuckDBPyConnection, most: bool = False) -> bool:
+    """Hold twice as much, or the most, of what was allowed before `spare`; False where that is reached."""
     row = con.execute("SELECT getvariable('allowed')").fetchone()
-    held = _limit(con)
-    if row is None or row[0] is None or held >= row[0]:
+    if row is None or row[0] is None:
         return False
-    con.execute(f"SET memory_limit = '{min(2 * held, row[0]) / 1024:.1f}KiB'")
+    held = 2 * _limit(con)
+    if most or held >= row[0]:
+        held = row[0]
+        con.execute("RESET VARIABLE allowed")
+    con.execute(f"SET memory_limit = '{held / 1024:.1f}KiB'")
     return True
 
 

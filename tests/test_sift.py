@@ -122,20 +122,22 @@ def test_everything_is_read_where_a_sensor_may_have_dropped_packets(tmp_path: pa
     assert "bad checksums" in str(told(tmp_path, 0)[1])
 
 
-def test_little_memory_is_given_back_where_it_is_too_little(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_taken_as_far_as_it_is_needed_and_allowed(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import duckdb
 
-    tried = []
+    tried: list[float] = []
 
     def once(job: sift.Job, *rest: Any) -> Any:
-        tried.append(job.con.execute("SELECT current_setting('memory_limit')").fetchall()[0][0])
-        if len(tried) < 3:
+        tried.append(tables.size(job.con.execute("SELECT current_setting('memory_limit')").fetchall()[0][0].replace(" ", "")) / 1e6)
+        if len(tried) < 6:
             raise duckdb.OutOfMemoryException("too little")
         return real(job, *rest)
 
     real = sift.read
     monkeypatch.setattr(sift, "read", once)
-    assert told(busy(tmp_path), 0) == told(tmp_path, 1 << 60)
-    assert tried == ["76.2 MiB", "152.5 MiB", "305.1 MiB"]
+    with pytest.raises(duckdb.OutOfMemoryException):
+        told(busy(tmp_path), 0)
+    assert tried == pytest.approx([80, 160, 320, 640, 1000], rel=0.01)
+    assert told(tmp_path, 0) == told(tmp_path, 1 << 60)
 
 

@@ -96,8 +96,7 @@ def _sifted(
         try:
             return sift.read(job, lambda small: _others(con, small, reader, options, policy, progress), turn)
         except sift.Unfit:
-            while tables.unspare(con):
-                pass
+            tables.unspare(con, most=True)
             con.execute("RESET threads")
             return None
         except OutOfMemoryException:
