@@ -10,6 +10,7 @@ mod json;
 mod keep;
 mod lines;
 mod marks;
+mod part;
 mod plan;
 mod quick;
 mod reader;
@@ -24,6 +25,7 @@ pub use channel::{Addresses, Channel, Channels, FIELDS, FLAGS, Families, Found, 
 pub use columns::schema;
 pub use keep::Keep;
 pub use lines::head;
+pub use part::text;
 pub use plan::{Field, File, Kind, Log, Plan};
-pub use reader::{Reader, text};
+pub use reader::Reader;
 pub use sink::Tally;

@@ -2,21 +2,18 @@
 
 use std::collections::VecDeque;
 use std::fs;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use arrow_array::RecordBatch;
 
-use super::channel::{Block, MOST, Spans, Taken};
-use super::json;
-use super::lines::{self, Line, Piece, Span, Stop, Taker, Wrap};
-use super::marks::Marks;
+use super::lines::{self, Span, Stop, Wrap};
+use super::part::{Common, Part};
 use super::plan::{File, Plan};
-use super::shape::{self, Shape};
-use super::sink::{Row, Sink, Tally};
-use super::tsv::{self, Cells, Header};
+use super::sink::Tally;
+use super::tsv::Header;
 
 /// A plain file is cut into parts of this size.
 const PART: u64 = 32 << 20;
@@ -44,12 +41,10 @@ struct Job {
 type Slot = Mutex<Option<(Job, SyncSender<Message>)>>;
 
 struct Shared {
-    plan: Plan,
+    common: Common,
     files: Vec<File>,
     next: AtomicUsize,
     jobs: Vec<Slot>,
-    stop: AtomicBool,
-    done: Arc<AtomicU64>,
 }
 
 /// Batches of the rows of many files. Dropping it stops the threads.
@@ -75,7 +70,7 @@ impl Reader {
         }
         let tallies = vec![Tally::default(); files.len()];
         let count = threads.clamp(1, 64).min(jobs.len());
-        let shared = Arc::new(Shared { plan, files, next: AtomicUsize::new(0), jobs, stop: AtomicBool::new(false), done: Arc::default() });
+        let shared = Arc::new(Shared { common: Common::new(plan), files, next: AtomicUsize::new(0), jobs });
         for _ in 0..count {
             let shared = Arc::clone(&shared);
             thread::spawn(move || work(&shared));
@@ -121,7 +116,7 @@ impl Reader {
             return;
         }
         self.waiting.drain(..later);
-        if let Some(channels) = &self.shared.plan.channels {
+        if let Some(channels) = &self.shared.common.plan.channels {
             channels.doubt();
         }
         let (send, receive) = sync_channel(WAITING);
@@ -140,17 +135,17 @@ impl Reader {
 
     /// The count of bytes of text read, which grows while the threads run.
     pub fn done(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.shared.done)
+        Arc::clone(&self.shared.common.done)
     }
 
     pub fn plan(&self) -> &Plan {
-        &self.shared.plan
+        &self.shared.common.plan
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
+        self.shared.common.stop.store(true, Ordering::Relaxed);
     }
 }
 
@@ -181,7 +176,7 @@ fn work(shared: &Shared) {
         if let Some((job, send)) = job {
             part(shared, job, &send);
         }
-        if shared.stop.load(Ordering::Relaxed) {
+        if shared.common.stop.load(Ordering::Relaxed) {
             return;
         }
     }
@@ -191,7 +186,7 @@ fn work(shared: &Shared) {
 fn part(shared: &Shared, job: Job, send: &SyncSender<Message>) {
     let Some(file) = shared.files.get(job.file) else { return };
     let mut forward = |place, batch| send.send(Message::Batch(place, batch)).is_ok();
-    let mut part = Part::new(shared, file, job.file, job.header, &mut forward);
+    let mut part = Part::new(&shared.common, file, job.file, job.header, &mut forward);
     (part.begun, part.start, part.held) = (file.json || !job.learn, job.span.start, job.held);
     let ended = if part.begun { part.run(job.span) } else { part.learn(job.span).and_then(|()| part.run(job.span)) };
     part.sink.finish();
@@ -204,269 +199,9 @@ fn part(shared: &Shared, job: Job, send: &SyncSender<Message>) {
     let _ = send.send(Message::Done(Box::new(part.tally), header));
 }
 
-/// Batches of a log's text that is in memory already, and what became of its lines.
-pub fn text(plan: Plan, file: &File, data: &[u8]) -> (Vec<(usize, RecordBatch)>, Tally) {
-    let shared = Shared { plan, files: Vec::new(), next: AtomicUsize::new(0), jobs: Vec::new(), stop: AtomicBool::new(false), done: Arc::default() };
-    let mut batches = Vec::new();
-    let mut forward = |place, batch| {
-        batches.push((place, batch));
-        true
-    };
-    let mut part = Part::new(&shared, file, 0, None, &mut forward);
-    let full = memchr::memrchr(b'\n', data).map_or(0, |end| end + 1);
-    let (lines, last) = data.split_at_checked(full).unwrap_or((data, &[]));
-    part.block(lines, 0);
-    if !last.is_empty() {
-        part.line(Line { data: last, whole: false, at: full as u64 });
-    }
-    part.sink.finish();
-    let tally = std::mem::take(&mut part.tally);
-    drop(part);
-    (batches, tally)
-}
-
 fn damage(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::UnexpectedEof => "the compressed data ends too early".into(),
         _ => format!("damaged or unreadable from here ({error})"),
-    }
-}
-
-/// A part and where in its text it begins; what is before is passed over.
-struct From<'p, 'a> {
-    part: &'p mut Part<'a>,
-    skip_to: u64,
-}
-
-impl From<'_, '_> {
-    fn wanted(&self) -> bool {
-        self.part.sink.open && !self.part.shared.stop.load(Ordering::Relaxed)
-    }
-}
-
-impl Taker for From<'_, '_> {
-    fn piece(&mut self, piece: Piece<'_>) -> bool {
-        match piece {
-            Piece::Line(line) if line.at < self.skip_to => self.part.tally.lines += 1,
-            Piece::Line(line) => self.part.line(line),
-            Piece::TooLong => {
-                self.part.tally.lines += 1;
-                self.part.tally.refused += 1;
-                self.part.tally.note("refused", "a line longer than 16 MB".into(), Some(self.part.tally.lines));
-                self.part.sink.refuse();
-            }
-        }
-        self.wanted()
-    }
-
-    fn block(&mut self, text: &[u8], at: u64) -> bool {
-        if at < self.skip_to {
-            return lines::whole(text, at).all(|line| self.piece(Piece::Line(line)));
-        }
-        self.part.block(text, at);
-        self.wanted()
-    }
-}
-
-struct Part<'a> {
-    shared: &'a Shared,
-    held: Option<Arc<fs::File>>,
-    file: &'a File,
-    header: Header,
-    keys: json::Keys,
-    /// For so many keys.
-    shape: (usize, Shape),
-    cells: Cells,
-    marks: Marks,
-    sink: Sink<'a>,
-    tally: Tally,
-    begun: bool,
-    /// A header line changed something after rows had been read.
-    changed: bool,
-    rows_seen: bool,
-    start: u64,
-    counted: u64,
-}
-
-impl<'a> Part<'a> {
-    fn new(
-        shared: &'a Shared,
-        file: &'a File,
-        number: usize,
-        header: Option<Header>,
-        forward: &'a mut dyn FnMut(usize, RecordBatch) -> bool,
-    ) -> Self {
-        Self {
-            shared,
-            held: None,
-            file,
-            header: header.unwrap_or_else(|| Header::new(&file.name, &shared.plan)),
-            keys: json::Keys::new(&shared.plan, &file.name),
-            shape: (0, Shape::default()),
-            cells: Cells::default(),
-            marks: Marks::default(),
-            sink: Sink::new(&shared.plan, &file.path, number, forward),
-            tally: Tally::default(),
-            begun: true,
-            changed: false,
-            rows_seen: false,
-            start: 0,
-            counted: 0,
-        }
-    }
-
-    /// Read the `#` lines before a span: those at the beginning of the file, and for a range that the caller set all others too, as a
-    /// header may change in mid-file. Parts that we cut ourselves learn of such a change from the part before.
-    fn learn(&mut self, span: Span) -> std::io::Result<()> {
-        let plan = &self.shared.plan;
-        let (header, tally) = (&mut self.header, &mut self.tally);
-        let before = Span { until: span.start, ..Span::ALL };
-        let (mut rows, mut changed) = (false, false);
-        lines::walk(&self.file.path, self.held.as_ref(), before, &mut |piece: Piece<'_>| {
-            let Piece::Line(Line { data, .. }) = piece else { return !span.inner };
-            let data = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
-            let data = data.strip_suffix(b"\r").unwrap_or(data);
-            if data.starts_with(b"#") {
-                let known = header.clone();
-                if let Err(reason) = header.take(data, plan) {
-                    tally.note("unreadable", reason, None);
-                }
-                changed |= rows && *header != known;
-            }
-            rows |= !data.starts_with(b"#") && !data.is_empty();
-            !rows || !span.inner
-        })?;
-        self.changed |= changed;
-        self.begun = true;
-        Ok(())
-    }
-
-    fn run(&mut self, span: Span) -> std::io::Result<Stop> {
-        let skip_to = if span.start > 0 && !self.seeks()? { span.start } else { 0 };
-        let held = self.held.clone();
-        lines::walk(&self.file.path, held.as_ref(), span, &mut From { part: self, skip_to })
-    }
-
-    /// True where a walk can begin at an offset without reading what is before it.
-    fn seeks(&self) -> std::io::Result<bool> {
-        Ok(self.held.is_some() || lines::look(&self.file.path)? == Wrap::Plain)
-    }
-
-    /// Whole lines; rows of the plain kind are read where they stand.
-    fn block(&mut self, text: &[u8], at: u64) {
-        if self.file.json && self.shared.plan.channels.as_ref().is_some_and(|channels| !channels.general) {
-            return self.objects(text, at);
-        }
-        let Some(layout) = self.header.layout().filter(|_| !self.file.json).cloned() else {
-            lines::whole(text, at).for_each(|line| self.line(line));
-            return;
-        };
-        let mut marks = std::mem::take(&mut self.marks);
-        marks.read(text, b'\t');
-        let block = Block { text, marks: &marks, layout: &layout };
-        let (mut changed, mut starts) = (false, [0; MOST]);
-        for line in lines::whole(text, at) {
-            let start = usize::try_from(line.at - at).unwrap_or(usize::MAX);
-            let taken = match (&self.shared.plan.keep, &mut self.sink.channels) {
-                (Some(keep), Some(channels)) if !changed && line.data.first() != Some(&b'#') => channels.plain(keep, &block, &mut starts, start, start + line.data.len()),
-                _ => None,
-            };
-            match taken {
-                None => {
-                    self.line(line);
-                    changed = self.header.layout() != Some(&layout);
-                    continue;
-                }
-                Some(Taken::Summed) => self.tally.rows += 1,
-                Some(Taken::Dropped) => self.tally.dropped += 1,
-            }
-            self.tally.lines += 1;
-            self.rows_seen = true;
-        }
-        self.tally.end = at + text.len() as u64;
-        self.told(self.tally.end);
-        self.marks = marks;
-    }
-
-    /// Whole JSON lines; those that look like the ones before are read where they stand.
-    fn objects(&mut self, text: &[u8], at: u64) {
-        let mut spans = Spans::default();
-        for line in lines::whole(text, at) {
-            if self.shape.0 != self.keys.order.len() {
-                self.shape = (self.keys.order.len(), self.keys.shape(&self.shared.plan, &self.file.name));
-            }
-            let start = usize::try_from(line.at - at).unwrap_or(usize::MAX);
-            let found = self.shape.1.find(text, start, start + line.data.len(), &mut spans);
-            let taken = match (&self.shared.plan.keep, &mut self.sink.channels) {
-                (Some(keep), Some(channels)) if found.is_some() => channels.plain_json(keep, text, &spans),
-                _ => None,
-            };
-            match taken {
-                Some(Taken::Summed) => self.tally.rows += 1,
-                Some(Taken::Dropped) if shape::numbers(text, &spans) => self.tally.dropped += 1,
-                _ => {
-                    self.line(line);
-                    continue;
-                }
-            }
-            self.tally.lines += 1;
-        }
-        self.tally.end = at + text.len() as u64;
-        self.told(self.tally.end);
-    }
-
-    /// Tell how far the reading is, now and then.
-    fn told(&mut self, end: u64) {
-        if end - self.start - self.counted > 1 << 20 {
-            self.shared.done.fetch_add(end - self.start - self.counted, Ordering::Relaxed);
-            self.counted = end - self.start;
-        }
-    }
-
-    fn line(&mut self, line: Line<'_>) {
-        self.tally.lines += 1;
-        let end = line.at + line.data.len() as u64 + u64::from(line.whole);
-        if line.whole {
-            self.tally.end = end;
-        }
-        self.told(end);
-        let mut passed = None;
-        let row = if self.file.json { self.json(line.data, &mut passed) } else { self.tsv(line.data, line.at) };
-        match row {
-            None => {}
-            Some(Row::Taken) => self.tally.rows += 1,
-            Some(Row::Dropped) => self.tally.dropped += 1,
-            Some(Row::Other) => self.tally.pass(passed.as_deref().unwrap_or(&self.header.name)),
-            Some(Row::Refused(reason)) => {
-                self.tally.refuse(reason, line.whole);
-                self.sink.refuse();
-            }
-        }
-    }
-
-    fn json(&mut self, data: &[u8], passed: &mut Option<String>) -> Option<Row> {
-        let data = json::trimmed(data);
-        (!data.is_empty()).then(|| json::row(&mut self.keys, data, &self.file.name, &self.shared.plan, &mut self.sink, passed))
-    }
-
-    fn tsv(&mut self, data: &[u8], at: u64) -> Option<Row> {
-        let data = data.strip_suffix(b"\r").unwrap_or(data);
-        let data = if at == 0 { data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data) } else { data };
-        if data.starts_with(b"#") {
-            let before = self.header.clone();
-            if let Err(reason) = self.header.take(data, &self.shared.plan) {
-                self.tally.note("unreadable", reason, Some(self.tally.lines));
-            }
-            self.changed |= self.rows_seen && self.header != before;
-            return None;
-        }
-        if data.is_empty() {
-            return None;
-        }
-        self.rows_seen = true;
-        if !self.header.usable() {
-            return Some(Row::Refused("rows without a usable header".into()));
-        }
-        Some(tsv::row(&self.header, data, &self.shared.plan, &mut self.cells, &mut self.sink))
     }
 }
