@@ -271,6 +271,18 @@ def test_a_sensor_that_drops_bad_checksums_is_told_once(tmp_path: pathlib.Path, 
     assert [row["hints"] for row in found.sessions] == ["offload,onesided"] * 5 + [None]
 
 
+def test_logs_that_belong_to_no_session_are_not_a_clean_result(tmp_path: pathlib.Path, engine: str) -> None:
+    row = {name: value for name, value in conn(1).items() if name in SSL} | {"server_name": "drop.example"}
+    write(tmp_path, "ssl.log", tsv([row], "ssl", SSL))
+    shipped = write(tmp_path, "shipped.json", jsonl([{"_path": "ssl", **row}]))
+    for source in (tmp_path / "ssl.log", shipped, tmp_path):
+        note, = [note for note in Read(source, engine=engine).notes if note.kind == "sessionless"]
+        assert note.loss and "conn.log" in note.reason
+    assert not Read(tmp_path, engine=engine, keep_facts=True).notes  # the sessions may come with a later run
+    write(tmp_path, "conn.log", tsv([]))
+    assert not Read(tmp_path, engine=engine).notes  # a quiet hour
+
+
 def test_tunnels_proxies_starttls_and_ftp_data(tmp_path: pathlib.Path, engine: str) -> None:
     ends = dict(list(CONN.items())[:6])
     data = conn(4, ts=1700000010.0, resp_p=50021, service=None)

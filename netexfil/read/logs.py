@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from netexfil import tables
 from netexfil.errors import Note
-from netexfil.read import fields, merging, names, suricata, values
+from netexfil.read import fields, log_files, merging, names, suricata, values
 
 if TYPE_CHECKING:
     import duckdb
@@ -68,7 +68,7 @@ def read(
         suricata.bounds(con, [file.path for file in eve])
     merging.merge(con)
     notes = [note for tally in told for note in tally.notes]
-    notes += [] if sifted else offload(con)
+    notes += [] if sifted else [*_sessionless(con, files, told, options), *offload(con)]
     for table in ("checksum_weird", "raw_conn_eve", *(f"raw_{log}" for log in fields.LOGS)):
         con.execute(f"DROP TABLE IF EXISTS {table}")
     return notes
@@ -234,6 +234,21 @@ def _met(con: duckdb.DuckDBPyConnection, told: Sequence[Tally], files: Sequence[
     if logs != ["conn"]:
         merging.merge_facts(con, "fact_new")
     return [Tally(tally.file, tally.rows) for tally in again]  # the first pass has told of everything else
+
+
+def _sessionless(con: duckdb.DuckDBPyConnection, files: Sequence[Log], told: Sequence[Tally], options: Options) -> list[Note]:
+    """Say where the logs speak of sessions and none of them holds sessions: silence would look like a clean result.
+
+    A conn log without rows is a quiet hour. Where facts are kept (`options.keep_facts`) the sessions may come with a later run.
+    """
+    stated = any(log_files.holds_sessions(file) and _expected(file) not in (_MIXED, _EVE) for file in files)
+    dropped = any(tally.dropped for tally in told)
+    if stated or dropped or options.keep_facts or not any(tally.rows for tally in told) or con.execute("SELECT 1 FROM session LIMIT 1").fetchone():
+        return []
+    logs = ", ".join(sorted({fields.log_of(file.head.path) or "logs" for file in files})[:5])
+    among = f" among {len(files)} logs ({logs})" if len(files) > 1 else ""
+    reason = f"no log of sessions (conn.log){among}: what these logs tell belongs to sessions that are not here, so nothing was analysed"
+    return [Note(files[0].path if len(files) == 1 else "", "sessionless", reason)]
 
 
 def columns(log: str) -> dict[str, str]:
