@@ -61,6 +61,7 @@ class Mix:
     blind: float = 0.0  # hosts without telemetry
     silent: float = 0.0  # programs that telemetry is told to leave out
     unlike: float = 0.0  # how far hosts differ in what goes untold
+    served: float = 0.0  # programs that are connected to from outside, through a port that the translator forwards where there is one
 
 
 def generate(con: duckdb.DuckDBPyConnection, sessions: int, seed: int, **mix: Any) -> None:
@@ -92,6 +93,7 @@ def _world(rng: np.random.Generator, n: int, mix: Mix) -> dict[str, Any]:
     w["remote"] = np.choose(rng.choice(3, n, p=[0.4, 0.3, 0.3]), [own, usual, (remotes * rng.random(n) ** 4).astype(np.int64)])
     w["rport"] = PORTS[(w["remote"] * 7919) % len(PORTS)]
     w["udp"] = w["rport"] == 53
+    w["inward"] = (w["p_image"][proc] * 104729) % IMAGES < mix.served * IMAGES
     _use_again(rng, w, mix.again)
     _one_at_a_time(rng, w, ports)
     w["lost"], w["cut"], w["untold"] = rng.random(n) < mix.lost, rng.random(n) < mix.cut, rng.random(n) < mix.untold
@@ -164,15 +166,15 @@ def _store_sessions(con: duckdb.DuckDBPyConnection, w: dict[str, Any]) -> None:
     cut, nat = w["cut"][seen], w["nat"][host[seen]]
     con.register("incoming", {
         "sid": np.arange(len(seen)), "ts": w["ts"][seen] + np.where(cut, rng.exponential(0.3, len(seen)), 0) + 0.0136 * second, "nat": nat,
-        "home": w["inner"][seen], "gate": host[seen] % 20, "port": np.where(nat, rng.integers(1024, 65535, len(seen)), w["port"][seen]),
-        "remote": w["remote"][seen], "rport": w["rport"][seen], "udp": w["udp"][seen], "dur": w["dur"][seen], "cut": cut, "proc": w["proc"][seen],
+        "home": w["inner"][seen], "gate": host[seen] % 20, "inward": w["inward"][seen],
+        "port": np.where(nat & ~w["inward"][seen], rng.integers(1024, 65535, len(seen)), w["port"][seen]), "remote": w["remote"][seen], "rport": w["rport"][seen], "udp": w["udp"][seen], "dur": w["dur"][seen], "cut": cut, "proc": w["proc"][seen],
     })
     con.execute(
         f"""
         INSERT INTO session (sid, ts, uid, orig_h, orig_p, resp_h, resp_p, proto, duration, history, outbound)
-        SELECT sid, ts, concat('C', sid), CASE WHEN nat THEN concat('100.64.0.', 1 + gate) ELSE {_inside('home')} END, port,
-            {_outside('remote')}, rport, CASE WHEN udp THEN 'udp' ELSE 'tcp' END, dur,
-            CASE WHEN udp THEN 'Dd' WHEN cut THEN 'DdAFf' ELSE 'ShADadFf' END, 'true' FROM incoming
+        SELECT sid, ts, concat('C', sid), CASE WHEN inward THEN far ELSE near END, port, CASE WHEN inward THEN near ELSE far END, rport, CASE WHEN udp THEN 'udp' ELSE 'tcp' END, dur,
+            CASE WHEN udp THEN 'Dd' WHEN cut THEN 'DdAFf' ELSE 'ShADadFf' END, 'true'
+        FROM (SELECT *, CASE WHEN nat THEN concat('100.64.0.', 1 + gate) ELSE {_inside('home')} END AS near, {_outside('remote')} AS far FROM incoming)
         """
     )
     con.execute("CREATE TABLE truth_session AS SELECT sid::BIGINT AS sid, proc::BIGINT AS proc FROM incoming")
@@ -212,12 +214,13 @@ def _put(con: duckdb.DuckDBPyConnection, w: dict[str, Any], first: int, kind: st
     con.register("incoming", {
         "eid": np.arange(first, first + len(proc)), "ts": ts + w["skew"][host] + w["drift"][host] * (ts - START), "host": host, "proc": proc,
         "pid": w["p_pid"][proc], "image": w["p_image"][proc], "guid": w["guid"][host], "local": w["inner"][conn] if net else none,
-        "port": np.where(w["no_port"][host], 0, w["port"][conn]) if net else none, "remote": w["remote"][conn] if net else none,
-        "rport": w["rport"][conn] if net else none, "udp": w["udp"][conn] if net else none > 0,
+        "port": w["port"][conn] if net else none, "hides": w["no_port"][host], "remote": w["remote"][conn] if net else none,
+        "rport": w["rport"][conn] if net else none, "udp": w["udp"][conn] if net else none > 0, "inward": w["inward"][conn] if net else none > 0,
     })
     ends = "NULL, NULL, NULL, NULL, NULL, NULL"
     if net:
-        ends = f"{_inside('local')}, nullif(port, 0), {_outside('remote')}, rport, CASE WHEN udp THEN 'udp' ELSE 'tcp' END, true"
+        mine = "CASE WHEN NOT hides THEN CASE WHEN inward THEN rport ELSE port END END"
+        ends = f"{_inside('local')}, {mine}, {_outside('remote')}, CASE WHEN inward THEN port ELSE rport END, CASE WHEN udp THEN 'udp' ELSE 'tcp' END, NOT inward"
     con.execute(
         f"""
         INSERT INTO event (eid, kind, ts, ts_field, host, guid, pid, image, local_ip, local_p, remote_ip, remote_p, proto, initiated, dialect,

@@ -201,6 +201,21 @@ def test_behind_a_translator_the_remote_end_and_time_are_left() -> None:
     assert "translated" in {note.kind for note in notes}
 
 
+def test_behind_a_forwarded_port_who_connects_and_from_where_is_left() -> None:
+    """The sensor saw the public address, the host its own, maybe at another port: who connects, and from which port, is the same on both sides. An outgoing
+    connection to that same end is another thing."""
+    served = event(0, T + 2.7, local_ip="10.0.0.5", local_p=2222, remote_ip="192.0.2.1", remote_p=53047, proto="tcp", initiated=False)
+    gate = "203.0.113.5"
+    sessions = [session(0, T, 53047, orig="192.0.2.1", resp=gate, inside_h=gate), session(1, T + 1, 40000, orig=gate, resp="192.0.2.1", rport=53047),
+                session(2, T + 1, 53048, orig="192.0.2.1", resp=gate, inside_h=gate)]
+    links, notes, _ = run(sessions, [served, event(1, T + 2.5, "process_start")])
+    assert ties(links, "remote_time") == {(0, 0), (1, 0)}
+    assert ties(links) == ties(links, "five_tuple", "community_id", "process") == set()
+    assert {round(link["clock_offset"], 1) for link in links if link["eid"] == 0} == {2.7}
+    assert all(0.5 < link["confidence"] < 1 for link in links)
+    assert "translated" in {note.kind for note in notes}
+
+
 def test_an_alert_without_session_says_why() -> None:
     events = [conn(0, T, 50000), event(1, T + 1, "alert", guid="g2", pid=5), event(2, T + 90000, "alert", guid="g3", pid=6),
               conn(3, T + 2, 4443, local="127.0.0.1", remote="127.0.0.1", rport=443, kind="alert", guid="g4", pid=8)]

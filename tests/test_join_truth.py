@@ -66,7 +66,7 @@ WORLDS = {
     "few busy hosts": {"hosts": 6}, "many hosts": {"hosts": 400}, "few remote ends": {"hosts": 30, "remotes": 60, "again": 0.4},
     "translated, half untold": {"nat": 0.8, "untold": 0.5, "hosts": 40}, "no local ports": {"no_port": 0.6, "each": 40, "skewed": 1.0, "drifting": 1.0},
     "lost, told twice, two sensors": {"lost": 0.3, "twice": 0.3, "sensors": 0.3}, "hosts without telemetry behind translators": {"blind": 0.4, "nat": 0.3},
-    "programs that telemetry leaves out": {"silent": 0.4, "hosts": 12},
+    "programs that telemetry leaves out": {"silent": 0.4, "hosts": 12}, "ports forwarded to hosts": {"served": 0.4, "nat": 0.7, "remotes": 60, "blind": 0.2},
 }
 
 
@@ -104,6 +104,24 @@ def test_a_busy_clock_without_local_ports_is_found() -> None:
     ).fetchall()[0]
     assert off[0] >= 0.95 * n
     assert off[1] <= 0.1
+
+
+def test_what_a_forwarded_port_leads_to_is_found() -> None:
+    """Sessions from outside to an address that no host has, where the host told of them: nearly all have a likely link, and that to their process."""
+    con = tables.connect()
+    module = made()
+    module.generate(con, 4000, 11, served=0.4, nat=0.7, remotes=60, hosts=60)
+    join.link(con, Policy())
+    told, found = con.execute(
+        """
+        SELECT count(*), count(*) FILTER (EXISTS (SELECT 1 FROM link l JOIN truth_event o ON o.eid = l.eid AND o.proc = t.proc
+            WHERE l.sid = s.sid AND l.match = 'remote_time'))
+        FROM session s JOIN truth_session t USING (sid) WHERE s.resp_h LIKE '100.64.%' AND EXISTS (SELECT 1 FROM event e JOIN truth_event o USING (eid)
+            WHERE o.proc = t.proc AND e.initiated IS FALSE AND e.remote_ip = s.orig_h AND e.remote_p = s.orig_p)
+        """
+    ).fetchall()[0]
+    assert told > 300
+    assert found >= 0.97 * told
 
 
 @settings(max_examples=40, deadline=None)

@@ -11,11 +11,12 @@ of. All tables are temporary.
 | `join_host` | a monitored host | hk, name |
 | `join_clock` | a clock: one time field of one kind of event of one host | clock, hk, dialect, event_id, kind, ts_field |
 | `join_session` | a session that may be tied | sid, h (hash of uid), key, pair, community_id, ts, dur, a, b, ap, bp, proto, midstream |
-| `join_event` | an event | eid, kind, clock, hk, ts, ts_rec, key, pair, community_id, l, lp, r, rp, proto, initiated, here, far, pid, base, pk |
+| `join_event` | an event | eid, kind, clock, hk, ts, ts_rec, key, pair, community_id, l, lp, r, rp, proto, side, here, far, pid, base, pk |
 | `join_span` | all sessions | t0, t1 (first and last start), ended |
 
 `key` is a hash of the unordered five-tuple; `pair` (of the two addresses) is compared where keys meet. `here`: the event's own address is on
-this sensor; `far`: it is not, and no loopback: behind a translator. `pk`: the process, where it has a GUID. `tuples.correct` turns `ts` into `t`
+this sensor; `far`: it is not, and no loopback: behind a translator.
+`side`: 1 where the event says that its host was connected to, else 0. `pk`: the process, where it has a GUID. `tuples.correct` turns `ts` into `t`
 and `offset`, and drops what is not asked for any more.
 """
 
@@ -180,16 +181,19 @@ def _rows(con: duckdb.DuckDBPyConnection, wanted: str) -> str:
 
 
 def _translated(con: duckdb.DuckDBPyConnection) -> None:
-    """Add to `join_session` those whose far end is one that hosts told of whose own address is not here (or that tell no address of theirs)."""
+    """Add to `join_session` those whose far end is one that hosts told of whose own address is not here (or that tell no address of theirs):
+    the responder of what they began, the originator of what was begun with them (a port that is forwarded to them)."""
     con.execute(
         """
-        CREATE TEMP TABLE join_theirs AS SELECT DISTINCT r AS id FROM join_event WHERE r IS NOT NULL AND rp IS NOT NULL
+        CREATE TEMP TABLE join_theirs AS SELECT DISTINCT side, r AS id FROM join_event WHERE r IS NOT NULL AND rp IS NOT NULL
             AND (far OR (lp IS NULL AND NOT coalesce(here, false)))
         """
     )
-    if count(con, "join_theirs"):
-        theirs = _MINE.format("id IN (FROM join_theirs)")
-        con.execute(f"INSERT INTO join_session {_rows(con, f's.resp_h IN ({theirs})')} WHERE sid NOT IN (SELECT sid FROM join_session)")
+    for side, end in enumerate(("resp_h", "orig_h")):
+        theirs = f"id IN (SELECT id FROM join_theirs WHERE side = {side})"
+        if con.execute(f"SELECT 1 FROM join_addr WHERE {theirs} LIMIT 1").fetchall():
+            wanted = f"s.{end} IN ({_MINE.format(theirs)})"
+            con.execute(f"INSERT INTO join_session {_rows(con, wanted)} WHERE sid NOT IN (SELECT sid FROM join_session)")
     con.execute("DROP TABLE join_theirs")
     con.execute("DROP TABLE join_mine")
 
@@ -214,8 +218,8 @@ def _events(con: duckdb.DuckDBPyConnection) -> None:
                 THEN hash(hk, regexp_replace(lower(guid), '[{{}}]', '', 'g')) END AS pk, {_key('l', 'lp', 'r', 'rp', 'proto')} AS key,
             xor(l, r) AS pair, CASE WHEN key IS NULL THEN community_id END AS community_id FROM (
         SELECT e.eid, coalesce(e.kind, '') AS kind, c.clock::INTEGER AS clock, h.hk, e.ts, e.ts_rec, e.community_id, e.guid,
-            l.id AS l, nullif(e.local_p, 0) AS lp, r.id AS r, e.remote_p AS rp, {proto} AS proto, e.initiated, l.here,
-            coalesce(l.far AND l.id <> r.id, false) AND coalesce(e.initiated, true) AS far, e.pid, lower(regexp_extract(e.image, '[^\\/]*$')) AS base
+            l.id AS l, nullif(e.local_p, 0) AS lp, r.id AS r, e.remote_p AS rp, {proto} AS proto, (e.initiated IS FALSE)::UTINYINT AS side, l.here,
+            coalesce(l.far AND l.id <> r.id, false) AS far, e.pid, lower(regexp_extract(e.image, '[^\\/]*$')) AS base
         FROM event e JOIN join_host h ON e.host IS NOT DISTINCT FROM h.host AND e.host_id IS NOT DISTINCT FROM h.host_id
         JOIN join_clock c ON c.hk = h.hk AND c.dialect = coalesce(e.dialect, '') AND c.event_id = coalesce(e.event_id, '')
             AND c.kind = coalesce(e.kind, '') AND c.ts_field = coalesce(e.ts_field, '')

@@ -54,7 +54,7 @@ def _asked(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
         """
         CREATE TEMP TABLE join_asked AS
-        SELECT eid, clock, ts, CASE WHEN here THEN hash(l, r, rp) ELSE hash(r, rp) END AS g FROM join_event
+        SELECT eid, clock, ts, CASE WHEN here THEN hash(side, l, r, rp) ELSE hash(side, r, rp) END AS g FROM join_event
             WHERE r IS NOT NULL AND rp IS NOT NULL AND ts IS NOT NULL AND clock NOT IN (SELECT clock FROM join_offset)
             AND eid NOT IN (SELECT eid FROM join_tuple) AND (lp IS NULL OR far)
         """
@@ -62,9 +62,11 @@ def _asked(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
         """
         CREATE TEMP TABLE join_there AS
-        WITH free AS (SELECT sid, a, b, bp, ts, proto = 6 AS tcp, midstream FROM join_session
-            WHERE b IN (SELECT r FROM join_event WHERE clock IN (SELECT clock FROM join_asked)) AND sid NOT IN (SELECT sid FROM join_tuple)),
-        ends AS (SELECT *, hash(a, b, bp) AS g FROM free UNION ALL SELECT *, hash(b, bp) FROM free)
+        WITH theirs AS (SELECT DISTINCT side, r FROM join_event WHERE clock IN (SELECT clock FROM join_asked)),
+        free AS (SELECT sid, a, b, ap, bp, ts, proto = 6 AS tcp, midstream FROM join_session WHERE sid NOT IN (SELECT sid FROM join_tuple)),
+        far AS (SELECT *, 0::UTINYINT AS side, a AS mine, b AS r, bp AS rp FROM free WHERE b IN (SELECT r FROM theirs WHERE side = 0)
+            UNION ALL SELECT *, 1, b, a, ap FROM free WHERE a IN (SELECT r FROM theirs WHERE side = 1)),
+        ends AS (SELECT *, hash(side, mine, r, rp) AS g FROM far UNION ALL SELECT *, hash(side, r, rp) FROM far)
         SELECT sid, g, ts, tcp, midstream, count(*) OVER (PARTITION BY g) AS m FROM ends WHERE g IN (SELECT g FROM join_asked)
         """
     )

@@ -45,6 +45,7 @@ USUAL = {
     "remote": (0.97, 0.9, 0.85, 0.8),
     "sibling": (0.95, 0.8, 0.8, 0.75),
     "nat": (0.95, 0.4, 0.6, 0.5),
+    "served": (0.95, 0.9, 0.6, 0.5),
     "dns": (0.8, 0.5, 0.4, 0.3),
     "host": (0.75, 0.35, 0.25, 0.08),
 }
@@ -160,7 +161,7 @@ def guess(con: duckdb.DuckDBPyConnection, name: str, events: str) -> None:
         drawn AS (SELECT e.*, row_number() OVER (PARTITION BY clock, proto ORDER BY hash(e.eid + 1)) AS i
             FROM share, asked JOIN join_event e USING (eid) WHERE hash(e.eid) % every = 0 AND e.pid IS NOT NULL AND e.t IS NOT NULL),
         turn AS (SELECT d.*, d.i % z.many AS k FROM drawn d JOIN sizes z ON z.clock = d.clock AND z.proto = coalesce(d.proto, 0))
-        SELECT -2 * d.eid - {1 + (name == 'nat')}, '{name}', NULL, j.dt, d.hk, d.r, d.rp, d.proto, d.t - j.dt, d.pid, d.base, d.key
+        SELECT -2 * d.eid - {1 + (name != 'remote')}, '{name}', NULL, j.dt, d.hk, d.r, d.rp, d.proto, d.t - j.dt, d.pid, d.base, d.key
         FROM turn d JOIN jitter j ON j.clock = d.clock AND j.proto = coalesce(d.proto, 0) AND j.i = d.k
         """
     )

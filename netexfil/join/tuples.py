@@ -264,7 +264,7 @@ def correct(con: duckdb.DuckDBPyConnection) -> None:
         f"""
         CREATE TEMP TABLE join_timed AS
         SELECT * EXCLUDE (ts, shift), shift AS "offset", ts - coalesce(shift, 0) AS t FROM (
-            SELECT e.eid, kind, clock, hk, l, lp, r, rp, proto, far, pid, base, pk, key, e.ts,
+            SELECT e.eid, kind, clock, hk, l, lp, r, rp, proto, side, far, pid, base, pk, key, e.ts,
                 coalesce(o.offset + coalesce(d.drift, 0), n.offset) AS shift
             FROM join_event e LEFT JOIN (FROM join_offset WHERE clock IN ({DECIDED})) o USING (clock)
             LEFT JOIN join_drift d USING (eid) LEFT JOIN join_lent n USING (clock))

@@ -67,7 +67,10 @@ def _classes(before: float, after: float) -> tuple[Class, ...]:
         Class("sibling", "remote_time", "hash(hk, remote, rp)", "hk IS NOT NULL",
               _EVENTS.format(g=same_end, where=f"{_REMOTE} AND e.lp IS NOT NULL"), "kind = 'known'", (1, 2), before, after, "hk"),
         Class("nat", "remote_time", "hash(remote, rp, proto)", "hk IS NULL AND side = 0",
-              _EVENTS.format(g=far, where=f"{_REMOTE} AND {_FREE} AND e.far"), "kind = 'nat'", (0, 1, 2), before, after, "mine"),
+              _EVENTS.format(g=far, where=f"{_REMOTE} AND {_FREE} AND e.far AND e.side = 0"), "kind = 'nat'", (0, 1, 2), before, after, "mine"),
+        # A port that is forwarded to a host: the one who connects, and from which port, is the same on both sides.
+        Class("served", "remote_time", "hash(remote, rp, proto)", "hk IS NULL AND side = 1",
+              _EVENTS.format(g=far, where=f"{_REMOTE} AND {_FREE} AND e.far AND e.side = 1"), "kind = 'served'", (0, 1, 2), before, after, "mine"),
         Class("dns", "remote_time", "hash(hk, remote)", "hk IS NOT NULL", _ANSWERS, "kind = 'known'", (0,), LOOKUP, 2.0),
         Class("host", "host_time", "hk", f"hk IS NOT NULL AND sid NOT IN (SELECT sid FROM join_weak WHERE confidence >= {GOOD})",
               _EVENTS.format(g="e.hk", where="e.kind IN ('process_start', 'alert')"), "kind IN ('known', 'remote')", (0,), before, after, "hk",
@@ -123,7 +126,7 @@ def _loose(con: duckdb.DuckDBPyConnection) -> None:
             UNION ALL SELECT sid, 1, b, a, ap, proto, ts, midstream FROM free)
         SELECT sid * 2 + side AS ref, sid, side, hk, mine, remote, rp, proto, ts, midstream
         FROM ends LEFT JOIN host_address h ON h.id = ends.mine AND ts >= h.since AND ts < h.until
-        WHERE hk IS NOT NULL OR side = 0 {latest}
+        WHERE hk IS NOT NULL OR side = 0 OR remote IN (SELECT r FROM join_event WHERE far AND side = 1) {latest}
         """
     )
 
