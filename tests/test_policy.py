@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netexfil import defaults, outbound, policy
+from netexfil import defaults, outbound, policy, schedule
 from netexfil.errors import PolicyError
 
 SITE = policy.build({"networks": {"inside": ["10.0.0.0/8", "203.0.113.0/28", "2001:db8:30::/64"]}})
@@ -109,4 +109,4 @@ def test_inside_and_private_are_what_the_networks_say(address: ipaddress.IPv4Add
     ("Mon 22:00-06:00", "2026-09-29T05:00", True), ("Mon 22:00-06:00", "2026-09-28T05:00", False), ("Fri-Mon", "2026-09-27T12:00", True),
 ])
 def test_schedule(text: str, moment: str, holds: bool) -> None:
-    assert policy.schedule(text).holds(dt.datetime.fromisoformat(moment)) is holds
+    assert schedule.schedule(text).holds(dt.datetime.fromisoformat(moment)) is holds

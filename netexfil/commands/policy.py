@@ -39,7 +39,7 @@ def init(output: Path | None) -> int:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def check(file: Path) -> int:
     """Validate FILE; names the key that is wrong (exit 2)."""
-    from netexfil import defaults, policy
+    from netexfil import defaults, policy, settings
 
     site = policy.load(file)
     click.echo(f"inside     {', '.join(site.inside)}")
@@ -48,6 +48,6 @@ def check(file: Path) -> int:
         if name in site.thresholds:
             click.echo(f"threshold  {name} = {site.threshold(name):g} {defaults.THRESHOLDS[name].unit}")
     for entry in site.allow:
-        named = ", ".join(f"{key} {getattr(entry, key)}" for key in policy.ALLOW_FIELDS if key != "reason" and getattr(entry, key) is not None)
+        named = ", ".join(f"{key} {getattr(entry, key)}" for key in settings.ALLOW if key != "reason" and getattr(entry, key) is not None)
         click.echo(f"allow      {named} ({entry.reason})")
     return 0

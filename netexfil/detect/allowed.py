@@ -13,7 +13,8 @@ import numpy as np
 from netexfil.detect import tools
 from netexfil.detect.destination import under
 from netexfil.detect.question import Candidates, Mask
-from netexfil.policy import Allow, Policy, schedule
+from netexfil.policy import Allow, Policy
+from netexfil.schedule import schedule
 
 
 def suppressed(facts: Mapping[str, Any], policy: Policy) -> dict[str, Any] | None:

@@ -13,7 +13,8 @@ import zoneinfo
 import numpy as np
 
 from netexfil.detect.question import Candidates, Code, Mask, Reason, held
-from netexfil.policy import Policy, schedule
+from netexfil.policy import Policy
+from netexfil.schedule import schedule
 
 CODES = (
     Code("regular_chunks", "timing", "MAD/median", "{chunks} uploads of nearly one size (spread {value}, regular below {threshold})",

@@ -15,7 +15,8 @@ from typing import Any
 
 from netexfil.errors import NetexfilError
 from netexfil.simulate import hello, telemetry, wire, zeek
-from netexfil.simulate.scenarios import CHROME, SCENARIOS, Scenario, Step
+from netexfil.simulate.scenario import Scenario, Step
+from netexfil.simulate.scenarios import CHROME, SCENARIOS
 from netexfil.simulate.talk import SERVICES, Act
 from netexfil.simulate.telemetry import HOST, Process
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-from netexfil.simulate.scenarios import Program
+from netexfil.simulate.scenario import Program
 from netexfil.simulate.wire import End
 
 HOST = "WS041"

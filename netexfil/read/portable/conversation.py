@@ -1,19 +1,15 @@
 """One TCP conversation by Zeek's rules: states of both ends, history, gaps.
 
-The rules are those of Zeek's TCP session adapter and reassembler, which the core follows too; its file `flow/tcp.rs` argues each of them.
+The rules are those of Zeek's TCP session adapter and reassembler, which the core follows too; its files in `flow/tcp/` argue each of them.
 """
 
 from __future__ import annotations
 
-import re
-
+from netexfil.read.portable import gaps
 from netexfil.read.portable.end import ACK, FIN, RST, SYN, TOO_LARGE, WORD, YOUNG, End, State, delta
 from netexfil.read.portable.packets import Packet
 
-ABOVE_HOLE = INITIAL_WINDOW = 16_384
-WITHOUT_ACKS = 10 * 1024 * 1024
 LONGEST_HISTORY = 1022
-ABORTED = re.compile(r"^\^?S[^HAFGIQ]*R")
 
 
 class Conversation:
@@ -81,7 +77,7 @@ class Conversation:
             self._ack_received(not orig, rel_ack)
         self.seen.add(orig)
         if packet.length > 0 and not flags & RST and not underflow and len(packet.payload) >= packet.length:
-            self._data_sent(orig, rel + bool(flags & SYN), packet.length)
+            gaps.data_sent(*self.pair(orig), rel + bool(flags & SYN), packet.length)
         self._check_eof(orig)
         if close:
             self._closed(orig)
@@ -255,59 +251,17 @@ class Conversation:
         if up_to <= end.trimmed:
             return
         if up_to > end.delivered and not (up_to <= 2 and self.partial):
-            self._undelivered(orig, end, peer, up_to)
+            for gap in gaps.undelivered(end, peer, up_to):
+                self.missed += gap
+                if end.tenfold("G"):
+                    self.write("G", orig)
         end.trimmed = up_to
         end.deliver()
         self._check_eof(orig)
 
-    def _undelivered(self, orig: bool, end: End, peer: End, up_to: int) -> None:
-        """Data that was acknowledged and never seen."""
-        told, gaps = end.clean() and peer.clean(), []
-        if not end.skip:
-            while end.above and end.above[0][0] < up_to:
-                low, high = end.above.pop(0)
-                gaps.append(low - end.delivered)
-                end.delivered = max(end.delivered, high)
-            gaps.append(up_to - end.delivered)
-        end.delivered = max(end.delivered, up_to)
-        for gap in gaps:
-            if told and gap > 0:
-                self.missed += gap
-                if end.tenfold("G"):
-                    self.write("G", orig)
-
-    def _data_sent(self, orig: bool, low: int, length: int) -> None:
-        end, peer = self.pair(orig)
-        upper = low + length
-        if end.skip or upper <= end.trimmed:
-            return
-        low = max(low, end.trimmed)
-        if low <= end.delivered and not end.above:
-            end.delivered = max(end.delivered, upper)
-        else:
-            end.insert(low, upper)
-            end.deliver()
-        if end.nothing_acked():
-            if end.size(peer) > INITIAL_WINDOW and end.delivered > end.trimmed:
-                end.trimmed = end.delivered
-            if end.above and end.above[-1][1] - end.delivered > ABOVE_HOLE:
-                end.above, end.skip = [], True
-        held = max(end.delivered - end.trimmed, 0) + sum(high - low for low, high in end.above)
-        if held > WITHOUT_ACKS:
-            end.above, end.skip = [], True
-
-    def _pending(self, orig: bool) -> bool:
-        end, peer = self.pair(orig)
-        delivered, last = end.start + end.delivered, end.wraps * WORD + end.last
-        if end.skip or last < delivered:
-            return False
-        if last not in (delivered, delivered + 1):
-            return True
-        return end.state != State.RESET and (peer.delivered > peer.trimmed or bool(peer.above))
-
     def _check_eof(self, orig: bool) -> None:
-        end = self.pair(orig)[0]
-        if end.did_eof or not (end.fins or end.state >= State.CLOSED) or self._pending(orig):
+        end, peer = self.pair(orig)
+        if end.did_eof or not (end.fins or end.state >= State.CLOSED) or gaps.pending(end, peer):
             return
         end.did_eof = True
         if self.deferred:
@@ -315,8 +269,8 @@ class Conversation:
             self.deferred = False
 
     def _closed(self, orig: bool) -> None:
-        self.deferred = self._pending(orig)
         end, peer = self.pair(orig)
+        self.deferred = gaps.pending(end, peer)
         if self.deferred or end.did_close:
             return
         end.did_close = True
@@ -324,21 +278,3 @@ class Conversation:
             self.effects.add("complete")
         elif end.before != State.INACTIVE:
             self.effects.add("half")
-
-    def state(self) -> str:
-        """Zeek's word for how it went."""
-        orig, resp = self.ends
-        started = orig.state not in (State.INACTIVE, State.PARTIAL)
-        answered = resp.state not in (State.INACTIVE, State.PARTIAL)
-        if resp.state == State.RESET:
-            empty = orig.state == State.RESET and orig.size(resp) == 0 and resp.size(orig) == 0
-            if empty or orig.state in (State.SYN_SENT, State.SYN_ACK_SENT):
-                return "REJ"
-            return "RSTR" if started else "RSTRH"
-        if orig.state == State.RESET:
-            return "RSTO" if answered else "RSTOS0" if ABORTED.match(self.history) else "OTH"
-        if orig.state == State.CLOSED:
-            return "SF" if resp.state == State.CLOSED else "S2" if answered else "SH"
-        if resp.state == State.CLOSED:
-            return "S3" if started else "SHR"
-        return {(State.SYN_SENT, State.INACTIVE): "S0", (State.ESTABLISHED, State.ESTABLISHED): "S1"}.get((orig.state, resp.state), "OTH")

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from netexfil.read.portable.end import State
+from netexfil.read.portable.outcome import conn_state
 from netexfil.read.portable.packets import TCP
 from netexfil.read.portable.session import Session
 from netexfil.read.portable.side import Side
@@ -21,11 +22,12 @@ def row(session: Session) -> dict[str, Any]:
     first, second = session.tcp.ends
     sizes = (first.size(second), second.size(first)) if is_tcp else tuple(side.octets for side in session.sides)
     orig, resp = session.sides
+    state = conn_state(first, second, session.tcp.history) if is_tcp else _datagram_state(orig, resp)
     known_sizes = lasted > 0 and (not is_tcp or any(end.state != State.INACTIVE for end in (first, second)))
     known = {
         "ts": _seconds(session.start), "uid": _uid(session), "proto": "tcp" if is_tcp else "udp",
         "orig_h": str(ip_address(session.orig[0])), "orig_p": session.orig[1], "resp_h": str(ip_address(session.resp[0])), "resp_p": session.resp[1],
-        "duration": _seconds(lasted) if lasted > 0 else None, "conn_state": session.tcp.state() if is_tcp else _datagram_state(orig, resp),
+        "duration": _seconds(lasted) if lasted > 0 else None, "conn_state": state,
         "orig_bytes": sizes[0] if known_sizes else None, "resp_bytes": sizes[1] if known_sizes else None,
         "missed_bytes": session.tcp.missed, "history": session.tcp.history, "orig_pkts": orig.pkts, "orig_ip_bytes": orig.ip_bytes,
         "resp_pkts": resp.pkts, "resp_ip_bytes": resp.ip_bytes, "community_id": _community_id(session), "source": session.source,
