@@ -22,6 +22,11 @@ from netexfil.report import saved, words
 NAUGHTY = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f]")
 
 
+class Terminal(io.BytesIO):
+    def isatty(self):
+        return True
+
+
 def written(findings, form, **options):
     out = io.BytesIO()
     report.write(findings, [], form, out, report.Options(**options))
@@ -91,10 +96,6 @@ def test_console_shows_no_control_characters_and_no_markup(options):
 def test_console_colours_only_where_asked(monkeypatch):
     assert b"\x1b[" in written([finding()], "console", colour=True)
 
-    class Terminal(io.BytesIO):
-        def isatty(self):
-            return True
-
     for no_color, wanted in (("", True), ("1", False)):
         monkeypatch.setenv("NO_COLOR", no_color)
         monkeypatch.setenv("TERM", "xterm")
@@ -106,6 +107,13 @@ def test_console_colours_only_where_asked(monkeypatch):
 def test_console_without_findings_is_silent_in_a_pipe():
     assert written([], "console") == b""
     assert written([], "console", plain=True) == b""
+
+
+def test_console_without_findings_says_on_a_terminal_where_to_look():
+    out = Terminal()
+    report.write([], [], "console", out)
+    assert out.getvalue().startswith(b"No findings. ")
+    assert b"netexfil channels" in out.getvalue()
 
 
 def test_plain_is_one_line_a_finding():

@@ -205,7 +205,7 @@ def _dotted(parts: Iterable[str]) -> str:
 
 def _count(findings: Sequence[Finding]) -> Text:
     if not findings:
-        return Text("No findings.")
+        return Text("No findings. What left all the same, by size: netexfil channels SOURCE")
     alerts = sum(f.is_alert for f in findings)
     hidden = sum(f.suppressed is not None for f in findings)
     parts = [f"{len(findings)} finding{'s' * (len(findings) != 1)}", f"{alerts} alert{'s' * (alerts != 1)}", f"{hidden} allowed" if hidden else ""]
