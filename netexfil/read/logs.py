@@ -265,6 +265,8 @@ def offload(con: duckdb.DuckDBPyConnection) -> list[Note]:
     """Recognise sensors that dropped one side for bad checksums: mark their one-sided sessions, and say the cure once per sensor."""
     folder = "regexp_replace(source, '[^/]*$', '')"
     side = "proto = 'tcp' AND contains(',' || coalesce(hints, '') || ',', ',onesided,') AND orig_quality = 'unknown'"
+    if not tables.some(con, "session WHERE orig_quality = 'unknown'"):
+        return []
     found = con.execute(f"""SELECT {folder} AS sensor, count(*) FILTER ({side}) AS lost, count(*) FILTER (proto = 'tcp') AS tcp,
         coalesce(any_value(w.n), 0) AS weird FROM session LEFT JOIN
         (SELECT regexp_replace(file, '[^/]*$', '') AS folder, count(*) AS n FROM checksum_weird GROUP BY 1) w

@@ -221,6 +221,8 @@ def sensors(con: duckdb.DuckDBPyConnection, table: str = "session") -> int:
     a second of each other and overlap were seen twice. The row whose bytes are surer, then the one with more packets, stays and names
     the other: hint `sensor2=UID`; what only the other knew is added.
     """
+    if not tables.some(con, f"{table} WHERE source <> (SELECT min(source) FROM {table})"):
+        return 0
     tuple_ = " AND ".join(f"a.{name} = b.{name}" for name in KEY[1:])
     size = """(coalesce({0}.orig_quality = 'exact', false), coalesce({0}.orig_pkts, 0) + coalesce({0}.resp_pkts, 0),
         coalesce({0}.orig_bytes, 0) + coalesce({0}.resp_bytes, 0), {0}.uid)"""

@@ -125,7 +125,7 @@ def _settle(con: duckdb.DuckDBPyConnection, fresh_ts: float) -> bool:
         FROM state.session WHERE contains(hints, 'continues=')""")
     con.execute(f"""CREATE OR REPLACE TEMP TABLE continuing AS
         WITH new AS (SELECT *, {_PAIR} AS pair FROM session WHERE {_word("midstream")} AND uid NOT IN (SELECT uid FROM state.session)),
-             old AS (SELECT *, {_PAIR} AS pair, {_word("open")} AS still_open FROM state.session
+             old AS (SELECT *, {_PAIR} AS pair, {_word("open")} AS still_open FROM state.told
                      WHERE row(orig_h, resp_h) IN (SELECT unnest([row(orig_h, resp_h), row(resp_h, orig_h)]) FROM new))
         SELECT new.uid, proto, pair, arg_max(old.uid, (still_open, old.ts, old.uid)) AS head, bool_or(still_open) AS still_open
         FROM new JOIN old USING (proto, pair)
@@ -133,7 +133,7 @@ def _settle(con: duckdb.DuckDBPyConnection, fresh_ts: float) -> bool:
         GROUP BY new.uid, proto, pair""")
     con.execute("CREATE OR REPLACE TEMP TABLE head AS SELECT proto, pair, max(head) AS uid FROM continuing WHERE still_open GROUP BY proto, pair")
     con.execute("""CREATE OR REPLACE TEMP TABLE known_head AS SELECT uid, orig_h, orig_p, coalesce(orig_low, 0) AS orig_low,
-        coalesce(resp_low, 0) AS resp_low, ts + coalesce(duration, 0) AS until FROM state.session
+        coalesce(resp_low, 0) AS resp_low, ts + coalesce(duration, 0) AS until FROM state.told
         WHERE uid IN (SELECT uid FROM head UNION SELECT head FROM continues)""")
     con.execute("CREATE OR REPLACE TEMP TABLE tail AS SELECT s.* FROM session s WHERE uid IN (SELECT uid FROM continuing WHERE still_open)")
     con.execute("DELETE FROM session WHERE uid IN (SELECT uid FROM continuing)")

@@ -129,7 +129,7 @@ def prepare(con: duckdb.DuckDBPyConnection, tally: Tally) -> None:
         UNION SELECT fuid FROM state.fact WHERE fuid IS NOT NULL AND uid IN (FROM fresh)""")
     con.execute(f"CREATE OR REPLACE TEMP TABLE alike AS SELECT DISTINCT uid_key FROM state.session WHERE uid_key IN (SELECT {keys.UID} FROM fresh)")
     same = "uid_key IN (FROM alike) AND uid IN (FROM fresh)" if tables.some(con, "alike") else "FALSE"
-    con.execute(f"CREATE OR REPLACE TEMP TABLE taken AS SELECT {kept} FROM state.session WHERE {same}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE taken AS SELECT {kept} FROM state.told WHERE {same}")
     con.execute(f"INSERT INTO session ({kept}) SELECT {kept} FROM taken")
     words = tables.some(con, "state.fact")
     found = con.execute(f"INSERT INTO fact ({facts}) SELECT {facts} FROM state.fact WHERE {_TAKEN}").fetchone() if words else None
@@ -179,8 +179,8 @@ def push(con: duckdb.DuckDBPyConnection) -> int:
         con.execute(f"DELETE FROM state.session WHERE uid IN (SELECT uid FROM taken {_CHANGED})")
     if tables.some(con, "state.fact"):
         con.execute(f"DELETE FROM state.fact WHERE {_TAKEN}")
-    con.execute(f"""INSERT INTO state.session ({kept}, day, batch, talk, uid_key)
-        SELECT {kept}, {keys.DAY_OF}, {number}, {keys.talk()}, {keys.UID} FROM session {_CHANGED if again else ''}""")
+    packed = keys.packed() | {"batch": str(number)}
+    con.execute(f"INSERT INTO state.session ({', '.join(packed)}) SELECT {', '.join(packed.values())} FROM session {_CHANGED if again else ''}")
     if tables.some(con, "fact"):
         con.execute(f"INSERT INTO state.fact ({facts}) SELECT DISTINCT {facts} FROM fact WHERE {_STILL_NEEDED}")
     _push_names(con)

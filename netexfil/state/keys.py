@@ -5,11 +5,19 @@ DuckDB's hash may change from one of its versions to the next; the settings of a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from netexfil import tables
 
 DAY = 86_400
 # What the state keeps of a session: all that a finding or a join can ask for.
 SESSION = tuple(name for name in tables.READ if name not in tables.LISTED)
+# Of these many sessions have none, and most of the others the first three: they are stored as one list, cut where nothing follows.
+SAID = ("server_name", "tls_version", "ja4", "cert_subject", "cert_issuer", "ssh_client", "ssh_server", "hassh", "cert_self_signed", "community_id")
+OFTEN = 3
+# Bounds of bytes follow from the bytes where they are exact, as most are; else they are stored as one list.
+BOUNDS = ("orig_low", "orig_high", "orig_quality", "resp_low", "resp_high", "resp_quality")
+QUALITIES = ("exact", "bounded", "unknown")
 DAY_OF = f"CAST(floor(ts / {DAY}) AS BIGINT)"
 
 
@@ -37,3 +45,20 @@ def owner(entity: str = "entity") -> str:
 
 
 HOST = owner("''")
+
+
+def _none(names: Iterable[str]) -> str:
+    return " AND ".join(f"{name} IS NULL" for name in names)
+
+
+def packed() -> dict[str, str]:
+    """Columns of state.session as SQL over rows with the columns SESSION; `batch` is left out. The view state.told gives SESSION again."""
+    often, seldom = SAID[:OFTEN], SAID[OFTEN:]
+    said = f"""CASE WHEN {_none(seldom)} THEN CASE WHEN {_none(often)} THEN NULL ELSE [{", ".join(often)}] END
+        ELSE [{", ".join(f"CAST({name} AS VARCHAR)" for name in SAID)}] END"""
+    whole = "{0}_quality = 'exact' AND {0}_low = coalesce({0}_bytes, 0) AND {0}_high = {0}_low"
+    exact = f"{whole.format('orig')} AND {whole.format('resp')}"
+    number = f"CASE {{0}} {' '.join(f'WHEN {name!r} THEN {code}' for code, name in enumerate(QUALITIES, 1))} END"
+    bounds = ", ".join(number.format(name) if name.endswith("quality") else name for name in BOUNDS)
+    kept = {name: name for name in SESSION if name not in SAID and name not in BOUNDS}
+    return kept | {"day": DAY_OF, "talk": talk(), "uid_key": UID, "said": said, "bounds": f"CASE WHEN {exact} THEN NULL ELSE [{bounds}] END"}

@@ -105,7 +105,7 @@ def _sums(con: duckdb.DuckDBPyConnection, policy: Policy, new: str) -> None:
     flag(con, policy, f"{new} OR talk IN (FROM whole)", "flagged")
     con.execute("INSERT INTO mixed SELECT address, day FROM flagged EXCEPT SELECT address, day FROM mixed")
     _together(con, new)
-    add(con, policy, f"state.session WHERE {new} AND batch NOT IN (FROM summed) AND talk NOT IN (FROM whole)")
+    add(con, policy, f"state.told WHERE {new} AND batch NOT IN (FROM summed) AND talk NOT IN (FROM whole)")
     con.execute(f"DELETE FROM sums WHERE {CHANNEL_TALK} IN (FROM whole)")
     _sessions(con, policy, "talk IN (FROM whole)", "UNION SELECT remote_h FROM sums")
     con.execute(f"INSERT INTO reads SELECT DISTINCT orig_h, {keys.DAY_OF} FROM session WHERE {_INSIDE}")
@@ -141,7 +141,7 @@ def _twins_of(con: duckdb.DuckDBPyConnection, first: int, last: int) -> None:
 def flag(con: duckdb.DuckDBPyConnection, policy: Policy, rows: str, into: str) -> None:
     """Hosts and days with FTP, or with uploads in clear: a session of theirs may belong to the channel of another one (`channels.assign`)."""
     ports = ", ".join(str(int(port)) for port in policy.watched) or "NULL"
-    found = con.execute(f"""SELECT DISTINCT orig_h, resp_h, day FROM state.session WHERE ({rows}) AND proto = 'tcp' AND (resp_p IN (21, 990)
+    found = con.execute(f"""SELECT DISTINCT orig_h, resp_h, day FROM state.told WHERE ({rows}) AND proto = 'tcp' AND (resp_p IN (21, 990)
         OR (coalesce(resp_p NOT IN ({ports}), TRUE) AND (service IS NULL OR service LIKE '%http%' OR service LIKE '%ftp%')
             AND coalesce(orig_low, orig_bytes, 0) >= 65536
             AND (resp_quality = 'unknown' OR coalesce(resp_low, resp_bytes, 0) * 3 <= coalesce(orig_low, orig_bytes, 0))))""").fetchall()
@@ -179,7 +179,7 @@ def _sessions(con: duckdb.DuckDBPyConnection, policy: Policy, whole: str, named:
     con.execute("DELETE FROM session")
     con.execute("DELETE FROM name")
     con.execute("DELETE FROM fact")
-    con.execute(f"INSERT INTO session ({READ}) SELECT {READ} FROM state.session WHERE {whole}")
+    con.execute(f"INSERT INTO session ({READ}) SELECT {READ} FROM state.told WHERE {whole}")
     if any_row(con, "session"):
         facts = ", ".join(tables.FACT)
         con.execute(f"INSERT INTO fact ({facts}) SELECT {facts} FROM state.fact WHERE kind = 'ftp'")
@@ -204,7 +204,7 @@ def again(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
     con.execute(f"""CREATE OR REPLACE TEMP TABLE beside AS SELECT DISTINCT inside_h AS address, CAST(day AS BIGINT) AS day FROM cand
         WHERE direction = 'out' AND bytes_low >= {line}""")
     if any_row(con, "beside"):
-        con.execute(f"""INSERT INTO needed SELECT DISTINCT talk FROM state.session WHERE day IN (SELECT day FROM beside) AND resp_p IN ({ports})
+        con.execute(f"""INSERT INTO needed SELECT DISTINCT talk FROM state.told WHERE day IN (SELECT day FROM beside) AND resp_p IN ({ports})
             AND resp_low > coalesce(orig_low, 0) AND (orig_h, day) IN (SELECT (address, day) FROM beside)""")
     _sessions(con, policy, "talk IN (FROM needed) AND day IN (SELECT DISTINCT day FROM cand)")
     names = ", ".join(tables.NAME)

@@ -79,7 +79,7 @@ def _everything(con: duckdb.DuckDBPyConnection, job: pipeline.Job) -> Made:
 def _load(con: duckdb.DuckDBPyConnection, first: int) -> None:
     """Sessions from a day on, the channels of the days before it, and everything that names or ties them."""
     names, facts, channel = ", ".join(tables.NAME), ", ".join(tables.FACT), ", ".join(tables.CHANNEL)
-    con.execute(f"INSERT INTO session ({parts.READ}) SELECT {parts.READ} FROM state.session WHERE day >= ? ORDER BY ts, uid", [first])
+    con.execute(f"INSERT INTO session ({parts.READ}) SELECT {parts.READ} FROM state.told WHERE day >= ? ORDER BY ts, uid", [first])
     con.execute(f"INSERT INTO channel SELECT {channel} FROM state.channel WHERE day < ?", [first])
     con.execute(f"INSERT INTO name ({names}) SELECT {names} FROM state.name")
     con.execute(f"INSERT INTO fact ({facts}) SELECT {facts} FROM state.fact")

@@ -85,7 +85,7 @@ def export(path: Path, folder: Path) -> list[Path]:
         for table in ("session", "name", "event", "finding", "run", "log"):
             target = folder / f"{table}.parquet"
             quoted = str(target).replace("'", "''")
-            con.execute(f"COPY (FROM state.{table}) TO '{quoted}' (FORMAT parquet)")
+            con.execute(f"COPY (FROM state.{'told' if table == 'session' else table}) TO '{quoted}' (FORMAT parquet)")
             written.append(target)
     return written
 

@@ -25,7 +25,7 @@ def sent(capture: Path) -> tuple[int, int]:
 
 def stored(file: Path) -> tuple[int, int, int, int]:
     con = duckdb.connect(str(file), read_only=True)
-    found = con.execute("SELECT sum(orig_low), sum(orig_bytes), sum(resp_low), sum(resp_bytes) FROM session WHERE proto = 'tcp'").fetchone()
+    found = con.execute("SELECT sum(orig_low), sum(orig_bytes), sum(resp_low), sum(resp_bytes) FROM told WHERE proto = 'tcp'").fetchone()
     con.close()
     return found  # type: ignore[return-value]
 
