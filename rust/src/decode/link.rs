@@ -90,11 +90,11 @@ fn null(data: &[u8]) -> Next {
 }
 
 fn ppp(data: &[u8]) -> Next {
-    if array::<2>(data, 0)? == [0xff, 3] {
-        return ppp(after(data, 2)).map(|(next, skip)| (next, skip + 2));
-    }
+    // Address and control (RFC 1662) stand there once, or not at all.
+    let framed = if array::<2>(data, 0)? == [0xff, 3] { 2 } else { 0 };
+    let data = after(data, framed);
     let first = u8_at(data, 0)?;
-    let (kind, skip) = if first & 1 == 1 { (u16::from(first), 1) } else { (u16_at(data, 0)?, 2) };
+    let (kind, skip) = if first & 1 == 1 { (u16::from(first), framed + 1) } else { (u16_at(data, 0)?, framed + 2) };
     match kind {
         0x21 | 0x57 => Some((Layer::Ip, skip)),
         0x281 | 0x283 => Some((Layer::Mpls, skip)),
@@ -311,5 +311,17 @@ impl Decoder {
         if let Some(context) = context.inside(kind) {
             self.walk(layer, data, length, context, sink);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_ppp_one_behind_the_other_are_no_ladder() {
+        assert!(ppp(&[0xff, 3].repeat(8 << 20)).is_none());
+        assert_eq!(ppp(&[0xff, 3, 0, 0x21, 0x45]), Some((Layer::Ip, 4)));
+        assert_eq!(ppp(&[0x21, 0x45]), Some((Layer::Ip, 1)));
     }
 }

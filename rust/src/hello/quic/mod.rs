@@ -122,9 +122,13 @@ fn client_crypto(datagrams: &[&[u8]]) -> Vec<u8> {
     let mut crypto = Crypto::default();
     let mut keys: Vec<(u32, Vec<u8>, Keys)> = Vec::new();
     for datagram in datagrams {
-        let mut rest = *datagram;
+        let (mut rest, mut id) = (*datagram, None);
         while let Some((packet, after)) = packet(rest) {
             rest = after;
+            // Packets of one datagram have one destination; others are to be ignored (RFC 9000 12.2).
+            if *id.get_or_insert(packet.id) != packet.id {
+                continue;
+            }
             let Some(version) = find(packet.version).filter(|version| version.initial == packet.kind) else { continue };
             // The first id the client chose makes the keys; after a Retry, the new one does.
             let known = keys.iter().find_map(|(number, _, keys)| (*number == packet.version).then(|| keys.open(&packet)).flatten());
@@ -273,6 +277,16 @@ mod tests {
             let found = parse(Datagrams { orig: &[&packet], resp: &[], resp_port: 443, done: true });
             prop_assert!(found.is_none_or(|found| found.facts.server_name.is_none()));
         }
+    }
+
+    #[test]
+    fn packets_for_another_destination_in_a_datagram_are_ignored() {
+        let hello = seal(1, 1, &crypto_frame(0, &client_hello(0)));
+        let mut other = vec![0xc0, 0, 0, 0, 1, 1, 9, 0, 0, 20];
+        other.extend([0; 20]);
+        let told = |packets: &[&[u8]]| parse(Datagrams { orig: &[&packets.concat()], resp: &[], resp_port: 443, done: true }).unwrap().facts.server_name;
+        assert_eq!(told(&[&hello, &other]).as_deref(), Some("example.org"));
+        assert_eq!(told(&[&other, &hello]), None);
     }
 
     #[test]
