@@ -1,6 +1,6 @@
 """The Rust core: bytes to one Arrow stream of sessions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 __version__: str
@@ -25,6 +25,18 @@ class Stream:
     def hold(self, limit: int) -> bool:
         """Read all that there is and keep it, so that it comes in the order of `ts` and `uid`; False where that takes more than `limit`
         bytes: then it comes as it was read."""
+
+    def parquet(
+        self, networks: tuple[Sequence[str], Sequence[str]], watched: Sequence[int], large: int, outbound_only: bool = False
+    ) -> Iterator[bytes]:
+        """What is held as a Parquet file of `netexfil.tables.SESSION_OUTPUT`, in pieces; turned by the rules of `outbound.turned`.
+
+        Args:
+            networks: those inside, and those that are not public (CIDR).
+            watched: ports.
+            large: a one-sided upload of an unknown kind counts from so many bytes on.
+            outbound_only: leave out sessions whose `outbound` is null.
+        """
 
 def capture(
     paths: Sequence[str], *, max_sessions: int | None = None, hello_bytes: int | None = None,

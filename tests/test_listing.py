@@ -16,6 +16,7 @@ from netexfil.cli import group
 
 pytest.importorskip("netexfil._core", reason="the core is not built")
 
+PCAPS = Path(__file__).parent.parent / "pcaps"
 MANY = 15_000  # more than a few batches, so that threads could mix them
 
 
@@ -47,6 +48,26 @@ def test_the_same_rows_whether_they_fit_or_not(capture: Path, tmp_path: Path, fo
     table = listed(tmp_path / f"table.{form}", capture)
     assert held == table
     assert len(held) == MANY + 1 + (form == "csv")
+
+
+@pytest.mark.skipif(not PCAPS.is_dir(), reason="no pcaps/ beside the tests")
+@pytest.mark.parametrize("outbound_only", [(), ("--outbound",)])
+@pytest.mark.parametrize("form", ["parquet", "jsonl", "csv", "zeek"])
+def test_the_core_turns_and_writes_as_sql_does(tmp_path: Path, form: str, outbound_only: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    captures = sorted(PCAPS.glob("*.pcap"))
+    held = listed(tmp_path / f"held.{form}", *captures, *outbound_only)
+    monkeypatch.setattr(tables, "size", lambda _: 0)
+    assert held == listed(tmp_path / f"table.{form}", *captures, *outbound_only)
+    assert len(held) > 4
+
+
+def test_columns_of_the_cores_parquet(capture: Path, tmp_path: Path) -> None:
+    listed(tmp_path / "rows.parquet", capture)
+    with duckdb.connect() as con:
+        columns = con.execute("DESCRIBE FROM read_parquet(?)", [str(tmp_path / "rows.parquet")]).fetchall()
+        maker, total = con.execute("SELECT created_by, num_rows FROM parquet_file_metadata(?)", [str(tmp_path / "rows.parquet")]).fetchone() or ("", 0)
+    assert [(name, kind) for name, kind, *_ in columns] == [(tables.SHOWN.get(name, name), tables.SESSION[name]) for name in tables.SESSION_OUTPUT]
+    assert (maker.split()[0], total) == ("netexfil", MANY + 1)
 
 
 def test_by_time_and_uid_whatever_the_threads_do(capture: Path, tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ def command(sources: tuple[str, ...], policy_file: Path | None, outbound_only: b
     tables.create(con, ("session", "name"))
     written = []
 
-    def straight(rows: str) -> None:
-        report.write_sessions(con, form, output, outbound_only, ordered=rows)
+    def straight(rows: read.Listed) -> None:
+        report.write_sessions(con, form, output, outbound_only, ordered=rows.query, files=rows.files)
         written.append(form)
 
     with common.Progress() as progress:

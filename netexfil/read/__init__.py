@@ -5,7 +5,7 @@ Fills `session` (the READ columns) and `name`. Captures go to `capture` (core) o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]  # what, done, all (bytes); called often, prints nothing itself
 # A query that gives READ columns, `orig_side` and `resp_side` -> one that gives all columns of `session`; `numbered=False`: but `sid`.
 Turn = Callable[..., str]
-Use = Callable[[str], None]  # is given a query that can be asked once
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +31,20 @@ class Worth:
     entity: int
     silent: int
     size: int = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Sessions by time and uid, to be asked for once: turned by a query, or as a file that the reader writes itself.
+
+    files: by format; given whether only outbound ones are wanted, the pieces of the file.
+    """
+
+    query: str
+    files: Mapping[str, Callable[[bool], Iterable[bytes]]]
+
+
+Use = Callable[[Listed], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def read(
         What was lost: `unreadable` (the whole file), `truncated`, `damaged`, `link_type`, `malformed`.
     """
     from netexfil import _core
-    from netexfil.read import merging
+    from netexfil.read import Listed, merging
 
     try:
         networks = ([str(n) for n in policy.networks], [str(n) for n in policy.private])
@@ -51,10 +51,15 @@ def read(
         straight = turn and use and _whole(stream, paths, options.hold)
         with _registered(con, stream) as rows:
             if turn and use and straight:
-                use(turn(rows, numbered=False))
+                use(Listed(turn(rows, numbered=False), _files(stream, networks, policy)))
             else:
                 merging.put(con, turn(rows) if turn else rows, tables.TURNED if turn else tables.READ)
     return [_note(row) for row in stream.notes]
+
+
+def _files(stream: Stream, networks: tuple[list[str], list[str]], policy: Policy) -> dict[str, Callable[[bool], Iterator[bytes]]]:
+    rules = (networks, policy.watched, int(policy.threshold("outbound_volume")))
+    return {"parquet": lambda outbound_only: stream.parquet(*rules, outbound_only)}
 
 
 def _whole(stream: Stream, paths: Sequence[str], limit: int) -> bool:

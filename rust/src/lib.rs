@@ -1,7 +1,7 @@
 //! The core of netexfil: bytes in, sessions out. It knows nothing of policy, scores or endpoints.
 //!
 //! `capture` opens a file, `decode` turns a frame into a segment, `flow` keeps the table of sessions,
-//! `stream` puts first bytes in order for `hello`, `batch` makes Arrow of what is done. `zeek` reads logs.
+//! `stream` puts first bytes in order for `hello`, `batch` makes Arrow of what is done, `listing` files. `zeek` reads logs.
 
 pub mod batch;
 pub mod bytes;
@@ -14,10 +14,13 @@ pub mod fingerprint;
 pub mod flow;
 pub mod held;
 pub mod hello;
+pub mod listing;
 #[cfg(feature = "python")]
 mod python;
 #[cfg(feature = "python")]
 mod python_channels;
+#[cfg(feature = "python")]
+mod python_listing;
 #[cfg(feature = "python")]
 mod python_logs;
 #[cfg(feature = "python")]

@@ -13,6 +13,10 @@ use pyo3::types::{PyCapsule, PyDict};
 use crate::carve::{ByTuple, ByUid, Carved, Choose, Wanted, carve, name};
 use crate::error::{Error, Note};
 use crate::flow::Limits;
+use crate::listing::Row;
+use crate::listing::turned::Rules;
+use crate::python_listing::Listing;
+use crate::zeek::Keep;
 use crate::side::Networks;
 use crate::flow::key::{self, End};
 
@@ -40,9 +44,14 @@ pub trait Source: Send {
     fn unplaced(&self) -> bool {
         false
     }
+    /// See `Reader::list`; what is no capture has nothing to list.
+    fn list(&mut self, rules: &Rules, outbound_only: bool, each: &mut dyn FnMut(&[Row<'_>])) -> bool {
+        let _ = (rules, outbound_only, each);
+        false
+    }
 }
 
-type Shared = Arc<Mutex<Box<dyn Source>>>;
+pub type Shared = Arc<Mutex<Box<dyn Source>>>;
 
 /// Arrow's view of a shared source: every capsule pulls from the same place, so a consumer may ask for
 /// the stream twice (DuckDB does, first for the schema) and still gets each batch once.
@@ -82,7 +91,7 @@ impl Stream {
     }
 }
 
-fn poisoned<T>(_: T) -> PyErr {
+pub fn poisoned<T>(_: T) -> PyErr {
     pyo3::exceptions::PyRuntimeError::new_err("the reader stopped on an internal error")
 }
 
@@ -117,6 +126,13 @@ impl Stream {
     #[getter]
     fn unplaced(&self) -> PyResult<bool> {
         Ok(self.source.lock().map_err(poisoned)?.unplaced())
+    }
+
+    /// What is held as a Parquet file, in pieces.
+    #[pyo3(signature = (networks, watched, large, outbound_only=false))]
+    fn parquet(&self, networks: (Vec<String>, Vec<String>), watched: Vec<u16>, large: i64, outbound_only: bool) -> PyResult<Listing> {
+        let keep = Keep::new(&networks.0, &networks.1, watched, false).ok_or_else(|| PyValueError::new_err("not a network"))?;
+        Ok(Listing::new(Arc::clone(&self.source), Rules { keep, large }, outbound_only)?)
     }
 
     /// List of {file, place, kind, reason, count}.
@@ -174,6 +190,10 @@ impl Source for crate::reader::Reader {
 
     fn unplaced(&self) -> bool {
         self.unplaced()
+    }
+
+    fn list(&mut self, rules: &Rules, outbound_only: bool, each: &mut dyn FnMut(&[Row<'_>])) -> bool {
+        self.list(rules, outbound_only, each)
     }
 }
 
@@ -258,6 +278,7 @@ fn carve_uids<'py>(
 #[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Stream>()?;
+    module.add_class::<Listing>()?;
     module.add_class::<crate::python_logs::Logs>()?;
     module.add_class::<crate::python_channels::Channels>()?;
     module.add_class::<crate::python_sieve::Sieve>()?;

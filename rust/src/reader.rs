@@ -12,6 +12,8 @@ use crate::decode::{Address, Decoder};
 use crate::error::{Error, Note};
 use crate::flow::{Flows, Limits, key};
 use crate::held::Held;
+use crate::listing::Row;
+use crate::listing::turned::{Rules, Turned};
 use crate::session::Session;
 use crate::side::{Networks, Side};
 
@@ -108,6 +110,17 @@ impl Reader {
     pub fn unplaced(&self) -> bool {
         let public = |end: (&Address, u16)| self.networks.as_ref().is_some_and(|networks| networks.side(key::ip(end.0)) == Side::Public);
         self.held.iter().any(|session| public(session.origin()) && public(session.responder()))
+    }
+
+    /// Hand the next sessions to `each`, turned, or only those that count as outbound; false where none is left.
+    pub fn list(&mut self, rules: &Rules, outbound_only: bool, each: &mut dyn FnMut(&[Row<'_>])) -> bool {
+        let Some(sessions) = self.sessions() else { return false };
+        let names = self.set.names();
+        let source = |session: &Session| names.get(session.file as usize).map_or("", AsRef::as_ref);
+        let rows = sessions.iter().map(|session| Row { session, turned: Turned::new(session, rules), source: source(session) });
+        let rows: Vec<Row<'_>> = rows.filter(|row| !outbound_only || row.turned.outbound.is_some()).collect();
+        each(&rows);
+        true
     }
 
     fn begin(&mut self) {

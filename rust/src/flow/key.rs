@@ -58,7 +58,8 @@ fn low(whole: u128) -> u64 {
 
 /// Both halves of a product: the mixing step of wyhash.
 #[inline]
-fn fold(a: u64, b: u64) -> u64 {
+#[must_use]
+pub fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     low(product) ^ low(product >> 64)
 }

@@ -56,6 +56,13 @@ impl Keep {
         value::address(text).ok().map(|address| (address, self.networks.side(address)))
     }
 
+    /// The side of an address.
+    #[inline]
+    #[must_use]
+    pub fn side_of(&self, address: IpAddr) -> Side {
+        self.networks.side(address)
+    }
+
     #[inline]
     pub fn side_v4(&self, address: u32) -> Side {
         self.networks.side_v4(address)

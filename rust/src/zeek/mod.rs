@@ -21,6 +21,7 @@ mod tsv;
 mod value;
 mod wrapped;
 
+pub(crate) use channel::truth;
 pub use channel::{Addresses, Channel, Channels, FIELDS, FLAGS, Families, Found, Hot, Limits, Order, PROTOCOLS, SURE, Sieve, addresses, written};
 pub use columns::schema;
 pub use keep::Keep;

@@ -10,7 +10,7 @@ mod record;
 mod service;
 mod sieve;
 mod table;
-mod truth;
+pub(crate) mod truth;
 mod twice;
 
 use std::hash::{BuildHasher, RandomState};

@@ -2,7 +2,7 @@
 //!
 //! The same rules as the SQL of `netexfil/read/truth.py` and `netexfil/outbound.py`, which say why; a test holds the two together.
 
-use super::service::Service;
+pub use super::service::Service;
 use crate::side::Side;
 
 /// One direction of a conn row as the log has it.
@@ -101,6 +101,13 @@ pub struct Ends {
     pub watched: bool,
 }
 
+impl Ends {
+    /// The responder is the inside host.
+    pub fn inward(&self) -> bool {
+        self.orig == Side::Public && self.resp == Side::Inside
+    }
+}
+
 /// What an inside host sent and got: which of the two sides is which depends on who began.
 pub struct Moved {
     pub out: Sent,
@@ -110,8 +117,7 @@ pub struct Moved {
 
 impl Moved {
     pub fn new(ends: &Ends, [orig, resp]: [Sent; 2]) -> Self {
-        let inward = ends.orig == Side::Public && ends.resp == Side::Inside;
-        let (out, back) = if inward { (resp, orig) } else { (orig, resp) };
+        let (out, back) = if ends.inward() { (resp, orig) } else { (orig, resp) };
         Self { out, back: (back.quality != Quality::Unknown).then_some(back.low) }
     }
 }
