@@ -80,6 +80,12 @@ def splunk(provider: str, event: int, data: dict[str, str]) -> Record:
         "EventCode": str(event)} | data}
 
 
+def splunk_table(provider: str, event: int, data: dict[str, str]) -> Record:
+    """The form of today's Windows add-on: only the source names the log."""
+    record = splunk(provider, event, data)
+    return record | {"result": record["result"] | {"sourcetype": "XmlWinEventLog"}}
+
+
 def splunk_raw(provider: str, event: int, data: dict[str, str]) -> Record:
     return {"preview": False, "result": {"_time": "2026-03-04 05:06:08.500 UTC", "host": "collector", "_raw": xml(provider, event, data)}}
 
@@ -136,6 +142,30 @@ def hunter(provider: str, event: int, data: dict[str, str]) -> Record:
             "UserSID": "S-1-5-18", "Username": "SYSTEM", "EventData": data, "UserData": None, "Message": "…", "OSPath": r"C:\Windows\x.evtx"}
 
 
+def evtxecmd(provider: str, event: int, data: dict[str, str]) -> Record:
+    payload = {"EventData": {"Data": [{"@Name": name, "#text": value} for name, value in data.items()]}}
+    return {"RecordNumber": 5, "EventRecordId": "77", "TimeCreated": "2026-03-04 05:06:08.5000000", "EventId": event, "Level": "Info", "Provider": provider,
+            "Channel": CHANNEL[provider], "ProcessId": 3344, "ThreadId": 4100, "Computer": "WS1.corp.example", "UserId": "S-1-5-18", "MapDescription": "x",
+            "UserName": "SYSTEM", "Payload": json.dumps(payload)}
+
+
+def message(event: int, data: dict[str, str]) -> str:
+    title = {1: "Process Create", 3: "Network connection detected", 11: "File created", 22: "Dns query"}[event]
+    return "\r\n".join([f"{title}:", *(f"{name}: {value}" for name, value in data.items())])
+
+
+def get_winevent(provider: str, event: int, data: dict[str, str]) -> Record:
+    """PowerShell: Get-WinEvent | ConvertTo-Json."""
+    return {"Message": message(event, data), "Id": event, "Version": 5, "Level": 4, "RecordId": 77, "ProviderName": provider, "LogName": CHANNEL[provider],
+            "ProcessId": 3344, "ThreadId": 4100, "MachineName": "WS1.corp.example", "UserId": {"Value": "S-1-5-18"}, "TimeCreated": "/Date(1772600768500)/",
+            "Properties": [{"Value": value} for value in data.values()]}
+
+
+def fluent_bit(provider: str, event: int, data: dict[str, str]) -> Record:
+    return {"date": 1772600769.1, "ProviderName": provider, "EventID": event, "TimeCreated": "2026-03-04 05:06:08 +0000", "EventRecordID": 77, "ProcessId": 3344,
+            "Channel": CHANNEL[provider], "Computer": "WS1.corp.example", "Message": message(event, data), "StringInserts": list(data.values())}
+
+
 def zircolite(provider: str, event: int, data: dict[str, str]) -> Record:
     row = {"EventID": event, "Provider_Name": provider, "Channel": CHANNEL[provider], "Computer": "WS1.corp.example", "SystemTime": STAMP}
     return {"title": "Upload", "id": "r-1", "rule_level": "high", "tags": ["attack.t1048.002"], "count": 1, "matches": [row | data]}
@@ -157,7 +187,8 @@ def harfanglab(provider: str, event: int, data: dict[str, str]) -> Record:
 
 
 CARRIERS = {
-    "windows-flat": (flat, splunk), "evtx": (evtx, xml, splunk_raw), "winlogbeat": (winlogbeat,), "wazuh": (wazuh,), "wazuh-linux": (wazuh_linux,),
+    "windows-flat": (flat, splunk, splunk_table), "evtx": (evtx, xml, splunk_raw), "winlogbeat": (winlogbeat,), "wazuh": (wazuh,), "wazuh-linux": (wazuh_linux,),
     "sentinel": (sentinel,), "velociraptor": (velociraptor, hunter), "zircolite": (zircolite,), "chainsaw": (chainsaw,), "chainsaw-aggregate": (aggregate,),
-    "harfanglab-eventlog": (harfanglab,),
+    "harfanglab-eventlog": (harfanglab,), "evtxecmd": (evtxecmd,),
 }
+MESSAGES = (get_winevent, fluent_bit)

@@ -76,6 +76,44 @@ def test_the_wrapping_changes_nothing(tmp_path: Path, plain: list[tuple[Any, ...
     assert not any(account.refused or account.unreadable for account in accounts)
 
 
+EVENTS = [made.xml(provider, event, data) for provider, event, data, _ in made.FACTS.values()]
+DECLARED = '<?xml version="1.0" encoding="utf-8" standalone="yes"?>'
+DOCUMENTS = {
+    "saved by the event viewer: all in one line": DECLARED + "\r\n<Events>" + "".join(EVENTS) + "</Events>",
+    "wevtutil with /e": "<Events>\n" + "\n".join(EVENTS) + "\n</Events>\n",
+    "events in one line": "".join(EVENTS),
+    "over many lines": DECLARED + "\n<Events>\n" + "\n".join(event.replace("><", ">\n  <") for event in EVENTS) + "\n</Events>\n",
+}
+
+
+@pytest.mark.parametrize("layout", DOCUMENTS)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_document_of_xml_events_is_as_many_events(tmp_path: Path, layout: str, encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from netexfil.endpoint import cutting
+
+    monkeypatch.setattr(cutting, "_CHUNK", 100)
+    (tmp_path / "lines.xml").write_text("\n".join(EVENTS))
+    (tmp_path / "document.xml").write_text(DOCUMENTS[layout], encoding, newline="")
+    plain, _ = read(tmp_path / "lines.xml")
+    got, [account] = read(tmp_path / "document.xml")
+    assert (got, account.lines, account.refused.total()) == (plain, len(EVENTS), 0)
+
+
+def test_a_damaged_document_of_xml_events_costs_the_damaged_event(tmp_path: Path) -> None:
+    path = tmp_path / "e.xml"
+    path.write_text(DECLARED + "\n<Events>\nwhat is this\n" + EVENTS[1][:-300] + ">\n" + EVENTS[0] + EVENTS[1] + EVENTS[0][:60])
+    got, [account] = read(path)
+    assert [row[SHOWN.index("event_id")] for row in got] == [str(made.FACTS[name][1]) for name in ("connect", "start", "connect")]
+    assert account.first == {"no dialect knows this line": 3}
+
+
+def test_journald_wraps_what_sysmon_for_linux_says(tmp_path: Path) -> None:
+    path = tmp_path / "journal.json"
+    path.write_text(json.dumps({"__REALTIME_TIMESTAMP": "1772600768500000", "_HOSTNAME": "ws1", "SYSLOG_IDENTIFIER": "sysmon", "MESSAGE": EVENTS[1]}) + "\n")
+    [got], _ = read(path)
+    assert (got[SHOWN.index("kind")], got[SHOWN.index("local_p")]) == ("net_conn", 50123)
+
+
 def test_csv_is_read_as_the_same_rows(tmp_path: Path) -> None:
     import csv
 
@@ -202,6 +240,8 @@ TIMES = {
     "1687509721.669": 1687509721.669, "1687509722190": 1687509722.19, 1700059736377: 1700059736.377, 1736776100.7457056: 1736776100.7457056,
     133027667360825182: 1658293136.0825182, "5/25/2023, 4:32:49.469 AM": 1684989169.469, "07/18/2023 01:32:02 PM": 1689687122.0,
     "Thu Dec 28 14:40:08 2017 UTC": 1514472008.0, "audit(1485893834.891:188)": 1485893834.891, "2026-10-08 13:48:34.000 GMT": 1791467314.0,
+    "Mar 4, 2026 @ 05:06:08.123": 1772600768.123, "Mar 4, 2026 5:06:08 PM": 1772643968.0, "Mar 4, 2026, 12:06:08\u202fAM": 1772582768.0,
+    "/Date(1772600768123)/": 1772600768.123, "Xyz 4, 2026 5:06:08": None,
     "2026-10-08 13:48:34 CEST": 1791460114.0, "2026-10-08 13:48:34 XYZ": None, "2026-13-41 00:00:00": None, "": None, "-": None, None: None,
 }
 

@@ -41,6 +41,17 @@ def test_carrier(tmp_path: Path, dialect: str, carrier: Any, fact: str) -> None:
     assert got["ts"] is not None
 
 
+@pytest.mark.parametrize("carrier", made.MESSAGES, ids=lambda value: value.__name__)
+@pytest.mark.parametrize("fact", ["start", "connect", "accept", "written"])
+def test_fields_that_stand_in_the_message_only(tmp_path: Path, carrier: Any, fact: str) -> None:
+    provider, event, data, wanted = made.FACTS[fact]
+    path = tmp_path / "events"
+    path.write_text(json.dumps(carrier(provider, event, data), indent=2))
+    [got] = rows(path)
+    assert {name: got[name] for name in wanted} == {name: pytest.approx(value, abs=1e-6) if name == "ts" else value for name, value in wanted.items()}
+    assert (got["dialect"], got["host"], got["event_id"], got["ts_rec"]) == ("windows-message", "ws1", str(event), pytest.approx(1772600768, abs=0.6))
+
+
 def test_product_rule_goes_with_the_event(tmp_path: Path) -> None:
     for carrier, name in ((made.wazuh, "Upload tool"), (made.zircolite, "Upload"), (made.chainsaw, "Upload"), (made.aggregate, "Upload")):
         provider, event, data, _ = made.FACTS["connect"]

@@ -137,5 +137,7 @@ def _cut(stream: Any) -> Iterator[Piece | Run]:
         yield from rowfiles.rows(stream, delimiter)
     elif b"\nLogName=" in first[:400].replace(b"\r", b""):
         yield from rowfiles.classic(stream)
+    elif cutting.is_xml(first):
+        yield from cutting.xml_events(stream)
     else:
         yield from cutting.lines(stream)

@@ -6,7 +6,9 @@ A piece is a parsed JSON object, a row, a text (XML event, audit or syslog line)
 from __future__ import annotations
 
 import io
+import itertools
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +61,48 @@ def parsed(line: bytes) -> Any:
 
 
 _XML_END = b"</Event>"
+_XML_START = re.compile(rb"(?:\A|>)\s*(?=<Event[\s>])")
+_XML_HEAD = re.compile(rb"<\?xml\b|<Events\b|<Event[\s>][^\n]*?</Event>[ \t]*<Event[\s>]")
+_XML_AROUND = re.compile(rb"<\?xml\b[^>]*>|</?Events\b[^>]*>")
+
+
+def is_xml(first: bytes) -> bool:
+    """Whether a file begins as one document of many events, or with events that share a line."""
+    return _XML_HEAD.match(first) is not None
+
+
+def xml_events(stream: Any) -> Iterator[Piece]:
+    """Events from a file of event XML, however laid out: a log saved by the event viewer stands in one line. The rest is cut by lines."""
+    rest, line, looked = b"", 1, 0
+    while chunk := stream.read(_CHUNK):
+        rest += chunk
+        at = 0
+        while (end := rest.find(_XML_END, max(at, looked))) >= 0:
+            end += len(_XML_END)
+            yield from _between(rest[at:end], line)
+            line += rest.count(b"\n", at, end)
+            at = end
+        rest = rest[at:]
+        looked = max(len(rest) - len(_XML_END), 0)
+        if len(rest) > MAX_RECORD:
+            yield Piece(line, refused=f"longer than {MAX_RECORD >> 20} MiB")
+            line += rest.count(b"\n")
+            rest, looked = b"", 0
+    yield from _between(rest, line)
+
+
+def _between(block: bytes, line: int) -> Iterator[Piece]:
+    """The event that a block ends with, each event before it that was never closed, and the lines in front of them."""
+    starts = [found.end() for found in _XML_START.finditer(block)]
+    front = block[: starts[0]] if starts else block
+    for number, bare in enumerate(_XML_AROUND.sub(b"", front).split(b"\n"), line):
+        if bare.strip():
+            yield piece_of(number, bare.strip(), 1)
+    line += front.count(b"\n")
+    for begin, end in itertools.pairwise([*starts, len(block)]):
+        yield piece_of(line, block[begin:end].strip(), block[begin:end].strip().count(b"\n") + 1)
+        line += block.count(b"\n", begin, end)
+
 
 def lines(stream: Any) -> Iterator[Piece | Run]:
     """One record a line; a line that opens an XML event is continued until it is closed."""

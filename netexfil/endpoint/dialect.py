@@ -127,10 +127,10 @@ _OTHER: Mapping[str, str] = {"kind": "=other"}
 def section(shape: Shape, parts: Sequence[Any]) -> Mapping[str, str]:
     """The specs for a record with this key; an unknown kind of record is an event of kind `other`."""
     words = [text(part) or "" for part in parts]
-    if shape.families and words:
-        words[0] = next((family for family, pattern in shape.families.items() if re.search(pattern, words[0], re.I)), "other")
+    if shape.families and words:  # the first of the words before the event's number that names a family
+        found = (family for word in words[:-1] for family, pattern in shape.families.items() if re.search(pattern, word, re.I))
+        words = [next(found, "other"), words[-1]]
     key = "/".join(words)
     if key in shape.events:
         return shape.events[key]
-    found = next((specs for pattern, specs in shape.events.items() if fnmatch.fnmatchcase(key.lower(), pattern.lower())), None)
-    return found if found is not None else _OTHER
+    return next((specs for pattern, specs in shape.events.items() if fnmatch.fnmatchcase(key.lower(), pattern.lower())), _OTHER)

@@ -48,7 +48,17 @@ def _json(value: str) -> dict[str, Any]:
         return EMPTY
     if found.__class__ is list:
         found = next((item for item in found if item.__class__ is dict), EMPTY)
-    return found if found.__class__ is dict else EMPTY
+    return _named(found) if found.__class__ is dict else EMPTY
+
+
+def _named(record: dict[str, Any]) -> dict[str, Any]:
+    """EventData as EvtxECmd writes it (`{"Data": [{"@Name": "Image", "#text": "…"}]}`) with its names as keys; anything else as it is."""
+    data = sub(record, "EventData").get("Data") if "EventData" in record else None
+    if data.__class__ is dict:
+        data = [data]
+    if data.__class__ is not list or not all(item.__class__ is dict and item.get("@Name").__class__ is str for item in data):
+        return record
+    return {**record, "EventData": {item["@Name"]: item.get("#text") for item in data}}
 
 
 def nest(record: dict[str, Any]) -> dict[str, Any]:

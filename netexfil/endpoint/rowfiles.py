@@ -14,6 +14,7 @@ from netexfil.endpoint.cutting import CarrierError, Piece
 _KNOWN_HEADS = frozenset((
     "eventid", "eventcode", "timestamp", "timegenerated", "event_simplename", "devicename", "computer", "@timestamp", "aid", "_time",
     "initiatingprocessname", "initiatingprocessfilename", "ts", "kind", "image", "commandline", "host", "deviceid", "ruletitle", "detections",
+    "machinename", "eventrecordid",
 ))
 
 

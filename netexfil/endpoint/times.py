@@ -22,6 +22,8 @@ ZONES: Mapping[str, float] = {
 _ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)([.,]\d+)? ?(Z|[A-Z]{2,5}|[+-]\d\d:?\d\d)?(?: m=\S+)?$")
 _US = re.compile(r"(\d\d?)/(\d\d?)/(\d{4}),? (\d\d?):(\d\d):(\d\d)([.,]\d+)? ?([AP]M)? ?(Z|UTC|GMT|[+-]\d\d:?\d\d)?$", re.I)
 _UNIX = re.compile(r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) +(\d\d?) (\d\d):(\d\d):(\d\d) (\d{4})(?: (UTC|GMT))?$")
+_NAMED = re.compile(r"([A-Z][a-z]{2}) (\d\d?), (\d{4})(?: @|,)? (\d\d?):(\d\d):(\d\d)([.,]\d+)?(?: ([AP]M))?$", re.I)  # Kibana's and Defender's pages
+_DOTNET = re.compile(r"/Date\((\d+)\)/$")  # Windows PowerShell's JSON: milliseconds
 _AUDIT = re.compile(r"(\d+\.\d+):(\d+)")
 _MONTHS = {name: n for n, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
 
@@ -64,11 +66,27 @@ def _american(value: str) -> float | None:
     match = _US.match(value.replace("\u202f", " "))
     if not match:
         return None
-    month, day, year, hour, minute, second = (int(match[n]) for n in range(1, 7))
+    base, zone = _parts(int(match[1]), match), _zone(match[9])
+    return None if base is None or zone is None else base - zone
+
+
+def _named(value: str) -> float | None:
+    match = _NAMED.match(value.replace("\u202f", " "))
+    return _parts(_MONTHS.get(match[1].title(), 0), match) if match else None
+
+
+def _parts(month: int, match: re.Match[str]) -> float | None:
+    """Seconds of a month and the groups 2 day, 3 year, 4 to 6 time, 7 fraction, 8 half of the day."""
+    day, year, hour, minute, second = (int(match[n]) for n in range(2, 7))
     half = (match[8] or "").upper()
     hour = hour % 12 + 12 * (half == "PM") if half else hour
-    base, zone = _day(f"{year:04d}-{month:02d}-{day:02d} {hour:02d}:{minute:02d}:{second:02d}"), _zone(match[9])
-    return None if base is None or zone is None else base - zone + (float("0." + match[7][1:]) if match[7] else 0.0)
+    base = _day(f"{year:04d}-{month:02d}-{day:02d} {hour:02d}:{minute:02d}:{second:02d}")
+    return None if base is None else base + (float("0." + match[7][1:]) if match[7] else 0.0)
+
+
+def _dotnet(value: str) -> float | None:
+    match = _DOTNET.match(value)
+    return epoch(int(match[1])) if match else None
 
 
 def _ctime(value: str) -> float | None:
@@ -96,7 +114,7 @@ _SCALES = (
     (1e8, 9e9, 1.0, 0), (1e11, 9e12, 1e3, 0), (1e14, 9e15, 1e6, 0),
     (1e17, 2.1e17, 1e7, _FILETIME), (2.1e17, 9e18, 1e9, 0),
 )
-_FORMS = (_iso, _american, _ctime, _audit)
+_FORMS = (_iso, _american, _ctime, _named, _dotnet, _audit)
 
 
 def time(value: Any) -> float | None:

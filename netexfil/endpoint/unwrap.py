@@ -45,6 +45,7 @@ WRAPPERS: Sequence[Wrapper] = (
     Wrapper(("event", "cid"), "event", {"aid": "aid", "cid": "cid"}),
     Wrapper(("message",), "message", {}),
     Wrapper(("Message",), "Message", {}),
+    Wrapper(("MESSAGE", "__REALTIME_TIMESTAMP"), "MESSAGE", {}),
     Wrapper(("log",), "log", {}),
     Wrapper(("line",), "line", {}),
 )
