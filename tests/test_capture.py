@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from pathlib import Path
 
 import duckdb
@@ -287,3 +288,45 @@ def test_progress_reaches_the_end(tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     capture.read(con, [str(tmp_path / "one.pcap")], read.Options(), Policy(), lambda *step: told.append(step))
     assert told[-1][1] == told[-1][2] == (tmp_path / "one.pcap").stat().st_size
+
+
+@pytest.mark.parametrize("engine", ["core", "portable"])
+def test_no_more_was_sent_than_the_packet_holds(tmp_path: Path, engine: str) -> None:
+    """A length of UDP beyond its IP packet is not believed."""
+    told = struct.pack("!HHHH", 40000, 9999, 60_000, 0) + bytes(50)
+    frames = [(0.1 * n, p.ethernet(p.ip4("10.0.0.5", "192.0.2.9", 17, told[:20] + bytes([n]) + told[21:], n + 1))) for n in range(3)]
+    (tmp_path / "long.pcap").write_bytes(p.pcap(frames))
+    row = _by(engine, tmp_path / "long.pcap")
+    assert row == [("10.0.0.5", 40000, 3, 234, 150, 150, 150)]
+
+
+@pytest.mark.parametrize("engine", ["core", "portable"])
+def test_extension_headers_inside_fragments(tmp_path: Path, engine: str) -> None:
+    """Only the first fragment tells what stands behind the fragment header; the others belong to it all the same."""
+    whole = b"\x11\0" + bytes(6) + p.udp(40000, 9999, bytes(range(200)) * 10)
+    cuts = [(0, 800), (800, 1600), (1600, len(whole))]
+    parts = [struct.pack("!BBHI", 60, 0, start | (end < len(whole)), 7) + whole[start:end] for start, end in cuts]
+    frames = [(0.001 * n, p.ip6("2001:db8::5", "2001:db8:1::9", 44, part)) for n, part in enumerate(parts)]
+    (tmp_path / "parts.pcap").write_bytes(p.pcap(frames, link=229))
+    assert _by(engine, tmp_path / "parts.pcap") == [("2001:db8::5", 40000, 1, 2056, None, 2000, 2000)]
+    cut = [(time, data[:80], len(data)) for time, data in frames]
+    (tmp_path / "cut.pcap").write_bytes(p.pcap(cut, link=229))
+    assert [row[:3] for row in _by(engine, tmp_path / "cut.pcap")] == [("2001:db8::5", 40000, 1)]
+
+
+def _by(engine: str, path: Path) -> list[tuple[object, ...]]:
+    con = tables.connect()
+    tables.create(con)
+    read.sessions(con, [str(path)], read.Options(engine=engine), Policy())
+    return con.execute("SELECT orig_h, orig_p, orig_pkts, orig_ip_bytes, orig_bytes, orig_low, orig_high FROM session").fetchall()
+
+
+def test_data_channels_announced_without_end_cost_no_more_each(tmp_path: Path) -> None:
+    """The memory of announced channels is full after 65,536; it is not searched through for each one more."""
+    lines = [f"PORT 9,{n >> 16},{n >> 8 & 255},{n & 255},9,7\r\n".encode() for n in range(120_000)]
+    sent = [b"USER x\r\n", *(b"".join(lines[n : n + 70]) for n in range(0, len(lines), 70))]
+    frames = [(n * 1e-4, data) for n, (_, data) in enumerate(p.talk(sent, answer=b"", server=21))]
+    before = time.process_time()
+    row = one(tmp_path, p.pcap(frames, link=101))
+    assert (row["service"], row["orig_pkts"]) == ("ftp", len(sent) + 4)
+    assert time.process_time() - before < 5

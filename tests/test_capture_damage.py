@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import os
 import struct
 import sys
+import threading
 from pathlib import Path
 
 import packets as p
 import pytest
 from captured import sessions
+
+from netexfil import read, tables
+from netexfil.policy import Policy
+from netexfil.read import sniff
 
 pytest.importorskip("netexfil._core", reason="the core is not built")
 
@@ -106,3 +112,51 @@ def test_standard_input(tmp_path: Path) -> None:
     data = gzip.compress(p.pcap(p.talk(), link=101))
     done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, check=True)
     assert done.stdout.strip() == b"[('SF',)]"
+
+
+@pytest.mark.parametrize("engine", ["core", "portable"])
+def test_packets_of_no_known_interface_are_told(tmp_path: Path, engine: str) -> None:
+    from netexfil.read import capture, portable
+
+    frames = [p.enhanced(int(p.START * 1e6) + n, data, index) for n, ((_, data), index) in enumerate(zip(bursts(4), (0, 1, 7, 0), strict=True))]
+    (tmp_path / "some.pcapng").write_bytes(p.section() + p.interface(101) + b"".join(frames))
+    con = tables.connect()
+    tables.create(con)
+    options, paths = read.Options(), [str(tmp_path / "some.pcapng")]
+    notes = capture.read(con, paths, options, Policy()) if engine == "core" else portable.read(con, paths, options)
+    assert con.execute("SELECT sum(orig_pkts) FROM session").fetchone() == (2,)
+    lost = [note for note in notes if note.kind == "damaged"]
+    assert {note.reason for note in lost} == {"a packet of an interface that was not described"}
+    assert sum(note.count for note in lost) == 2
+
+
+def test_notes_of_very_many_kinds_are_bounded_and_counted(tmp_path: Path) -> None:
+    interfaces = b"".join(p.interface(link) for link in range(300, 12_300))
+    frames = b"".join(p.enhanced(int(p.START * 1e6), b"x", n) for n in (*range(12_000), 5))
+    (tmp_path / "links.pcapng").write_bytes(p.section() + interfaces + frames)
+    _, notes = sessions(tmp_path / "links.pcapng")
+    assert (len(notes), notes[5].count, notes[-1].reason, notes[-1].count) == (10_001, 2, "for more reasons than are told", 2000)
+
+
+def test_a_named_pipe_is_read_and_one_in_a_directory_is_left_alone(tmp_path: Path) -> None:
+    data, pipe, folder = p.pcap(p.talk(), link=101), tmp_path / "pipe", tmp_path / "folder"
+    folder.mkdir()
+    for path in (pipe, folder / "pipe"):
+        os.mkfifo(path)
+    (folder / "a.pcap").write_bytes(data)
+    writer = threading.Thread(target=pipe.write_bytes, args=(data,))
+    writer.start()
+    for source, wanted in ((pipe, pipe), (folder, folder / "a.pcap")):
+        con = tables.connect()
+        tables.create(con)
+        notes = read.sessions(con, [str(source)], read.Options(), Policy())
+        assert con.execute("SELECT source, conn_state FROM session").fetchall() == [(str(wanted), "SF")]
+        assert not [note for note in notes if note.loss]
+    writer.join()
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("magic", [0xA1B2C3D4, 0xA1B23C4D, 0xA1B2CD34, 0xA1B234CD, 0xA12B3C4D])
+def test_every_kind_of_pcap_that_the_core_reads_is_taken_for_one(tmp_path: Path, magic: int, order: str) -> None:
+    (tmp_path / "x").write_bytes(p.pcap(p.talk(), link=101, magic=magic, order=order))
+    assert sniff.look(str(tmp_path / "x")).kind == "capture"

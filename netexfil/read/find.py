@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -48,16 +49,16 @@ class Found:
 def sources(names: Sequence[str], keep: Collection[str] = ()) -> Iterator[Found]:
     """Find the files of the sources; those in `keep` are never left out as copies.
 
-    What stdin brought is kept in a temporary file until the end of the block.
+    What stdin or a pipe brought is kept in a temporary file until the end of the block.
     """
     found = Found()
     with contextlib.ExitStack() as stack:
         heads: list[tuple[str, sniff.Head]] = []
         seen: set[tuple[int, int]] = set()
         for name in dict.fromkeys(names):
-            if name == "-":
-                path = _spool(stack)
-                found.shown[path] = "-"
+            if name == "-" or Path(name).is_fifo():
+                path = _spool(stack, name)
+                found.shown[path] = name
                 _named(found, heads, seen, path)
             elif Path(name).is_dir():
                 _directory(found, heads, seen, name)
@@ -67,13 +68,15 @@ def sources(names: Sequence[str], keep: Collection[str] = ()) -> Iterator[Found]
         yield found
 
 
-def _spool(stack: contextlib.ExitStack) -> str:
-    """Standard input as a file that can be read twice: itself where it is one, else a copy on disk."""
+def _spool(stack: contextlib.ExitStack, name: str) -> str:
+    """Standard input (`-`) or a pipe as a file that can be read twice: itself where it is one, else a copy on disk."""
     with contextlib.suppress(OSError):
-        os.pread(0, 1, 0)
-        return "/dev/stdin"
+        if name == "-":
+            os.pread(0, 1, 0)
+            return "/dev/stdin"
     handle = stack.enter_context(tempfile.NamedTemporaryFile(prefix="netexfil-stdin-"))  # noqa: SIM115 (the stack closes it)
-    while block := os.read(0, 1 << 20):
+    source = stack.enter_context(open(0 if name == "-" else name, "rb", buffering=0, closefd=name != "-"))  # noqa: SIM115
+    while block := source.read(1 << 20):
         handle.write(block)
     handle.flush()
     return handle.name
@@ -125,7 +128,7 @@ def _look(found: Found, seen: set[tuple[int, int]], path: str) -> sniff.Head | N
             found.notes.append(Note(path, "duplicate", "the same file under another name, counted once", loss=False))
             return None
         seen.add((status.st_dev, status.st_ino))
-        if not sniff.readable_type(status.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             return sniff.Head("other", "not a regular file")
         return sniff.look(path)
     except OSError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import stat
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ PEEK = 1 << 16
 PCAP = {
     b"\xd4\xc3\xb2\xa1": ("<", 1e-6), b"\xa1\xb2\xc3\xd4": (">", 1e-6), b"\x4d\x3c\xb2\xa1": ("<", 1e-9),
     b"\xa1\xb2\x3c\x4d": (">", 1e-9), b"\x34\xcd\xb2\xa1": ("<", 1e-6), b"\xa1\xb2\xcd\x34": (">", 1e-6),
+    b"\xcd\x34\xb2\xa1": ("<", 1e-6), b"\xa1\xb2\x34\xcd": (">", 1e-6), b"\x4d\x3c\x2b\xa1": ("<", 1e-6), b"\xa1\x2b\x3c\x4d": (">", 1e-6),
 }  # fmt: skip
 PCAPNG = b"\x0a\x0d\x0d\x0a"
 
@@ -46,11 +46,6 @@ class Head:
     wrap: str = "plain"
     mark: bytes = b""
     first_ts: float | None = None
-
-
-def readable_type(mode: int) -> bool:
-    """Regular files and pipes are read; sockets, devices and the like are not."""
-    return stat.S_ISREG(mode) or stat.S_ISFIFO(mode)
 
 
 def look(path: str) -> Head:

@@ -37,6 +37,8 @@ const ALPN: u16 = 16;
 const NOTHING: &str = "000000000000";
 /// Fingerprints remembered at a time; the same few clients make most of a network's hellos.
 const REMEMBERED: usize = 2048;
+/// What is longer is no usual client's, and is computed anew.
+const LONGEST: usize = 4096;
 
 /// RFC 8701: 0x0a0a, 0x1a1a … 0xfafa.
 #[must_use]
@@ -86,6 +88,9 @@ thread_local! {
 /// The digest of a text, from memory where it was computed before. The whole text is the key, so no crafted
 /// hello can claim another's fingerprint.
 fn remembered(memory: &'static LocalKey<RefCell<Digests>>, text: String, compute: fn(&str) -> String) -> String {
+    if text.len() > LONGEST {
+        return compute(&text);
+    }
     memory.with_borrow_mut(|memory| {
         if let Some(known) = memory.get(&text) {
             return known.clone();
@@ -124,6 +129,9 @@ pub fn fingerprints(hello: &ClientHello, carrier: Carrier) -> (String, String) {
     }
     key.extend(hello.points.iter().copied().map(u16::from).chain([MARK]));
     key.extend(hello.alpn.first().into_iter().flatten().copied().map(u16::from));
+    if key.len() > LONGEST / 2 {
+        return (ja3(hello), ja4(hello, carrier));
+    }
     BOTH.with_borrow_mut(|memory| {
         if let Some(known) = memory.get(&key) {
             return known.clone();

@@ -62,6 +62,21 @@ pub struct Facts {
     pub hassh_server: Option<String>,
 }
 
+/// A longer text is no name that anyone gave; many of them would fill the memory.
+const LONGEST: usize = 2048;
+
+impl Facts {
+    /// Cut what is longer than any name, banner or list of protocols.
+    pub fn bound(&mut self) {
+        let texts = [&mut self.server_name, &mut self.alpn, &mut self.cert_subject, &mut self.cert_issuer, &mut self.ssh_client, &mut self.ssh_server];
+        for text in texts.into_iter().flatten().filter(|text| text.len() > LONGEST) {
+            let end = (0..=LONGEST).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            text.truncate(end);
+            text.shrink_to_fit();
+        }
+    }
+}
+
 /// One session, still in numbers: text is made of it column by column, in `batch`.
 #[derive(Debug, Clone, Default)]
 pub struct Session {
@@ -124,5 +139,18 @@ impl Session {
     #[must_use]
     pub fn lasted(&self) -> Option<i64> {
         Some(self.last.saturating_sub(self.start)).filter(|lasted| *lasted > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_beyond_reason_are_cut_between_letters() {
+        let mut facts = Facts { server_name: Some("x".to_owned() + &"ü".repeat(4000)), alpn: Some("h2".to_owned()), ..Facts::default() };
+        facts.bound();
+        assert_eq!(facts.server_name.map(|name| name.len()), Some(LONGEST - 1));
+        assert_eq!(facts.alpn.as_deref(), Some("h2"));
     }
 }

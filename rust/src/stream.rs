@@ -42,10 +42,11 @@ impl Side {
 
     fn datagram(&mut self, data: &[u8], limit: usize) -> bool {
         let held: usize = self.datagrams.iter().map(Vec::len).sum();
-        if data.is_empty() || self.datagrams.len() >= DATAGRAMS || held + data.len() > limit {
+        let kept = crate::bytes::first(data, limit.saturating_sub(held));
+        if kept.is_empty() || self.datagrams.len() >= DATAGRAMS {
             return false;
         }
-        self.datagrams.push(data.to_vec());
+        self.datagrams.push(kept.to_vec());
         true
     }
 }

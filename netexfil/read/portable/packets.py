@@ -19,7 +19,7 @@ UDP_TUNNELS = {4789: "VXLAN", 8472: "VXLAN", 6081: "GENEVE", 4754: "GRE", 3544: 
 BOTH_WAYS = {4789, 6081, 3544, 2152, 5072}
 EXTENSIONS = {0, 43, 44, 51, 60, 135, 139, 140}
 FRAGMENT_AGE = 60 * 10**9
-FRAGMENTED_AT_ONCE = 1024
+FRAGMENTED_AT_ONCE, MOST_PIECES, LONGEST = 512, 256, 65_535
 
 
 class Refused(Exception):
@@ -72,21 +72,27 @@ class Pieces:
 
     since: int
     known: list[tuple[int, bytes]] = field(default_factory=list)
+    held: int = 0
     length: int | None = None
 
     def add(self, offset: int, more: bool, data: bytes) -> bytes | None:
         """The whole payload, once nothing is missing. What came first stays."""
         if not more:
             self.length = offset + len(data)
-        if not data or not any(at <= offset and offset + len(data) <= at + len(old) for at, old in self.known):
+        known = data and any(at <= offset and offset + len(data) <= at + len(old) for at, old in self.known)
+        if not known and len(self.known) < MOST_PIECES and self.held + len(data) <= 2 * LONGEST:
+            self.held += len(data)
             self.known.append((offset, data))
             self.known.sort(key=lambda piece: piece[0])
-        whole = b""
+        return None if self.length is None else self._joined(self.length)
+
+    def _joined(self, length: int) -> bytes | None:
+        whole = bytearray()
         for at, piece in self.known:
             if at > len(whole):
                 return None
             whole += piece[len(whole) - at :]
-        return whole[: self.length] if self.length is not None and len(whole) >= self.length else None
+        return bytes(whole[:length]) if len(whole) >= length else None
 
 
 class Decoder:
@@ -113,16 +119,16 @@ class Decoder:
             return _transport(header, data)
         if len(data) < header.total - header.size:
             # Cut by the snapshot length: it can never be put together, but the first one still tells the session.
-            return _transport(header, data) if header.part[1] == 0 else None
+            return _unfolded(header, data) if header.part[1] == 0 else None
         whole = self._join(header, data, frame.time)
         if whole is None:
             return None
-        header.total = header.size + len(whole)
-        return _transport(header, whole)
+        header.total, header.part = header.size + len(whole), None
+        return _unfolded(header, whole)
 
     def _join(self, header: Header, data: bytes, now: int) -> bytes | None:
         ident, offset, more = header.part or (0, 0, False)
-        if offset + len(data) > 65_535:
+        if offset + len(data) > LONGEST:
             return None
         key = (header.source, header.target, ident, header.proto)
         if key not in self.waiting and len(self.waiting) >= FRAGMENTED_AT_ONCE:
@@ -194,16 +200,34 @@ def _six(data: bytes, length: int) -> Header | None:
     if len(data) < 40:
         return None
     (payload,) = struct.unpack_from(">H", data, 4)
-    header = Header(data[8:24], data[24:40], data[6], payload + 40 if payload else length, 40)
+    return _steps(Header(data[8:24], data[24:40], data[6], payload + 40 if payload else length, 40), data)
+
+
+def _steps(header: Header, data: bytes) -> Header | None:
+    """Over the extension headers, up to that of a fragment: what follows it is part of the whole, and read with it."""
     for _ in range(16):
-        if header.proto not in EXTENSIONS:
+        if header.proto not in EXTENSIONS or header.part:
             break
         if len(data) < header.size + 8:
             return None
         _step(header, data)
-        if header.part and header.part[1]:
-            break
     return header
+
+
+def _unfolded(header: Header, body: bytes) -> Packet | None:
+    """What was in fragments: behind the extension headers (IPv6) that it begins with.
+
+    Raises:
+        Refused: they do not fit.
+    """
+    if header.ident is not None:
+        return _transport(header, body)
+    before, part = header.size, header.part
+    header.size, header.part = 0, None
+    if not _steps(header, body) or header.size > len(body) or header.part:
+        raise Refused("malformed", "an IP header")
+    inside, header.size, header.part = header.size, before + header.size, part
+    return _transport(header, body[inside:])
 
 
 def _step(header: Header, data: bytes) -> None:
@@ -262,6 +286,8 @@ def _udp(header: Header, data: bytes, room: int) -> Packet:
     datagram = dpkt.udp.UDP(data[:8] + bytes(max(8 - len(data), 0)))
     # Zero where offload left it to the network card; not believed where it was cut.
     said = datagram.ulen - 8 if datagram.ulen >= 8 and len(data) >= 6 else room - 8
+    if not header.part:
+        said = min(said, room - 8)  # more than its packet holds was not sent; the first fragment, cut, speaks for all
     tunnel = UDP_TUNNELS.get(datagram.dport) or (UDP_TUNNELS.get(datagram.sport) if datagram.sport in BOTH_WAYS else None)
     ends = header.source, header.target, UDP, datagram.sport, datagram.dport
     return Packet(*ends, header.total - header.extra, said, data[8 : 8 + said], ident=header.ident, tunnel=tunnel)

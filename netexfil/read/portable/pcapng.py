@@ -96,8 +96,7 @@ def pcapng(source: Input) -> Iterator[Frame | Damage]:
             if isinstance(found, str):
                 yield source.damaged(found, section.follow)
                 continue
-            if found:
-                yield found
+            yield found
         elif length > CHECKED:
             yield from _pass(section, length)
             continue
@@ -161,8 +160,8 @@ def _interface(order: str, body: bytes) -> Interface:
     return interface
 
 
-def _packet(section: Section, code: int, length: int) -> Frame | str | None:
-    """One packet block; None where its interface is not known, and in words what is wrong with it."""
+def _packet(section: Section, code: int, length: int) -> Frame | Damage | str:
+    """One packet block; damage where its interface is not known, and in words what is wrong with the block."""
     source, fixed = section.source, 12 if code == SIMPLE else 28
     claims = f"a packet block claims {length} bytes"
     if not source.ensure(length):
@@ -174,7 +173,7 @@ def _packet(section: Section, code: int, length: int) -> Frame | str | None:
     body = source.view(8, length - 12)
     index = 0 if code == SIMPLE else struct.unpack_from(section.order + ("I" if code == ENHANCED else "H"), body)[0]
     if index >= len(section.interfaces):
-        return None
+        return Damage("damaged", source.place, "a packet of an interface that was not described")
     interface, room = section.interfaces[index], length - fixed - 4
     if code == SIMPLE:
         wire = section.word(8)

@@ -201,7 +201,7 @@ impl Pcapng {
         };
         let Some(interface) = self.interfaces.get(index) else {
             input.consume(length);
-            return Ok(None);
+            return Err(Damage { goes_on: true, ..Damage::new(place, "damaged", "a packet of an interface that was not described") });
         };
         let room = length - fixed - 4;
         let (time, stored, wire) = if code == SIMPLE {

@@ -1,5 +1,6 @@
 //! Several captures read as one: the files of a ring buffer follow on from each other, parallel ones are merged by time.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,6 +9,8 @@ use crate::error::{Error, Note};
 
 /// A file begins this long before the current packet: it ran in parallel. Less is jitter at the seam of a ring buffer.
 const OVERLAP: i64 = 1_000_000_000;
+/// Different notes; what else there is, is counted without its reason.
+const NOTES: usize = 10_000;
 /// Not more files open at a time than that.
 const OPEN: usize = 64;
 
@@ -24,6 +27,8 @@ pub struct Set {
     open: Vec<Open>,
     current: usize,
     notes: Vec<Note>,
+    /// Where the note of a file, kind and reason stands.
+    told: HashMap<(Arc<str>, &'static str, String), usize>,
     read: Arc<AtomicU64>,
 }
 
@@ -34,7 +39,7 @@ impl Set {
     /// The first file's error, where not a single one can be read.
     pub fn open(paths: &[String]) -> Result<Self, Error> {
         let read = Arc::new(AtomicU64::new(0));
-        let mut set = Self { names: Vec::new(), waiting: Vec::new(), open: Vec::new(), current: 0, notes: Vec::new(), read };
+        let mut set = Self { names: Vec::new(), waiting: Vec::new(), open: Vec::new(), current: 0, notes: Vec::new(), told: HashMap::new(), read };
         let mut failed = None;
         for path in paths {
             let file = u32::try_from(set.names.len()).unwrap_or(u32::MAX);
@@ -105,12 +110,16 @@ impl Set {
 
     /// Remember something about a file.
     pub fn note(&mut self, file: u32, place: Option<u64>, kind: &'static str, reason: String) {
-        let name = self.name(file);
-        if let Some(note) = self.notes.iter_mut().find(|note| note.kind == kind && *note.file == *name && note.reason == reason) {
-            note.count += 1;
-        } else if self.notes.len() < 10_000 {
-            self.notes.push(Note { file: name.to_string(), place, kind, reason, count: 1 });
+        let mut key = (self.name(file), kind, reason);
+        if self.notes.len() >= NOTES && !self.told.contains_key(&key) {
+            key.2 = "for more reasons than are told".to_owned();
         }
+        if let Some(note) = self.told.get(&key).and_then(|at| self.notes.get_mut(*at)) {
+            note.count += 1;
+            return;
+        }
+        self.notes.push(Note { file: key.0.to_string(), place, kind, reason: key.2.clone(), count: 1 });
+        self.told.insert(key, self.notes.len() - 1);
     }
 
     /// The current frame and the number of its file; `None` at the end of all.

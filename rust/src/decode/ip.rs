@@ -97,11 +97,22 @@ fn extensions(data: &[u8], ip: &mut Ip) -> Option<()> {
         }
         ip.proto = u8_at(data, at)?;
         ip.header += size;
-        if ip.fragment.is_some_and(|(_, offset, _)| offset > 0) {
-            return Some(());
+        if ip.fragment.is_some() {
+            return Some(()); // what follows is part of the whole, and read with it
         }
     }
     Some(())
+}
+
+/// Step over the extension headers (IPv6) that what was in fragments begins with.
+fn unfolded(ip: Ip, body: &[u8]) -> Option<(Ip, &[u8])> {
+    if ip.id.is_some() {
+        return Some((ip, body));
+    }
+    let mut inner = Ip { header: 0, fragment: None, ..ip };
+    extensions(body, &mut inner)?;
+    let rest = body.get(inner.header..).filter(|_| inner.fragment.is_none())?;
+    Some((Ip { header: ip.header + inner.header, fragment: ip.fragment, ..inner }, rest))
 }
 
 /// Mobile IPv6: the address at home is the source.
@@ -142,7 +153,7 @@ impl Decoder {
         if data.len() < ip.total {
             // Cut by the snapshot length: cannot be put together. The first one still tells the session.
             if offset == 0 {
-                self.transport(ip, after(data, ip.header), context, sink);
+                self.unfold(*ip, after(data, ip.header), context, sink);
             }
             return;
         }
@@ -150,7 +161,14 @@ impl Decoder {
         let key = (ip.source, ip.target, id, ip.proto);
         let Some(body) = self.fragments.add(key, offset, more, after(data, ip.header), self.time) else { return };
         let whole = Ip { total: ip.header + body.len(), fragment: None, ..*ip };
-        self.transport(&whole, &body, context, sink);
+        self.unfold(whole, &body, context, sink);
+    }
+
+    fn unfold<S: Sink>(&mut self, ip: Ip, body: &[u8], context: Context, sink: &mut S) {
+        match unfolded(ip, body) {
+            Some((ip, rest)) => self.transport(&ip, rest, context, sink),
+            None => sink.lost("malformed", "IP header that does not fit its packet"),
+        }
     }
 
     #[inline]
@@ -263,7 +281,12 @@ fn datagram<'a>(ip: &Ip, data: &'a [u8], context: Context) -> Option<Packet<'a>>
     let [a, b, c, d, e, f, _, _] = stored::<8>(data, ip.payload(), PORTS)?;
     // Zero where offload left it to the network card; not believed where it was cut.
     let said = if data.len() < LENGTH { 0 } else { usize::from(u16::from_be_bytes([e, f])) };
-    let length = if said >= 8 { said - 8 } else { ip.payload() - 8 };
+    let room = ip.payload() - 8;
+    let length = match (said.checked_sub(8), ip.fragment) {
+        (None, _) => room,
+        (Some(said), None) => said.min(room), // more than its packet holds was not sent
+        (Some(said), Some(_)) => said,        // the first fragment, cut: it speaks for all
+    };
     let mut packet = blank(ip, context);
     packet.source_port = u16::from_be_bytes([a, b]);
     packet.target_port = u16::from_be_bytes([c, d]);

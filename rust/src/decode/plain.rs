@@ -87,7 +87,7 @@ fn segment<'a>(data: &'a [u8], whole: usize, into: &mut Packet<'a>) -> Option<()
 fn datagram<'a>(data: &'a [u8], whole: usize, into: &mut Packet<'a>) -> Option<()> {
     let head = data.first_chunk::<8>()?;
     let said = usize::from(u16::from_be_bytes([head[4], head[5]]));
-    let length = if said >= 8 { said } else { whole }.checked_sub(8)?;
+    let length = if said >= 8 { said.min(whole) } else { whole }.checked_sub(8)?;
     into.source_port = u16::from_be_bytes([head[0], head[1]]);
     into.target_port = u16::from_be_bytes([head[2], head[3]]);
     into.tcp = Tcp::default();

@@ -95,6 +95,7 @@ fn told(conn: &mut Conn, session: &mut Session) {
         (marks.has(Marks::EARLY), "early"),
         (marks.has(Marks::CARRIER), "carrier"),
         (marks.has(Marks::FTP_DATA), "ftp_data"),
+        (marks.has(Marks::UNHEARD), "unheard"),
     ];
     let mut words = words.into_iter().filter(|word| word.0).map(|word| word.1);
     let control = conn.control.take();

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::conn::SECOND;
 use super::{EXPECTED, FIRST_PACKETS, Flows, HELLO_TOTAL, LOGIN_IDLE, LOGIN_SERVICES, Place, SPARES, TCP_IDLE, key};
 use super::marks::Marks;
 use crate::decode::Packet;
@@ -57,7 +58,8 @@ impl Flows {
         let resp = if conn.orig_is_a { key::ip(&conn.key.b) } else { key::ip(&conn.key.a) };
         let uid: Box<str> = key::name(&conn.key, conn.start).into();
         for (address, port) in announced {
-            if self.expected.len() >= EXPECTED {
+            if self.expected.len() >= EXPECTED && now.saturating_sub(self.swept) >= SECOND {
+                self.swept = now;
                 self.expected.retain(|_, (since, _)| now.saturating_sub(*since) < TCP_IDLE);
             }
             if self.expected.len() < EXPECTED {
@@ -81,6 +83,7 @@ impl Flows {
         if conn.stream.is_none() {
             if !room || conn.counts.iter().map(|count| count.pkts).sum::<u64>() > FIRST_PACKETS {
                 conn.heard = true;
+                conn.marks.set(Marks::UNHEARD, !room);
                 return false;
             }
             if at.is_none() {

@@ -16,6 +16,8 @@ impl Marks {
     pub const HEADLESS: Self = Self(128);
     /// A QUIC conversation whose first datagram here comes from its middle.
     pub const JOINED: Self = Self(256);
+    /// There was no room left for its first bytes.
+    pub const UNHEARD: Self = Self(512);
 
     #[inline]
     pub fn has(self, mark: Self) -> bool {

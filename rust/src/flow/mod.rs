@@ -111,6 +111,8 @@ pub struct Flows {
     closed: u32,
     /// Announced FTP data endpoints: who listens, and the control session's uid.
     expected: HashMap<(IpAddr, u16), (i64, Box<str>)>,
+    /// When those too old were last looked for.
+    swept: i64,
     /// Control sessions that are read line by line, by place.
     followed: HashMap<Place, follow::Lines>,
     done: Vec<Session>,
@@ -163,6 +165,7 @@ impl Flows {
             spares: Vec::new(),
             closed: 0,
             expected: HashMap::new(),
+            swept: i64::MIN,
             followed: HashMap::new(),
             done: Vec::new(),
             lost: Vec::new(),

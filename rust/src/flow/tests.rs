@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use crate::capture::Frame;
 use crate::decode::{self, Decoder, Packet, Sink};
 
+use super::{Flows, HELLO_TOTAL, Limits};
 use super::ranges::Ranges;
 use super::table::Table;
 use super::wheel::Wheel;
@@ -42,6 +43,20 @@ fn a_plain_frame_holds_what_the_decoder_finds() {
             }
         }
     }
+}
+
+#[test]
+fn without_room_for_first_bytes_a_session_says_so() {
+    let hello = Packet { proto: 17, source_port: 40_000, target_port: 9999, length: 3, payload: b"abc", ..Packet::default() };
+    let told = |held| {
+        let mut flows = Flows::new(Limits::default());
+        flows.held = held;
+        flows.packet(&hello);
+        while flows.close() {}
+        flows.done().pop().and_then(|session| session.hints)
+    };
+    assert_eq!(told(0).as_deref(), Some("open"));
+    assert_eq!(told(HELLO_TOTAL).as_deref(), Some("open,unheard"));
 }
 
 /// Plain frames, and whatever becomes of them: the short way takes none that the decoder takes otherwise.

@@ -122,6 +122,7 @@ pub fn inspect(input: &Hello<'_>) -> Outcome {
         Proto::Udp => datagrams(Datagrams { orig: input.orig_datagrams, resp: input.resp_datagrams, resp_port: input.resp_port, done: input.done }),
     };
     outcome.compare_with_port(input);
+    outcome.facts.bound();
     outcome.services.sort_unstable();
     outcome.services.dedup();
     outcome.hints.sort_unstable();
