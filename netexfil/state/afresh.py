@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import duckdb
 
 PART = 2_000_000  # sessions whose days are made together
+AHEAD = 2  # halvings of a budget's search that are counted while a part is loaded
 
 
 def days(con: duckdb.DuckDBPyConnection) -> list[tuple[int, int]]:
@@ -86,7 +87,40 @@ def _nothing_new(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("CREATE OR REPLACE TEMP TABLE whole (talk BIGINT)")
 
 
+def budget(con: duckdb.DuckDBPyConnection, policy: Policy, alerts_per_day: float) -> tuple[Policy, list[Note]]:
+    """The policy that leaves so many alerts a day of the days whose sessions are kept (`detect.budget`), which are counted one part at a time.
+
+    What any of the volumes asked for can make a candidate is one at the least of them: a part is loaded for that one, and counted at all.
+    """
+    from netexfil.detect import budgeting
+
+    _nothing_new(con)
+    made = days(con)
+
+    def counts(volumes: Sequence[float]) -> list[int]:
+        found = [0] * len(volumes)
+        for first, last in made:
+            if _loaded(con, budgeting.at_volume(policy, min(volumes)), first, last):
+                scored = (detect.score(con, budgeting.at_volume(policy, volume), only="judged") for volume in volumes)
+                found = [before + sum(finding.is_alert for finding in more) for before, more in zip(found, scored, strict=True)]
+        return found
+
+    held = store.one(con, "SELECT count(DISTINCT day) FROM state.session")
+    chosen, note = detect.search(policy, alerts_per_day, held, counts, ahead=AHEAD)
+    return chosen, [note]
+
+
 def _judged(con: duckdb.DuckDBPyConnection, policy: Policy, first: int, last: int) -> Sequence[Finding]:
+    if not _loaded(con, policy, first, last):
+        return ()
+    from netexfil.detect import questions
+
+    con.execute("INSERT INTO chosen SELECT cid FROM cand")
+    return questions.score(con, policy)
+
+
+def _loaded(con: duckdb.DuckDBPyConnection, policy: Policy, first: int, last: int) -> bool:
+    """Everything that judging some days needs, and `cand`; False where nothing is to be judged."""
     window = f"day BETWEEN {first} AND {last}"
     pairs.look(con, range(first, last + 1))
     con.execute(f"CREATE OR REPLACE TEMP VIEW touched AS SELECT *, TRUE AS now FROM state.channel WHERE {window}")
@@ -96,9 +130,4 @@ def _judged(con: duckdb.DuckDBPyConnection, policy: Policy, first: int, last: in
     depend.load(con)
     detect.select(con, policy, only="judged")
     parts.again(con, policy)
-    if not tables.some(con, "cand"):
-        return ()
-    from netexfil.detect import questions
-
-    con.execute("INSERT INTO chosen SELECT cid FROM cand")
-    return questions.score(con, policy)
+    return tables.some(con, "cand")

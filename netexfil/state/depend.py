@@ -125,21 +125,22 @@ def load(con: duckdb.DuckDBPyConnection) -> None:
     """
     con.execute("DELETE FROM channel")
     pairs_of, days_of = "pair IN (SELECT pair FROM wanted)", "day IN (SELECT day FROM wanted)"
-    stays = "FROM state.channel WHERE cid NOT IN (SELECT cid FROM gone) AND"
+    there = f"FROM state.channel WHERE {_STAYS} AND"
     con.execute(f"INSERT INTO channel SELECT {_COLUMNS} FROM made WHERE {pairs_of}")
-    con.execute(f"INSERT INTO channel SELECT {_COLUMNS} {stays} {days_of} AND {pairs_of}")
+    con.execute(f"INSERT INTO channel SELECT {_COLUMNS} {there} {days_of} AND {pairs_of}")
     # who the two are is known: texts of few rows among millions are what such a look-up costs; of days before the week no more than bytes are asked
     since = files.one(con, "SELECT min(day) FROM wanted")
     week, month = f"c.day >= {since - 6}", f"c.day BETWEEN {since - channels.MEMORY} AND {since - 7}"
-    for columns, window in ((_LEDGER, week), ("cid, day, bytes_low", month)):
+    late = any_row(con, f"gone WHERE day < {since - 6}")  # what was touched there is not counted twice
+    for columns, window, stays in ((_LEDGER, week, _STAYS), ("cid, day, bytes_low" if late else "day, bytes_low", month, _STAYS if late else "TRUE")):
         con.execute(f"""INSERT INTO channel (inside_h, entity, direction, {columns})
             WITH held AS MATERIALIZED (SELECT w.inside_h, w.entity, c.direction, {columns} FROM state.channel c
                 JOIN (SELECT DISTINCT pair, inside_h, entity FROM wanted) w USING (pair) WHERE {window})
-            SELECT * FROM held WHERE direction = 'out' AND NOT {days_of} AND cid NOT IN (SELECT cid FROM gone)""")
+            SELECT * FROM held WHERE direction = 'out' AND NOT {days_of} AND {stays}""")
     if any_row(con, "wanted WHERE direction = 'pull'"):
         serving = f"direction = 'pull' AND inside_h IN (SELECT inside_h FROM wanted WHERE direction = 'pull') AND NOT ({pairs_of}"
         con.execute(f"""INSERT INTO channel SELECT {_COLUMNS} FROM made WHERE {serving})
-            UNION ALL SELECT {_COLUMNS} {stays} {serving} AND {days_of})""")
+            UNION ALL SELECT {_COLUMNS} {there} {serving} AND {days_of})""")
     con.execute("""CREATE OR REPLACE TEMP TABLE judged AS SELECT cid FROM channel
         WHERE (inside_h, entity, day) IN (SELECT (inside_h, entity, day) FROM wanted)""")
     pairs.fleet(con, "wanted")
@@ -150,4 +151,5 @@ def load(con: duckdb.DuckDBPyConnection) -> None:
 
 
 _COLUMNS = ", ".join(tables.CHANNEL)
+_STAYS = "cid NOT IN (SELECT cid FROM gone)"
 _LEDGER = "cid, day, bytes_low, bytes_in, sessions, push_low"

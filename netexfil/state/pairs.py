@@ -83,8 +83,10 @@ def update(con: duckdb.DuckDBPyConnection, policy: Policy, kept: int) -> None:
     con.execute(f"""CREATE OR REPLACE TEMP TABLE pair_sum AS SELECT pair, any_value(owner) AS owner, min(day) AS first_day,
         coalesce(bit_or(bit), 0::HUGEINT) AS all_days, coalesce(bit_or(bit) FILTER (low >= {policy.threshold("sender")}), 0::HUGEINT) AS sent,
         sum(now) - sum(was) AS more, bool_and(present) AS all_there FROM ({sums}) GROUP BY pair""")
+    # of millions of rows, most of them of pairs that met once, only the keys are looked through; the others are fetched by their place
+    con.execute("CREATE OR REPLACE TEMP TABLE pair_place AS SELECT rowid AS place FROM state.pair WHERE pair IN (SELECT pair FROM pair_sum)")
     con.execute(f"""CREATE OR REPLACE TEMP TABLE pair_was AS SELECT * REPLACE (used & {kept} AS used, sent & {kept} AS sent)
-        FROM state.pair WHERE pair IN (SELECT pair FROM pair_sum)""")
+        FROM state.pair WHERE rowid IN (SELECT place FROM pair_place)""")
     con.execute("""CREATE OR REPLACE TEMP TABLE pair_now AS SELECT s.pair, s.owner,
             CAST(least(s.first_day, w.first_day) AS INTEGER) AS first_day,
             coalesce(w.used, 0::HUGEINT) | s.all_days AS used, (coalesce(w.sent, 0::HUGEINT) & ~s.all_days) | s.sent AS sent,

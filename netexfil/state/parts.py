@@ -102,7 +102,7 @@ def build_days(con: duckdb.DuckDBPyConnection, policy: Policy, first: int, last:
 
 def _sums(con: duckdb.DuckDBPyConnection, policy: Policy, new: str) -> None:
     """Sums of new sessions (a condition) and of talks that are whole; those of mixed hosts are."""
-    flag(con, policy, f"{new} OR talk IN (FROM whole)", "flagged")
+    flag(con, policy, f"{new} OR talk IN (FROM whole)" if any_row(con, "whole") else new, "flagged")
     con.execute("INSERT INTO mixed SELECT address, day FROM flagged EXCEPT SELECT address, day FROM mixed")
     _together(con, new)
     add(con, policy, f"state.told WHERE {new} AND batch NOT IN (FROM summed) AND talk NOT IN (FROM whole)")

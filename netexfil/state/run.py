@@ -56,7 +56,7 @@ def run(path: Path, job: pipeline.Job, now: float, wait: bool = False) -> Outcom
         with store.attached(con, path, read_only=True):
             last = con.execute("SELECT listing, settings FROM state.run ORDER BY id DESC LIMIT 1").fetchone() or (None, None)
             anew = settings != last[1]
-            tally.summed = not job.join and not anew and scoring.apart(con, job)
+            tally.summed = not job.join and not anew and job.budget is None and scoring.apart(con)
         if not anew:  # the machine's other cores are for others
             con.execute("SET threads = 1")
         parts.begin(con)

@@ -29,22 +29,22 @@ class Made:
 
 
 def plan(con: duckdb.DuckDBPyConnection, job: pipeline.Job, anew: bool) -> str:
-    """`nothing`, `parts` (what is new), `afresh` (all of it, by days), or `everything` at once: where clocks are estimated from all sessions that
-    are there, or a budget sets the thresholds from all of them.
+    """`nothing`, `parts` (what is new), `afresh` (all of it, by days; a budget sets thresholds from all), or `everything` at once: where clocks
+    are estimated from all sessions that are there.
     """
     mark = _mark(con)
     changed = parts.any_row(con, "state.stale") or parts.any_row(con, f"state.session WHERE batch > {mark}")
     there = parts.any_row(con, "state.session") or parts.any_row(con, "state.event")
     if not there or not (anew or changed):
         return "nothing"
-    if not apart(con, job):
+    if not apart(con):
         return "everything"
-    return "afresh" if anew else "parts"
+    return "afresh" if anew or job.budget is not None else "parts"
 
 
-def apart(con: duckdb.DuckDBPyConnection, job: pipeline.Job) -> bool:
-    """Whether days can be judged one by one. Not with telemetry or a budget, or where more days are there than bits tell apart."""
-    if job.budget is not None or parts.any_row(con, "state.event"):
+def apart(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether days can be judged one by one. Not with telemetry, or where more days are there than bits tell apart."""
+    if parts.any_row(con, "state.event"):
         return False
     return files.one(con, "SELECT max(day) - min(day) FROM state.session") <= pairs.LONGEST
 
@@ -107,8 +107,9 @@ def _parts(con: duckdb.DuckDBPyConnection, job: pipeline.Job) -> Made:
 
 
 def _afresh(con: duckdb.DuckDBPyConnection, job: pipeline.Job) -> Made:
-    findings, notes, first = afresh.judge(con, job.policy)
-    return Made("afresh", findings, notes, f"day >= {first}")
+    policy, told = (job.policy, []) if job.budget is None else afresh.budget(con, job.policy, job.budget)
+    findings, notes, first = afresh.judge(con, policy)
+    return Made("afresh", findings, [*told, *notes], f"day >= {first}")
 
 
 MAKE: Mapping[str, Callable[[duckdb.DuckDBPyConnection, pipeline.Job], Made]] = {

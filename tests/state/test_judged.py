@@ -52,8 +52,9 @@ def test_another_policy_makes_everything_anew_in_parts(tmp_path: Path, monkeypat
     assert table(made.file) == whole(tmp_path, made.written, Town.POLICY)
 
 
-def test_a_budget_is_of_all_that_is_kept(tmp_path: Path) -> None:
-    made = World(tmp_path, Town(78).records(40))
+def test_a_budget_is_of_all_that_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(afresh, "PART", 15)
+    made = World(tmp_path, Town(78).records(30))
     jobs = [replace(job([str(made.logs)], Town.POLICY), budget=budget) for budget in (0.5, 2.0)]
     for chosen in jobs:
         made.append(len(made.coming) // 2)
