@@ -9,6 +9,7 @@ import pytest
 from world import START, Town, World, job, shown, table, whole
 
 from netexfil import pipeline, state, tables
+from netexfil.detect import budgeting
 from netexfil.policy import Policy
 from netexfil.state import afresh
 
@@ -54,6 +55,7 @@ def test_another_policy_makes_everything_anew_in_parts(tmp_path: Path, monkeypat
 
 def test_a_budget_is_of_all_that_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(afresh, "PART", 15)
+    monkeypatch.setattr(budgeting, "STEPS", 4)
     made = World(tmp_path, Town(78).records(30))
     jobs = [replace(job([str(made.logs)], Town.POLICY), budget=budget) for budget in (0.5, 2.0)]
     for chosen in jobs:
