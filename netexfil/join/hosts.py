@@ -2,7 +2,7 @@
 
 Sources: what the sensor on the host says of itself (`host_ips`), the local side of its connection events, names in the network's own logs
 (DHCP, NTLM, Kerberos, known hosts), and a map given by the user. An address that changes hands belongs to each host from half-way to
-its last holder till half-way to the next; one that two hosts use in turn all the time (a VPN pool, a container bridge) belongs to nobody.
+its last holder till half-way to the next, and not while its holder had another one instead; one that two hosts use in turn all the time (a VPN pool, a container bridge) belongs to nobody.
 """
 
 from __future__ import annotations
@@ -63,9 +63,13 @@ def ledger(con: duckdb.DuckDBPyConnection, file: str | None, rows: Sequence[tupl
     con.execute(
         f"""
         CREATE TEMP TABLE host_address AS
+        WITH runs AS (SELECT r.*, six FROM join_runs r JOIN (SELECT DISTINCT id, contains(form, ':') AS six FROM join_addr) USING (id)),
+        -- What it had before and after, where it did not have both at once: it came from there, and went there.
+        placed AS (SELECT r.*, b.t1 AS came, a.t0 AS went FROM runs r
+            ASOF LEFT JOIN runs b ON r.hk = b.hk AND r.six = b.six AND r.t0 > b.t1
+            ASOF LEFT JOIN runs a ON r.hk = a.hk AND r.six = a.six AND r.t1 < a.t0)
         SELECT hk, id, t0 AS since, t1 AS until FROM join_sight WHERE given UNION ALL
-        SELECT hk, id, coalesce((t0 + lag(t1) OVER w) / 2, -{FOREVER}), coalesce((t1 + lead(t0) OVER w) / 2, {FOREVER}) FROM
-          join_runs
+        SELECT hk, id, greatest((t0 + lag(t1) OVER w) / 2, came, -{FOREVER}), least((t1 + lead(t0) OVER w) / 2, went, {FOREVER}) FROM placed
         WHERE id NOT IN (SELECT id FROM join_shared) AND id NOT IN (SELECT id FROM join_sight WHERE given) WINDOW w AS (PARTITION BY
           id ORDER BY t0)
         """

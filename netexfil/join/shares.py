@@ -7,7 +7,8 @@
 
 The second kind comes from the very events that are offered (of hosts without local ports, behind translators), so that a busy host teaches how often
 chance puts another process's event nearer there. Each case is tried three ways: with its own event, without it (untold), and without all events of
-its process and of others of its image (left out by the telemetry's rules, or another host behind the same address). How often each of these is so
+its process and of others of its image (left out by the telemetry's rules). Behind an address that nobody is known by there may be hosts without
+telemetry: what is near those by chance is seen by asking with one case's place at another's time. How often each of these is so
 is not taken from elsewhere: the distances and the numbers of candidates (none, too) that the sessions of one host, or of one address, show are a
 mixture of the three, and its weights are found by expectation maximisation (`weigh`).
 """
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from netexfil.join.nearest import nearest
 
 if TYPE_CHECKING:
     import duckdb
@@ -169,7 +172,7 @@ def guess(con: duckdb.DuckDBPyConnection, name: str, events: str) -> None:
 
 def tried(con: duckdb.DuckDBPyConnection, eid: str, order: str) -> None:
     """`join_found`: the places of the nearest events (`join_near`, of cases) with the case's own event (`hide` 0), without (1), and without all
-    events of its process and image (2: what telemetry leaves out, or another host behind the same address, has only others' events near)."""
+    events of its process and image (2: what telemetry leaves out has only others' events near)."""
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE join_found AS
@@ -191,8 +194,22 @@ def tried(con: duckdb.DuckDBPyConnection, eid: str, order: str) -> None:
     )
 
 
+def strangers(con: duckdb.DuckDBPyConnection, cases: str, events: str, before: float, after: float) -> None:
+    """Add to `join_found` (`hide` 3) what a host without telemetry finds near: the events at a case's place, at the time of another case."""
+    moved = f"SELECT id, g, coalesce(lead(t) OVER w, first_value(t) OVER w) AS t FROM ({cases}) WINDOW w AS (ORDER BY hash(id))"
+    nearest(con, moved, events, "join_near", KEEP, before, after)
+    con.execute(
+        f"""
+        INSERT INTO join_found
+        SELECT n.id, eid, hk, 3, pid IS NOT NULL, false, {step('candidates', CANDIDATES)}, {step('abs(dt)', APART)},
+            row_number() OVER (PARTITION BY n.id ORDER BY abs(dt), eid) AS place
+        FROM join_near n JOIN join_event e ON e.eid = n.other QUALIFY place <= {KEEP}
+        """
+    )
+
+
 def cells(con: duckdb.DuckDBPyConnection, which: str = "true") -> tuple[Floats, Floats]:
-    """Cases and right ones of each cell, for each value of `hide`: arrays (3, *SHAPE). `which`: SQL that chooses among `join_found`.
+    """Cases and right ones of each cell, for each value of `hide`: arrays (4, *SHAPE). `which`: SQL that chooses among `join_found`.
 
     Hosts of each size count as often as they do among the ties that are to be judged.
     """
@@ -208,7 +225,7 @@ def cells(con: duckdb.DuckDBPyConnection, which: str = "true") -> tuple[Floats, 
             FROM sized JOIN ratio USING (hide, size) WHERE told GROUP BY ALL
         """
     ).fetchnumpy()
-    tried, good = np.zeros((3, *SHAPE)), np.zeros((3, *SHAPE))
+    tried, good = np.zeros((4, *SHAPE)), np.zeros((4, *SHAPE))
     index = tuple(np.asarray(rows[name], np.int64) for name in ("hide", "place", "n", "far"))
     tried[index], good[index] = np.asarray(rows["tried"], float), np.asarray(rows["good"], float)
     return tried, good

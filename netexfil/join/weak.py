@@ -29,7 +29,7 @@ class Class:
     """One way to tie: rows of events (id, g, t) against ends of sessions with the same g.
 
     `cases` says what is learned from (`join_case.kind`), and `parts` what the sessions of one population (`pop`: a host, an address) are a mixture
-    of: cases with their own event (0), without it (1), without all events of their process and image (2).
+    of: cases with their own event (0), without it (1), without all events of their process and image (2), and what is there for a stranger (3).
     """
 
     name: str
@@ -67,10 +67,10 @@ def _classes(before: float, after: float) -> tuple[Class, ...]:
         Class("sibling", "remote_time", "hash(hk, remote, rp)", "hk IS NOT NULL",
               _EVENTS.format(g=same_end, where=f"{_REMOTE} AND e.lp IS NOT NULL"), "kind = 'known'", (1, 2), before, after, "hk"),
         Class("nat", "remote_time", "hash(remote, rp, proto)", "hk IS NULL AND side = 0",
-              _EVENTS.format(g=far, where=f"{_REMOTE} AND {_FREE} AND e.far AND e.side = 0"), "kind = 'nat'", (0, 1, 2), before, after, "mine"),
+              _EVENTS.format(g=far, where=f"{_REMOTE} AND {_FREE} AND e.far AND e.side = 0"), "kind = 'nat'", (0, 1, 2, 3), before, after, "mine"),
         # A port that is forwarded to a host: the one who connects, and from which port, is the same on both sides.
         Class("served", "remote_time", "hash(remote, rp, proto)", "hk IS NULL AND side = 1",
-              _EVENTS.format(g=far, where=f"{_REMOTE} AND {_FREE} AND e.far AND e.side = 1"), "kind = 'served'", (0, 1, 2), before, after, "mine"),
+              _EVENTS.format(g=far, where=f"{_REMOTE} AND {_FREE} AND e.far AND e.side = 1"), "kind = 'served'", (0, 1, 2, 3), before, after, "mine"),
         Class("dns", "remote_time", "hash(hk, remote)", "hk IS NOT NULL", _ANSWERS, "kind = 'known'", (0,), LOOKUP, 2.0),
         Class("host", "host_time", "hk", f"hk IS NOT NULL AND sid NOT IN (SELECT sid FROM join_weak WHERE confidence >= {GOOD})",
               _EVENTS.format(g="e.hk", where="e.kind IN ('process_start', 'alert')"), "kind IN ('known', 'remote')", (0,), before, after, "hk",
@@ -165,6 +165,8 @@ def _learn(con: duckdb.DuckDBPyConnection, kind: Class) -> None:
     cases = f"SELECT ref AS id, {kind.group} AS g, ts AS t FROM join_case WHERE {kind.cases}"
     nearest(con, cases, kind.events, "join_near", KEEP + 1, kind.before, kind.after)
     shares.tried(con, _eid(kind), kind.order)
+    if 3 in kind.parts:
+        shares.strangers(con, cases, kind.events, kind.before, kind.after)
     tried, good = shares.cells(con)
     parts, prior = list(kind.parts), shares.usual(kind.name)
     if kind.name == "host":
