@@ -235,12 +235,17 @@ def _put(con: duckdb.DuckDBPyConnection, w: dict[str, Any], first: int, kind: st
 
 
 def judge(con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """Links by kind with how many are right, sure ones that are wrong, and the share right at each tenth of confidence."""
+    """Links by kind with how many are right, sure ones that are wrong, and the share right at each tenth of confidence: said, links, mean said,
+    share right, how far that may be off by chance (a standard error; the links of one process are right or wrong together), processes."""
     right = "FROM link l JOIN truth_session s USING (sid) JOIN truth_event e USING (eid)"
     kinds = con.execute(f"SELECT match, count(*), count(*) FILTER (s.proc = e.proc) {right} GROUP BY 1 ORDER BY 1").fetchall()
     bands = con.execute(
-        f"SELECT round(confidence, 1) AS said, count(*), round(avg(confidence), 3), round(avg((s.proc = e.proc)::INTEGER), 3) {right} "
-        f"WHERE match NOT IN {SURE} GROUP BY ALL ORDER BY ALL"
+        f"""
+        WITH process AS (SELECT round(confidence, 1) AS said, count(*) AS n, sum(confidence) AS sure, sum((s.proc = e.proc)::INTEGER) AS good {right}
+            WHERE match NOT IN {SURE} GROUP BY said, s.proc)
+        SELECT said, sum(n)::BIGINT, round(sum(sure) / sum(n), 3), round(sum(good) / sum(n), 3), round(sqrt(sum((good - sure) ** 2)) / sum(n), 3), count(*)
+            FROM process GROUP BY said ORDER BY said
+        """
     ).fetchall()
     row = con.execute(f"SELECT count(*) {right} WHERE match IN {SURE} AND s.proc <> e.proc").fetchone()
     owned = con.execute(f"SELECT count(DISTINCT sid) FROM link WHERE match IN {SURE}").fetchone()

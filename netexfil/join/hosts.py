@@ -2,7 +2,8 @@
 
 Sources: what the sensor on the host says of itself (`host_ips`), the local side of its connection events, names in the network's own logs
 (DHCP, NTLM, Kerberos, known hosts), and a map given by the user. An address that changes hands belongs to each host from half-way to
-its last holder till half-way to the next, and not while its holder had another one instead; one that two hosts use in turn all the time (a VPN pool, a container bridge) belongs to nobody.
+its last holder till half-way to the next, and not while its holder had another one instead; one that two hosts use in turn all the
+time (a VPN pool, a container bridge) belongs to nobody.
 """
 
 from __future__ import annotations

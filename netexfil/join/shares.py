@@ -10,7 +10,7 @@ chance puts another process's event nearer there. Each case is tried three ways:
 its process and of others of its image (left out by the telemetry's rules). Behind an address that nobody is known by there may be hosts without
 telemetry: what is near those by chance is seen by asking with one case's place at another's time. How often each of these is so
 is not taken from elsewhere: the distances and the numbers of candidates (none, too) that the sessions of one host, or of one address, show are a
-mixture of the three, and its weights are found by expectation maximisation (`weigh`).
+mixture of these, and its weights are found by expectation maximisation (`weigh`).
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def _classes(before: float, after: float) -> tuple[Class, ...]:
         Class("remote", "remote_time", "hash(hk, remote, rp)", "hk IS NOT NULL",
               _EVENTS.format(g=same_end, where=f"{_REMOTE} AND e.lp IS NULL AND {_FREE}"), "kind = 'remote'", (0, 1, 2), before, after, "hk"),
         Class("sibling", "remote_time", "hash(hk, remote, rp)", "hk IS NOT NULL",
-              _EVENTS.format(g=same_end, where=f"{_REMOTE} AND e.lp IS NOT NULL"), "kind = 'known'", (1, 2), before, after, "hk"),
+              _EVENTS.format(g=same_end, where=f"{_REMOTE} AND e.lp IS NOT NULL"), "kind = 'known'", (0, 1, 2), before, after, "hk"),
         Class("nat", "remote_time", "hash(remote, rp, proto)", "hk IS NULL AND side = 0",
               _EVENTS.format(g=far, where=f"{_REMOTE} AND {_FREE} AND e.far AND e.side = 0"), "kind = 'nat'", (0, 1, 2, 3), before, after, "mine"),
         # A port that is forwarded to a host: the one who connects, and from which port, is the same on both sides.
