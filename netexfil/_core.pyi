@@ -26,12 +26,13 @@ class Stream:
         """Read all that there is and keep it, so that it comes in the order of `ts` and `uid`; False where that takes more than `limit`
         bytes: then it comes as it was read."""
 
-    def parquet(
-        self, networks: tuple[Sequence[str], Sequence[str]], watched: Sequence[int], large: int, outbound_only: bool = False
+    def file(
+        self, form: str, networks: tuple[Sequence[str], Sequence[str]], watched: Sequence[int], large: int, outbound_only: bool = False
     ) -> Iterator[bytes]:
-        """What is held as a Parquet file of `netexfil.tables.SESSION_OUTPUT`, in pieces; turned by the rules of `outbound.turned`.
+        """What is held as a file with the columns `netexfil.tables.SESSION_OUTPUT`, in pieces; turned by the rules of `outbound.turned`.
 
         Args:
+            form: one of `parquet`, `jsonl`, `csv`, `zeek`.
             networks: those inside, and those that are not public (CIDR).
             watched: ports.
             large: a one-sided upload of an unknown kind counts from so many bytes on.

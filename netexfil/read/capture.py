@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from netexfil.read import Options, Turn, Use
 
 Progress = Callable[[str, int, int], None]
+
+# Formats that the core writes itself.
+FORMS = ("parquet", "jsonl", "csv", "zeek")
 
 # How often progress is told while the core reads, in seconds.
 TICK = 0.2
@@ -59,7 +63,7 @@ def read(
 
 def _files(stream: Stream, networks: tuple[list[str], list[str]], policy: Policy) -> dict[str, Callable[[bool], Iterator[bytes]]]:
     rules = (networks, policy.watched, int(policy.threshold("outbound_volume")))
-    return {"parquet": lambda outbound_only: stream.parquet(*rules, outbound_only)}
+    return {form: partial(stream.file, form, *rules) for form in FORMS}
 
 
 def _whole(stream: Stream, paths: Sequence[str], limit: int) -> bool:

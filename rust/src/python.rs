@@ -128,11 +128,11 @@ impl Stream {
         Ok(self.source.lock().map_err(poisoned)?.unplaced())
     }
 
-    /// What is held as a Parquet file, in pieces.
-    #[pyo3(signature = (networks, watched, large, outbound_only=false))]
-    fn parquet(&self, networks: (Vec<String>, Vec<String>), watched: Vec<u16>, large: i64, outbound_only: bool) -> PyResult<Listing> {
+    /// What is held as a file, in pieces.
+    #[pyo3(signature = (form, networks, watched, large, outbound_only=false))]
+    fn file(&self, form: &str, networks: (Vec<String>, Vec<String>), watched: Vec<u16>, large: i64, outbound_only: bool) -> PyResult<Listing> {
         let keep = Keep::new(&networks.0, &networks.1, watched, false).ok_or_else(|| PyValueError::new_err("not a network"))?;
-        Ok(Listing::new(Arc::clone(&self.source), Rules { keep, large }, outbound_only)?)
+        Listing::new(Arc::clone(&self.source), Rules { keep, large }, outbound_only, form)
     }
 
     /// List of {file, place, kind, reason, count}.

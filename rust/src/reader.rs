@@ -108,8 +108,8 @@ impl Reader {
     /// Whether a session that is kept runs between public addresses.
     #[must_use]
     pub fn unplaced(&self) -> bool {
-        let public = |end: (&Address, u16)| self.networks.as_ref().is_some_and(|networks| networks.side(key::ip(end.0)) == Side::Public);
-        self.held.iter().any(|session| public(session.origin()) && public(session.responder()))
+        let public = |end: &Address| self.networks.as_ref().is_some_and(|networks| networks.side(key::ip(end)) == Side::Public);
+        self.held.ends().any(|(one, other)| public(one) && public(other))
     }
 
     /// Hand the next sessions to `each`, turned, or only those that count as outbound; false where none is left.

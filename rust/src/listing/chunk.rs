@@ -119,17 +119,22 @@ impl Chunk {
         }
     }
 
+    /// A text that is told by two words, and made where it is new.
+    #[inline]
+    pub fn told(&mut self, words: (u64, u64), text: &mut String, write: impl FnOnce(&mut String)) {
+        self.has();
+        if let Values::Seen(seen) = &mut self.values {
+            seen.told(words, text, write);
+        }
+    }
+
     #[inline]
     pub fn whole(&mut self, value: i64) {
         self.has();
         let (least, most) = self.whole.unwrap_or((value, value));
         self.whole = Some((least.min(value), most.max(value)));
         if let Values::Seen(seen) = &mut self.values {
-            if self.kind == Kind::Small {
-                seen.push(&(value as i32).to_le_bytes());
-            } else {
-                seen.push(&value.to_le_bytes());
-            }
+            seen.number(value.cast_unsigned(), self.kind == Kind::Small);
         }
     }
 

@@ -1,13 +1,15 @@
 //! Captures' sessions as they are listed: a row with the columns of `netexfil.tables.SESSION_OUTPUT`, written without a table between.
 
 mod chunk;
+mod number;
 pub mod parquet;
 mod seen;
+pub mod text;
 mod thrift;
 pub mod turned;
 
 use crate::batch::seconds;
-use crate::flow::key;
+use crate::decode::Address;
 use crate::session::{Facts, Session};
 use turned::Turned;
 
@@ -24,10 +26,11 @@ impl<'a> Row<'a> {
     }
 }
 
-/// How a column is read from a row; `Written` and `Unique` append text, and the values of `Unique` seldom come twice.
+/// How a column is read from a row; the values of `Unique`, which appends text, seldom come twice.
 pub enum Read {
     Text(for<'a> fn(&Row<'a>) -> Option<&'a str>),
-    Written(fn(&Row<'_>, &mut String)),
+    Address(for<'a> fn(&Row<'a>) -> &'a Address),
+    History,
     Unique(fn(&Row<'_>, &mut String)),
     Small(fn(&Row<'_>) -> i32),
     Whole(fn(&Row<'_>) -> Option<i64>),
@@ -57,9 +60,9 @@ macro_rules! fact {
 pub const COLUMNS: [(&str, Read); 43] = [
     ("ts", Read::Real(|row| Some(seconds(row.session.start)))),
     ("uid", Read::Unique(|row, out| letters(out, &row.session.uid()))),
-    ("id.orig_h", Read::Written(|row, out| key::write(row.session.origin().0, out))),
+    ("id.orig_h", Read::Address(|row| row.session.origin().0)),
     ("id.orig_p", Read::Small(|row| i32::from(row.session.origin().1))),
-    ("id.resp_h", Read::Written(|row, out| key::write(row.session.responder().0, out))),
+    ("id.resp_h", Read::Address(|row| row.session.responder().0)),
     ("id.resp_p", Read::Small(|row| i32::from(row.session.responder().1))),
     ("proto", Read::Text(|row| Some(row.session.proto()))),
     ("service", Read::Text(|row| row.session.service.as_deref())),
@@ -70,7 +73,7 @@ pub const COLUMNS: [(&str, Read); 43] = [
     ("local_orig", Read::Truth(|_| None)),
     ("local_resp", Read::Truth(|_| None)),
     ("missed_bytes", Read::Whole(|row| Some(whole(row.session.missed_bytes)))),
-    ("history", Read::Written(|row, out| row.session.history.write(out))),
+    ("history", Read::History),
     ("orig_pkts", Read::Whole(|row| Some(whole(row.session.orig.pkts)))),
     ("orig_ip_bytes", Read::Whole(|row| Some(whole(row.session.orig.ip_bytes)))),
     ("resp_pkts", Read::Whole(|row| Some(whole(row.session.resp.pkts)))),

@@ -5,6 +5,7 @@ use std::io::Result;
 use super::chunk::{Chunk, Kind, Press};
 use super::thrift::Record;
 use super::{COLUMNS, Read, Row};
+use crate::flow::key;
 
 /// A row group ends with so many rows, or bytes.
 const ROWS: usize = 1 << 17;
@@ -29,7 +30,7 @@ pub struct Parquet {
 impl Read {
     fn kind(&self) -> (Kind, bool) {
         match self {
-            Self::Text(_) | Self::Written(_) | Self::Tunnel => (Kind::Text, false),
+            Self::Text(_) | Self::Address(_) | Self::History | Self::Tunnel => (Kind::Text, false),
             Self::Unique(_) => (Kind::Text, true),
             Self::Small(_) => (Kind::Small, false),
             Self::Whole(_) => (Kind::Whole, false),
@@ -46,7 +47,24 @@ fn fill(chunk: &mut Chunk, read: &Read, rows: &[Row<'_>], text: &mut String) {
             Some(value) => chunk.text(value.as_bytes()),
             None => chunk.skip(),
         }),
-        Read::Written(write) | Read::Unique(write) => {
+        Read::Address(read) => {
+            for address in rows.iter().map(read) {
+                let whole = u128::from_le_bytes(*address);
+                chunk.told((whole as u64, (whole >> 64) as u64), text, |text| key::write(address, text));
+            }
+        }
+        Read::History => {
+            for history in rows.iter().map(|row| &row.session.history) {
+                if let Some(word) = history.word() {
+                    chunk.told((word, 0), text, |text| history.write(text));
+                } else {
+                    text.clear();
+                    history.write(text);
+                    chunk.text(text.as_bytes());
+                }
+            }
+        }
+        Read::Unique(write) => {
             for row in rows {
                 text.clear();
                 write(row, text);
