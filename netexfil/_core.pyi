@@ -41,7 +41,7 @@ class Stream:
 
 def capture(
     paths: Sequence[str], *, max_sessions: int | None = None, hello_bytes: int | None = None,
-    networks: tuple[Sequence[str], Sequence[str]] | None = None,
+    networks: tuple[Sequence[str], Sequence[str]] | None = None, threads: int = 1, least: int | None = None, portion: int | None = None,
 ) -> Stream:
     """Sessions of captures that follow on from each other.
 
@@ -50,6 +50,9 @@ def capture(
         max_sessions: open sessions at once; beyond it those nearest to their timeout are handed out early.
         hello_bytes: first bytes kept per direction; 0 turns the hellos off.
         networks: those inside, and those that are not public (CIDR): for the columns `orig_side` and `resp_side`, null without them.
+        threads: how many read together; the sessions are the same, in another order.
+        least: bytes below which one reads alone (4 MiB; standard input counts as more).
+        portion: frames that are handed over together, at most.
 
     Raises:
         OSError: not one of the files could be opened.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -46,7 +47,8 @@ def read(
 
     try:
         networks = ([str(n) for n in policy.networks], [str(n) for n in policy.private])
-        stream = _core.capture([str(path) for path in paths], max_sessions=options.max_sessions, networks=networks)
+        threads = min(options.threads, _cores())
+        stream = _core.capture([str(path) for path in paths], max_sessions=options.max_sessions, networks=networks, threads=threads)
     except OSError as error:
         return _refused(paths, error.strerror or str(error))
     except _core.CaptureError as error:
@@ -64,6 +66,11 @@ def read(
 def _files(stream: Stream, networks: tuple[list[str], list[str]], policy: Policy) -> dict[str, Callable[[bool], Iterator[bytes]]]:
     rules = (networks, policy.watched, int(policy.threshold("outbound_volume")))
     return {form: partial(stream.file, form, *rules) for form in FORMS}
+
+
+def _cores() -> int:
+    """Processors that this process may use; what several threads do for each other costs one alone a tenth."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _whole(stream: Stream, paths: Sequence[str], limit: int) -> bool:

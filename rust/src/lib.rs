@@ -31,5 +31,6 @@ pub mod reader;
 pub mod session;
 pub mod side;
 mod stream;
+mod team;
 pub mod telemetry;
 pub mod zeek;

@@ -17,6 +17,7 @@ use crate::listing::Row;
 use crate::listing::turned::Rules;
 use crate::python_listing::Listing;
 use crate::zeek::Keep;
+use crate::reader::Threads;
 use crate::side::Networks;
 use crate::flow::key::{self, End};
 
@@ -198,19 +199,26 @@ impl Source for crate::reader::Reader {
 }
 
 /// Sessions of captures, which follow on from each other or ran in parallel. One that cannot be read becomes a note of
-/// kind `unreadable`; where that is all of them, the first one's error is raised.
+/// kind `unreadable`; where that is all of them, the first one's error is raised. `threads` read what takes `least` bytes or more, in portions of
+/// so many frames at most.
 #[pyfunction]
-#[pyo3(signature = (paths, *, max_sessions=None, hello_bytes=None, networks=None))]
+#[pyo3(signature = (paths, *, max_sessions=None, hello_bytes=None, networks=None, threads=1, least=None, portion=None))]
+#[allow(clippy::too_many_arguments)] // keywords in Python
 fn capture(
     py: Python<'_>,
     paths: Vec<String>,
     max_sessions: Option<usize>,
     hello_bytes: Option<usize>,
     networks: Option<(Vec<String>, Vec<String>)>,
+    threads: usize,
+    least: Option<u64>,
+    portion: Option<usize>,
 ) -> PyResult<Stream> {
     let default = Limits::default();
     let limits = Limits { sessions: max_sessions.unwrap_or(default.sessions), hello: hello_bytes.unwrap_or(default.hello), ..default };
     let mut reader = py.detach(|| crate::reader::Reader::open(&paths, limits))?;
+    let usual = Threads::default();
+    reader.share(Threads { count: threads, least: least.unwrap_or(usual.least), portion: portion.unwrap_or(usual.portion) });
     if let Some((inside, private)) = networks {
         reader.place(Networks::new(&inside, &private).ok_or_else(|| PyValueError::new_err("not a network"))?);
     }

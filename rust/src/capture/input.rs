@@ -1,5 +1,6 @@
 //! One byte stream: opened, counted, decompressed, and read through one reused buffer.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::{Arc, LazyLock};
@@ -39,9 +40,13 @@ enum Source {
 /// one is read ahead by a thread of its own, where there is a second core. Plain bytes are better read where they are looked at: the
 /// system reads the disk ahead, and a block that another core has filled is not in this one's cache (a seventh more CPU time for a twentieth
 /// less waiting, on 3.5 GB).
+///
+/// Who wants to look at bytes later, or elsewhere, keeps the buffer: it is left as it is then, and reading goes on in another.
 pub struct Input {
     source: Source,
-    buffer: Vec<u8>,
+    buffer: Arc<Vec<u8>>,
+    /// Buffers that others may still look at; the oldest first.
+    lent: VecDeque<Arc<Vec<u8>>>,
     start: usize,
     end: usize,
     offset: u64,
@@ -73,7 +78,7 @@ impl Input {
     /// Over any reader.
     #[must_use]
     pub fn new(inner: Box<dyn Read + Send>) -> Self {
-        Self { source: Source::Here(inner), buffer: vec![0; BUFFER], start: 0, end: 0, offset: 0, filled: false, ahead: false, trouble: None }
+        Self { source: Source::Here(inner), buffer: Arc::new(vec![0; BUFFER]), lent: VecDeque::new(), start: 0, end: 0, offset: 0, filled: false, ahead: false, trouble: None }
     }
 
     /// Over a reader that has work to do: another thread does it.
@@ -124,7 +129,7 @@ impl Input {
         while self.available() < size {
             match &mut self.source {
                 Source::Ended => return false,
-                Source::Here(inner) => match inner.read(self.buffer.get_mut(self.end..).unwrap_or_default()) {
+                Source::Here(inner) => match inner.read(Arc::make_mut(&mut self.buffer).get_mut(self.end..).unwrap_or_default()) {
                     Ok(0) => self.source = Source::Ended,
                     Ok(read) => self.end = self.end.saturating_add(read).min(self.buffer.len()),
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -145,14 +150,37 @@ impl Input {
         self.source = Source::Ended;
     }
 
-    /// What is left goes to the front of the buffer, which holds at least `size` bytes.
+    /// What is left goes to the front of a buffer that nobody else looks at, which holds at least `size` bytes.
     fn bring_front(&mut self, size: usize) {
-        self.buffer.copy_within(self.start..self.end, 0);
+        let rest = self.start..self.end;
+        if let Some(own) = Arc::get_mut(&mut self.buffer) {
+            own.copy_within(rest, 0);
+        } else {
+            let mut fresh = self.returned().filter(|buffer| buffer.len() == BUFFER).unwrap_or_default();
+            let rest = self.buffer.get(rest).unwrap_or_default();
+            fresh.resize(BUFFER.max(rest.len()), 0);
+            if let Some(front) = fresh.get_mut(..rest.len()) {
+                front.copy_from_slice(rest);
+            }
+            self.lend(fresh);
+        }
         self.end = self.available();
         self.start = 0;
         if self.buffer.len() < size {
-            self.buffer.resize(size, 0);
+            Arc::make_mut(&mut self.buffer).resize(size, 0);
         }
+    }
+
+    /// Go on with another buffer; this one is taken back once nobody looks at it.
+    fn lend(&mut self, next: Vec<u8>) {
+        let old = std::mem::replace(&mut self.buffer, Arc::new(next));
+        self.lent.push_back(old);
+    }
+
+    /// The oldest buffer that was lent, where nobody looks at it any more.
+    fn returned(&mut self) -> Option<Vec<u8>> {
+        let oldest = self.lent.pop_front()?;
+        Arc::try_unwrap(oldest).map_err(|still| self.lent.push_front(still)).ok()
     }
 
     /// Go on to a block: what is left of the buffer comes in front of it.
@@ -162,19 +190,21 @@ impl Input {
         match HEAD.checked_sub(left).and_then(|start| Some((start, block.buffer.get_mut(start..HEAD)?))) {
             Some((start, head)) => {
                 head.copy_from_slice(rest);
-                let old = std::mem::replace(&mut self.buffer, block.buffer);
+                self.lend(block.buffer);
                 (self.start, self.end) = (start, block.end);
-                block.buffer = old;
             }
             None => {
-                let more = block.buffer.get(HEAD..block.end).unwrap_or_default();
-                self.buffer.truncate(self.end);
-                self.buffer.extend_from_slice(more);
-                self.end = self.buffer.len();
+                let own = Arc::make_mut(&mut self.buffer);
+                own.truncate(self.end);
+                own.extend_from_slice(block.buffer.get(HEAD..block.end).unwrap_or_default());
+                self.end = own.len();
+                self.lent.push_back(Arc::new(block.buffer));
             }
         }
-        if let Source::Ahead(ahead) = &self.source {
-            ahead.back(block.buffer);
+        while let Some(buffer) = self.returned() {
+            if let Source::Ahead(ahead) = &self.source {
+                ahead.back(buffer);
+            }
         }
         match block.last {
             Some(Ok(())) => self.source = Source::Ended,
@@ -202,6 +232,13 @@ impl Input {
     #[must_use]
     pub fn view(&self, skip: usize, size: usize) -> &[u8] {
         bytes::first(bytes::after(self.buffer.get(self.start..self.end).unwrap_or_default(), skip), size)
+    }
+
+    /// The buffer, to be kept as long as wanted, and the offset of its first byte in the decompressed stream (which may lie before its start).
+    #[inline]
+    #[must_use]
+    pub fn buffer(&self) -> (&Arc<Vec<u8>>, i64) {
+        (&self.buffer, self.offset.cast_signed() - self.start as i64)
     }
 
     /// Step over bytes that are in the buffer.

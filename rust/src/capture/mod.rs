@@ -4,6 +4,7 @@ mod ahead;
 mod input;
 mod pcap;
 mod pcapng;
+mod portion;
 mod resume;
 mod set;
 
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 pub use input::Input;
+pub use portion::{Portion, Slip};
 pub use set::Set;
 
 use crate::decode;
@@ -168,6 +170,15 @@ impl Capture {
         if let Format::Pcap(pcap) = &mut self.format {
             pcap.passed(last.seconds);
         }
+    }
+
+    /// The buffer that the current frame lies in, the offset of its first byte in the decompressed file, and how far a frame's bytes stand
+    /// behind the begin of its record.
+    #[inline]
+    #[must_use]
+    pub fn buffer(&self) -> (&Arc<Vec<u8>>, i64, usize) {
+        let (buffer, base) = self.input.buffer();
+        (buffer, base, self.here.skip)
     }
 
     /// Offset of the current record in the decompressed file.

@@ -1,16 +1,13 @@
 //! Several captures read as one: the files of a ring buffer follow on from each other, parallel ones are merged by time.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Capture, Frame, Last};
-use crate::error::{Error, Note};
+use crate::error::{Error, Note, Notes};
 
 /// A file begins this long before the current packet: it ran in parallel. Less is jitter at the seam of a ring buffer.
 const OVERLAP: i64 = 1_000_000_000;
-/// Different notes; what else there is, is counted without its reason.
-const NOTES: usize = 10_000;
 /// Not more files open at a time than that.
 const OPEN: usize = 64;
 
@@ -26,9 +23,7 @@ pub struct Set {
     waiting: Vec<(i64, u32)>,
     open: Vec<Open>,
     current: usize,
-    notes: Vec<Note>,
-    /// Where the note of a file, kind and reason stands.
-    told: HashMap<(Arc<str>, &'static str, String), usize>,
+    notes: Notes,
     read: Arc<AtomicU64>,
 }
 
@@ -39,7 +34,7 @@ impl Set {
     /// The first file's error, where not a single one can be read.
     pub fn open(paths: &[String]) -> Result<Self, Error> {
         let read = Arc::new(AtomicU64::new(0));
-        let mut set = Self { names: Vec::new(), waiting: Vec::new(), open: Vec::new(), current: 0, notes: Vec::new(), told: HashMap::new(), read };
+        let mut set = Self { names: Vec::new(), waiting: Vec::new(), open: Vec::new(), current: 0, notes: Notes::default(), read };
         let mut failed = None;
         for path in paths {
             let file = u32::try_from(set.names.len()).unwrap_or(u32::MAX);
@@ -102,24 +97,22 @@ impl Set {
         self.names.get(file as usize).cloned().unwrap_or_default()
     }
 
-    /// What was lost so far; identical notes are one with a count.
+    /// What was lost, since the last call of this.
     #[must_use]
-    pub fn notes(&self) -> Vec<Note> {
-        self.notes.clone()
+    pub fn notes(&mut self) -> Vec<Note> {
+        self.notes.take()
+    }
+
+    /// Whether something was lost since then.
+    #[inline]
+    #[must_use]
+    pub fn noted(&self) -> bool {
+        !self.notes.all().is_empty()
     }
 
     /// Remember something about a file.
     pub fn note(&mut self, file: u32, place: Option<u64>, kind: &'static str, reason: String) {
-        let mut key = (self.name(file), kind, reason);
-        if self.notes.len() >= NOTES && !self.told.contains_key(&key) {
-            key.2 = "for more reasons than are told".to_owned();
-        }
-        if let Some(note) = self.told.get(&key).and_then(|at| self.notes.get_mut(*at)) {
-            note.count += 1;
-            return;
-        }
-        self.notes.push(Note { file: key.0.to_string(), place, kind, reason: key.2.clone(), count: 1 });
-        self.told.insert(key, self.notes.len() - 1);
+        self.notes.add(Note { file: self.name(file).to_string(), place, kind, reason, count: 1 });
     }
 
     /// The current frame and the number of its file; `None` at the end of all.
@@ -148,10 +141,28 @@ impl Set {
         }
     }
 
+    /// The buffer that the current frame lies in, the offset of its first byte in the file, how far a frame's bytes stand behind the begin of
+    /// its record, and the number of the file.
+    #[inline]
+    #[must_use]
+    pub fn buffer(&self) -> Option<(&Arc<Vec<u8>>, i64, usize, u32)> {
+        self.open.get(self.current).map(|open| {
+            let (buffer, base, skip) = open.capture.buffer();
+            (buffer, base, skip, open.file)
+        })
+    }
+
     /// Where the current frame lies in its file.
     #[must_use]
     pub fn place(&self) -> u64 {
         self.open.get(self.current).map_or(0, |open| open.capture.offset())
+    }
+
+    /// Bytes of all files, as they lie on the disk; `None` where that is not known of one.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        let size = |name: &Arc<str>| std::fs::metadata(&**name).ok().filter(std::fs::Metadata::is_file).map(|file| file.len());
+        self.names.iter().map(size).sum()
     }
 
     /// Begin: open what comes first. Call once, before the first `frame`.

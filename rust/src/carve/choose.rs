@@ -224,6 +224,7 @@ impl Choose for ByUid {
     fn begin(&mut self, time: i64, file: u32) -> bool {
         self.flows.tick(time, file);
         self.flows.done().clear();
+        self.flows.events().clear();
         time <= self.end
     }
 

@@ -5,11 +5,13 @@ mod icmp;
 mod ip;
 mod link;
 mod plain;
+mod share;
 mod tunnel;
 mod types;
 
 pub use ip::{ICMP, ICMP6, TCP, UDP};
 pub use plain::plain;
+pub use share::{share, share_of};
 pub use tunnel::Tunnel;
 pub use types::{known as known_link, unknown as unknown_link};
 

@@ -127,6 +127,13 @@ pub(super) fn inside_udp(packet: &Packet<'_>) -> Option<Inner> {
     }
 }
 
+/// May a datagram between these ports be a tunnel?
+#[inline]
+pub(super) fn by_port(from: u16, to: u16) -> bool {
+    let known = |port: u16| matches!(port, 2152 | 3544 | 4754 | 4789 | 5072 | 6081 | 8472 | 37008);
+    known(from) || known(to)
+}
+
 impl Decoder {
     /// GRE versions 0 and 1 (RFC 2784, 2890, 2637), with ERSPAN I to III inside.
     pub(super) fn gre<S: Sink>(&mut self, data: &[u8], length: usize, context: Context, sink: &mut S) {

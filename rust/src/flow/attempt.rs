@@ -58,6 +58,10 @@ impl Attempt {
         Key::of(&self.packet())
     }
 
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+
     pub fn start(&self) -> i64 {
         self.time
     }

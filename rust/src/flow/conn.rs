@@ -133,7 +133,6 @@ pub struct Conn {
     pub start: i64,
     pub history: History,
     pub told: Option<Box<Told>>,
-    pub control: Option<Box<str>>,
     pub file: u32,
     pub tunnel: Tunnel,
 }
@@ -156,7 +155,6 @@ impl Conn {
             letters: 0,
             file,
             tunnel: packet.tunnel,
-            control: None,
             stream: None,
             told: None,
             heard: false,

@@ -94,31 +94,23 @@ fn told(conn: &mut Conn, session: &mut Session) {
         (marks.has(Marks::DUPLICATE), "duplicate"),
         (marks.has(Marks::EARLY), "early"),
         (marks.has(Marks::CARRIER), "carrier"),
-        (marks.has(Marks::FTP_DATA), "ftp_data"),
         (marks.has(Marks::UNHEARD), "unheard"),
     ];
     let mut words = words.into_iter().filter(|word| word.0).map(|word| word.1);
-    let control = conn.control.take();
     let Some(told) = told else {
         // Nearly all sessions: at most one word, and nothing to sort.
-        session.service = marks.has(Marks::FTP_DATA).then_some(Cow::Borrowed("ftp-data"));
-        session.hints = match (words.next(), words.next(), control) {
-            (first, None, None) => first.map(Cow::Borrowed),
-            (first, second, control) => joined(first.into_iter().chain(second).chain(words).map(Cow::Borrowed).chain(control.map(of)).collect()),
+        session.hints = match (words.next(), words.next()) {
+            (first, None) => first.map(Cow::Borrowed),
+            (first, second) => joined(first.into_iter().chain(second).chain(words).map(Cow::Borrowed).collect()),
         };
         return;
     };
-    let Told { mut services, hints, facts } = *told;
-    services.extend(marks.has(Marks::FTP_DATA).then_some("ftp-data"));
+    let Told { services, hints, facts } = *told;
     // What stands in the middle of a stream says nothing about how it began.
     let said = hints.into_iter().filter(|hint| !midstream || !matches!(hint.as_str(), "clear" | "no_tls")).map(Cow::Owned);
-    session.hints = joined(said.chain(words.map(Cow::Borrowed)).chain(control.map(of)).collect());
+    session.hints = joined(said.chain(words.map(Cow::Borrowed)).collect());
     session.service = joined(services.into_iter().map(Cow::Borrowed).collect());
     session.facts = facts;
-}
-
-fn of(control: Box<str>) -> Cow<'static, str> {
-    Cow::Owned(format!("control={control}"))
 }
 
 /// Sorted, each once, comma separated; `None` where there are none.

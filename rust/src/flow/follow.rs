@@ -10,7 +10,7 @@ use crate::hello::ftp;
 /// No line of a control session that matters is longer.
 const LINE: usize = 512;
 /// Control sessions followed at once; more go without.
-const FOLLOWED: usize = 65_536;
+pub(super) const FOLLOWED: usize = 65_536;
 
 /// The unfinished line of one direction.
 #[derive(Debug, Default)]

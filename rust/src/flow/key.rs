@@ -6,7 +6,7 @@ pub use crate::decode::End;
 use crate::decode::{Address, Packet};
 
 /// The tuple in a fixed order, so that both directions have the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Key {
     pub a: Address,
     pub b: Address,

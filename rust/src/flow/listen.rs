@@ -2,24 +2,14 @@
 
 use std::net::IpAddr;
 
-use super::conn::SECOND;
-use super::{EXPECTED, FIRST_PACKETS, Flows, HELLO_TOTAL, LOGIN_IDLE, LOGIN_SERVICES, Place, SPARES, TCP_IDLE, key};
+use super::expect::{self, What};
+use super::{FIRST_PACKETS, Flows, HELLO_TOTAL, LOGIN_IDLE, LOGIN_SERVICES, Place, SPARES, key};
 use super::marks::Marks;
 use crate::decode::Packet;
 use crate::hello::{Proto, ftp};
 use crate::stream::{self, Stream};
 
 impl Flows {
-    /// Is it the data channel that an FTP session announced?
-    pub(super) fn announced(&mut self, place: Place) {
-        let Some(conn) = self.here.filter(|here| here.0 == place).and_then(|here| self.wide.get_mut(here.1)) else { return };
-        let (address, port) = if conn.orig_is_a { (&conn.key.b, conn.key.b_port) } else { (&conn.key.a, conn.key.a_port) };
-        if let Some((_, control)) = self.expected.remove(&(key::ip(address), port)) {
-            conn.marks.set(Marks::FTP_DATA, true);
-            conn.control = Some(control);
-        }
-    }
-
     /// Let the hellos look at the first bytes.
     pub(super) fn look(&mut self, place: Place, done: bool) {
         let Some(conn) = self.conn_mut(place) else { return };
@@ -55,16 +45,11 @@ impl Flows {
     pub(super) fn expect(&mut self, place: Place, announced: Vec<(Option<IpAddr>, u16)>) {
         let now = self.now;
         let Some(conn) = self.conn(place) else { return };
-        let resp = if conn.orig_is_a { key::ip(&conn.key.b) } else { key::ip(&conn.key.a) };
-        let uid: Box<str> = key::name(&conn.key, conn.start).into();
+        let resp = if conn.orig_is_a { conn.key.b } else { conn.key.a };
+        let uid = key::name(&conn.key, conn.start);
         for (address, port) in announced {
-            if self.expected.len() >= EXPECTED && now.saturating_sub(self.swept) >= SECOND {
-                self.swept = now;
-                self.expected.retain(|_, (since, _)| now.saturating_sub(*since) < TCP_IDLE);
-            }
-            if self.expected.len() < EXPECTED {
-                self.expected.insert((address.unwrap_or(resp), port), (now, uid.clone()));
-            }
+            let to = address.map_or((resp, port), |address| expect::end(address, port));
+            self.event(What::Announced { now, to, control: uid.clone().into() });
         }
     }
 

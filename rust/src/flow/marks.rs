@@ -9,7 +9,6 @@ impl Marks {
     pub const EARLY: Self = Self(4);
     pub const OPEN: Self = Self(8);
     pub const CARRIER: Self = Self(16);
-    pub const FTP_DATA: Self = Self(32);
     /// A clear FTP control session whose lines are followed.
     pub const LINES: Self = Self(64);
     /// Of some TCP packets only the ports were stored.

@@ -1,8 +1,10 @@
 //! The table of open sessions: packets in, finished sessions out, by Zeek's rules and timeouts.
 
+mod absorb;
 mod attempt;
 mod conn;
 mod count;
+pub mod expect;
 mod expire;
 mod fast;
 mod finish;
@@ -12,6 +14,7 @@ pub mod key;
 mod listen;
 mod marks;
 mod open;
+mod part;
 mod ports;
 mod ranges;
 mod recent;
@@ -28,12 +31,13 @@ mod tests;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
 
 use attempt::Attempt;
 use conn::{Conn, SECOND};
+use expect::{Event, What};
 use key::Key;
 use marks::Marks;
+pub use part::Lost;
 use slab::Slab;
 use slot::{Slot, bit};
 use table::Table;
@@ -48,7 +52,7 @@ const ATTEMPT: i64 = 5 * SECOND;
 const LINGER: i64 = 5 * SECOND;
 const CLOSE: i64 = 5 * SECOND;
 /// Time only goes on, as Zeek's does; but a packet ten years older means that a stamp before it was wrong.
-const STEP: i64 = 10 * 365 * 86_400 * SECOND;
+pub(crate) const STEP: i64 = 10 * 365 * 86_400 * SECOND;
 const UDP_IDLE: i64 = 60 * SECOND;
 const LOOK_AGAIN: i64 = 6 * SECOND;
 const TCP_IDLE: i64 = 300 * SECOND;
@@ -66,8 +70,6 @@ const HELLO_TOTAL: usize = 256 * 1024 * 1024;
 const FIRST_PACKETS: u64 = 64;
 /// Streams kept for the next sessions; at their longest they hold 32 KiB each.
 const SPARES: usize = 64;
-/// Announced data channels remembered.
-const EXPECTED: usize = 65_536;
 
 /// Bounds of the memory that a run may take.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +88,31 @@ impl Default for Limits {
     }
 }
 
+/// What the limits of a run are about.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Load {
+    /// Open sessions.
+    pub live: usize,
+    /// First bytes kept.
+    pub held: usize,
+    /// Control sessions read line by line.
+    pub followed: usize,
+}
+
+impl Load {
+    /// Could it be more than the limits allow? (What is read line by line grows so slowly that half of what is allowed is early enough.)
+    #[must_use]
+    pub fn exceeds(self, limits: Limits) -> bool {
+        self.live > limits.sessions || self.held > HELLO_TOTAL || self.followed > follow::FOLLOWED / 2
+    }
+}
+
+impl std::ops::AddAssign for Load {
+    fn add_assign(&mut self, more: Self) {
+        (self.live, self.held, self.followed) = (self.live + more.live, self.held + more.held, self.followed + more.followed);
+    }
+}
+
 pub struct Flows {
     limits: Limits,
     seeds: (u64, u64),
@@ -100,6 +127,8 @@ pub struct Flows {
     timers: Wheel,
     /// Highest time so far; timers never go back.
     now: i64,
+    /// Frames of a portion whose timers are done.
+    passed: usize,
     time: i64,
     file: u32,
     /// Bytes in all streams.
@@ -109,10 +138,9 @@ pub struct Flows {
     spares: Vec<Box<Stream>>,
     /// Places that the end of the input has closed.
     closed: u32,
-    /// Announced FTP data endpoints: who listens, and the control session's uid.
-    expected: HashMap<(IpAddr, u16), (i64, Box<str>)>,
-    /// When those too old were last looked for.
-    swept: i64,
+    /// What happened to sessions, for `expect::Expected`, and the number of the next.
+    events: Vec<Event>,
+    order: u64,
     /// Control sessions that are read line by line, by place.
     followed: HashMap<Place, follow::Lines>,
     done: Vec<Session>,
@@ -159,13 +187,14 @@ impl Flows {
             live: 0,
             timers: Wheel::default(),
             now: i64::MIN,
+            passed: 0,
             time: 0,
             file: 0,
             held: 0,
             spares: Vec::new(),
             closed: 0,
-            expected: HashMap::new(),
-            swept: i64::MIN,
+            events: Vec::new(),
+            order: 0,
             followed: HashMap::new(),
             done: Vec::new(),
             lost: Vec::new(),
@@ -188,9 +217,23 @@ impl Flows {
         }
     }
 
+    #[must_use]
+    pub fn load(&self) -> Load {
+        Load { live: self.live, held: self.held, followed: self.followed.len() }
+    }
+
     /// Sessions that are done.
     pub fn done(&mut self) -> &mut Vec<Session> {
         &mut self.done
+    }
+
+    /// What happened to sessions.
+    pub fn events(&mut self) -> &mut Vec<Event> {
+        &mut self.events
+    }
+
+    fn event(&mut self, what: What) {
+        self.events.push(Event { order: self.order, what });
     }
 
     /// What could not be decoded since the last call.
@@ -201,9 +244,14 @@ impl Flows {
     /// The end of the input: everything still open is done, some thousands a call, so that the records never stand
     /// in memory together. False once nothing is left.
     pub fn close(&mut self) -> bool {
+        self.close_some(CLOSE_AT_ONCE)
+    }
+
+    /// The same with a number of places to look at.
+    pub fn close_some(&mut self, count: usize) -> bool {
         // Attempts first: they become whole ones, and are done at once.
         let attempts = self.attempts.end();
-        for _ in 0..CLOSE_AT_ONCE {
+        for _ in 0..count {
             let place = match self.closed.checked_sub(attempts) {
                 None => self.promote(Place::attempt(self.closed)),
                 Some(whole) if whole >= self.slots.end() => return false,
@@ -236,15 +284,14 @@ impl Flows {
         if self.live >= self.limits.sessions.max(1) {
             self.evict();
         }
-        let announced = || self.expected.contains_key(&(key::ip(&packet.target), packet.target_port));
-        if Attempt::fits(packet) && (self.expected.is_empty() || !announced()) {
+        if Attempt::fits(packet) {
             self.attempt(hash, packet);
+            self.event(What::Opened { key, start: self.time, to_a: !forward });
             return None;
         }
         let place = self.begin(key, forward, packet);
-        if !self.expected.is_empty() {
-            self.announced(place);
-        }
+        let to_a = self.conn(place).is_some_and(|conn| !conn.orig_is_a);
+        self.event(What::Opened { key, start: self.time, to_a });
         self.table.insert(hash, place.0);
         self.live += 1;
         Some(place)

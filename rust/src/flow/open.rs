@@ -80,7 +80,7 @@ impl Flows {
         let Some(conn) = self.wide.get_mut(room) else { return };
         self.table.remove(conn.key.hash(self.seeds), place.0);
         let session = finish::session(conn);
-        (conn.stream, conn.control, conn.told) = (None, None, None);
+        (conn.stream, conn.told) = (None, None);
         self.done.push(session);
         self.wide.free(room);
         if let Some(slot) = self.slots.get_mut(place.index()) {

@@ -53,6 +53,11 @@ impl<T> Slab<T> {
         self.free.pop().unwrap_or_else(|| self.put(T::default()))
     }
 
+    /// All of them with their numbers, those in free places too.
+    pub fn into_all(self) -> impl Iterator<Item = (u32, T)> {
+        self.chunks.into_iter().enumerate().flat_map(|(chunk, things)| things.into_iter().enumerate().map(move |(at, thing)| ((chunk * CHUNK + at) as u32, thing)))
+    }
+
     /// The place may be given to another; what stands there stays until then.
     #[inline]
     pub fn free(&mut self, index: u32) {

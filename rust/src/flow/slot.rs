@@ -129,7 +129,7 @@ impl Slot {
     }
 
     fn packed(&mut self, conn: &mut Conn) -> Option<()> {
-        if conn.stream.is_some() || conn.control.is_some() || conn.marks.has(Marks::LINES) {
+        if conn.stream.is_some() || conn.marks.has(Marks::LINES) {
             return None;
         }
         let idle = IDLES.iter().position(|idle| *idle == conn.idle)? as u16;
@@ -183,7 +183,7 @@ impl Slot {
         conn.remove = if self.has(bit::REMOVE) { self.timer } else { NEVER };
         conn.idle = IDLES.get(usize::from(self.bits >> bit::IDLE & 3)).copied().unwrap_or(TCP_IDLE);
         conn.history = History::of(self.history);
-        (conn.told, conn.stream, conn.control) = (self.told.take(), None, None);
+        (conn.told, conn.stream) = (self.told.take(), None);
         let ([one, two], [first, second]) = (&mut conn.counts, &mut conn.tcp.ends);
         let ([left, right], [left_bits, right_bits]) = (&self.flanks, self.sides);
         if self.key.proto == decode::TCP {

@@ -15,21 +15,14 @@ const FEW: usize = if cfg!(fuzzing) { 0 } else { 4096 };
 const SOON: usize = 4;
 
 /// Keys of the frames that are plain.
-type Known = [Option<Keyed>; AHEAD];
+pub(super) type Known = [Option<Keyed>; AHEAD];
 
 impl Flows {
     /// Take frames of one file, in their order, up to one with something that cannot be decoded; how many were taken.
     pub fn frames(&mut self, frames: &[Frame<'_>], file: u32, decoder: &mut Decoder) -> usize {
         let mut packets = [Packet::default(); AHEAD];
         let mut known: Known = [None; AHEAD];
-        for ((packet, known), frame) in packets.iter_mut().zip(&mut known).zip(frames) {
-            if decode::plain(frame, packet).is_some() {
-                *known = Some(self.keyed(packet));
-            }
-        }
-        if self.live >= FEW {
-            self.warm(&known);
-        }
+        self.look_up(frames, &mut packets, &mut known);
         for (number, ((packet, known), frame)) in packets.iter().zip(&known).zip(frames).enumerate() {
             self.tick(frame.time, file);
             match known {
@@ -41,6 +34,19 @@ impl Flows {
             }
         }
         frames.len()
+    }
+
+    /// Decode the frames that are plain, and bring what they will need into the caches.
+    #[inline]
+    pub(super) fn look_up<'a>(&self, frames: &[Frame<'a>], packets: &mut [Packet<'a>; AHEAD], known: &mut Known) {
+        for ((packet, known), frame) in packets.iter_mut().zip(known.iter_mut()).zip(frames) {
+            if decode::plain(frame, packet).is_some() {
+                *known = Some(self.keyed(packet));
+            }
+        }
+        if self.live >= FEW {
+            self.warm(known);
+        }
     }
 
     #[inline]
