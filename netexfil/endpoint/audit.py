@@ -18,7 +18,8 @@ import orjson
 from netexfil.endpoint.cutting import Piece, Run
 
 _HEAD = re.compile(r"(?:node=(\S+) )?type=(\w+) (?:msg=)?audit\((\d+(?:\.\d+)?):(\d+)\):? ?")
-_PAIR = re.compile(r"""(\w[\w-]*)=("[^"]*"|'[^']*'|\[[^\]]*\]|\([^)]*\)|[^\s\x1d]*)""")
+# Each word is tried once, and a bracket is not looked for without end: a line may have any length.
+_PAIR = re.compile(r"""(?<![\w-])-*(\w[\w-]*+)=("[^"]*"|'[^']*'|\[[^\]]{0,4096}\]|\([^)]{0,4096}\)|[^\s\x1d]*)""")
 _HEX = re.compile(r"(?:[0-9A-F]{2})+$")
 _OPEN = 64  # audit events that may interleave
 _PARTS = 1000  # lines of one event
@@ -68,7 +69,7 @@ def unhex(value: str) -> str:
 
 
 def _execve(fields: Mapping[str, str]) -> dict[str, Any]:
-    arguments = sorted((int(key[1:]), value) for key, value in fields.items() if re.fullmatch(r"a\d+", key))
+    arguments = sorted((int(key[1:]), value) for key, value in fields.items() if re.fullmatch(r"a[0-9]{1,6}", key))
     return {"argv": [unhex(value) for _, value in arguments]} if arguments else {}
 
 

@@ -39,7 +39,7 @@ def ip(value: Any) -> str | None:
     return canonical(found) if found else None
 
 
-_ADDRESS = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]*[.:][0-9A-Fa-f:.]+(?![\w:])")
+_ADDRESS = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{0,45}[.:][0-9A-Fa-f:.]{1,45}(?![\w:])")
 
 
 def ips(value: Any) -> str | None:

@@ -63,7 +63,12 @@ def parsed(line: bytes) -> Any:
 _XML_END = b"</Event>"
 _XML_START = re.compile(rb"(?:\A|>)\s*(?=<Event[\s>])")
 _XML_HEAD = re.compile(rb"<\?xml\b|<Events\b|<Event[\s>][^\n]*?</Event>[ \t]*<Event[\s>]")
-_XML_AROUND = re.compile(rb"<\?xml\b[^>]*>|</?Events\b[^>]*>")
+_XML_AROUND = re.compile(rb"<\?xml\b[^<>]*>|</?Events\b[^<>]*>")
+# A line that opens an event: nothing but what may stand around events is before it. (In a line of text anybody may have named one.)
+_XML_OPENS = re.compile(rb"(?:<\?xml\b[^<>]*>\s*)?(?:<Events\b[^<>]*>\s*)?<Event(?:[\s>]|$)")
+_BETWEEN = re.compile(r"[ \t\r\n,\[\]]*")
+# The next object: a brace in the first column, or what follows a closed one and a comma.
+_NEXT = re.compile(r"\n(?=\{)|\}(?=,[{\n])")
 
 
 def is_xml(first: bytes) -> bool:
@@ -142,6 +147,7 @@ class _Cutter:
     def __init__(self) -> None:
         self.number = 0
         self._open: list[bytes] = []
+        self._from = self._size = 0
 
     def feed(self, block: bytes) -> Iterator[Piece | Run]:
         """Records of complete lines."""
@@ -155,15 +161,20 @@ class _Cutter:
         for line in block.split(b"\n"):
             self.number += 1
             bare = line.strip()
-            if bare and (piece := self._line(bare)) is not None:
-                yield piece
+            if bare:
+                yield from self._line(bare)
 
-    def _line(self, bare: bytes) -> Piece | None:
-        if self._open or (b"<Event" in bare and _XML_END not in bare and bare[:1] != b"{" and not bare.endswith(b"<Events>")):
-            self._open.append(bare)
-            full = _XML_END in bare or sum(map(len, self._open[-1:])) > MAX_RECORD or len(self._open) > _MAX_XML_LINES
-            return next(self.end(), None) if full else None
-        return piece_of(self.number, bare, 1)
+    def _line(self, bare: bytes) -> Iterator[Piece]:
+        if opens := _XML_OPENS.match(bare):
+            yield from self.end()  # one that was never closed
+            self._from, self._size = self.number, 0
+        if not self._open and not opens:
+            yield piece_of(self.number, bare, 1)
+            return
+        self._open.append(bare)
+        self._size += len(bare)
+        if _XML_END in bare or self._size > MAX_RECORD or len(self._open) > _MAX_XML_LINES:
+            yield from self.end()
 
     def too_long(self) -> Piece:
         """The line at hand is longer than a record may be."""
@@ -174,7 +185,7 @@ class _Cutter:
         """What is still open."""
         if self._open:
             held, self._open = self._open, []
-            yield piece_of(self.number - len(held) + 1, b"\n".join(held), len(held))
+            yield piece_of(self._from, b"\n".join(held), len(held))
 
 
 def piece_of(number: int, bare: bytes, lines: int) -> Piece:
@@ -200,9 +211,9 @@ def _documents(reader: io.TextIOWrapper) -> Iterator[Piece]:
     scan = json.JSONDecoder().raw_decode
     buffer, line, at, ended = "", 1, 0, False
     while True:
-        skipped = len(buffer[at:]) - len(buffer[at:].lstrip(" \t\r\n,[]")) if at < len(buffer) else 0
-        line += buffer.count("\n", at, at + skipped)
-        at += skipped
+        begin = _BETWEEN.match(buffer, at).end()  # type: ignore[union-attr] # it matches nothing, too
+        line += buffer.count("\n", at, begin)
+        at = begin
         if at >= len(buffer) and ended:
             return
         try:
@@ -217,7 +228,8 @@ def _documents(reader: io.TextIOWrapper) -> Iterator[Piece]:
                 chunk = reader.read(max(1 << 18, len(buffer) - at))
                 buffer, at, ended = buffer[at:] + chunk, 0, not chunk
                 continue
-            end = _recover(buffer, at)
+            found = _NEXT.search(buffer, at + 1)
+            end = found.end() if found else len(buffer)
             lines = max(buffer.count("\n", at, end), 1)
             yield Piece(line, refused=f"broken JSON: {error}", lines=lines)
             line += buffer.count("\n", at, end)
@@ -231,9 +243,3 @@ def _documents(reader: io.TextIOWrapper) -> Iterator[Piece]:
             yield Piece(line, refused="JSON, but no object" if found is not None else "broken JSON", lines=lines)
         line += lines - 1
         at = end
-
-
-def _recover(buffer: str, at: int) -> int:
-    """Where the next object begins: a brace in the first column, or after a closed object and a comma."""
-    places = [place for place in (buffer.find("\n{", at + 1), buffer.find("},{", at + 1), buffer.find("},\n", at + 1)) if place >= 0]
-    return min(places) + 1 if places else len(buffer)

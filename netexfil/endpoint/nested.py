@@ -11,10 +11,11 @@ import orjson
 
 EMPTY: dict[str, Any] = {}
 
-_DATA = re.compile(r"<Data(?:\s+Name=[\"']([^\"']*)[\"'])?\s*(?:/>|>(.*?)</Data>)", re.S)
-_SIMPLE = re.compile(r"<(EventID|EventRecordID|Channel|Computer|Level|Task)\b[^>]*>([^<]*)<")
-_ATTRIBUTE = re.compile(r"<(Provider|TimeCreated|Execution)\b([^>]*)>")
-_PAIR = re.compile(r"(\w+)=[\"']([^\"']*)[\"']")
+# None of them looks beyond the next element for what closes one: ill-formed XML may have any length.
+_DATA = re.compile(r"<Data(?:\s+Name=[\"']([^\"'<]*)[\"'])?\s*+(?:/>|>([^<]*+(?:<(?!/?Data\b)[^<]*+)*+)</Data>)")
+_SIMPLE = re.compile(r"<(EventID|EventRecordID|Channel|Computer|Level|Task)\b[^<>]*>([^<]*)<")
+_ATTRIBUTE = re.compile(r"<(Provider|TimeCreated|Execution)\b([^<>]*)>")
+_PAIR = re.compile(r"(?<!\w)(\w++)=[\"']([^\"']*)[\"']")
 
 
 def sub(record: Any, key: str) -> dict[str, Any]:

@@ -66,16 +66,18 @@ _STAMP = re.compile(rb"\d\d?/\d\d?/\d{4} \d\d?:\d\d:\d\d(\.\d+)?( [AP]M)?\r?\n?$
 def classic(stream: Any) -> Iterator[Piece]:
     """Splunk's classic text of Windows events: a date line, key=value lines, then `Message=` to the end of the event."""
     block: list[bytes] = []
-    start = number = 0
+    start = number = size = 0
+    told = False  # the message has begun: a date line is the next event's
     while line := stream.readline(cutting.MAX_RECORD):
         number += 1
-        if _STAMP.match(line) and (not block or any(part.startswith(b"Message=") for part in block)):
+        if _STAMP.match(line) and (not block or told):
             if block:
                 yield _classic_record(start, block)
-            block, start = [], number
-        start = start or number
-        if sum(map(len, block[-1:])) < cutting.MAX_RECORD and len(block) < 100_000:
+            block, start, size, told = [], number, 0, False
+        start, told = start or number, told or line.startswith(b"Message=")
+        if size < cutting.MAX_RECORD and len(block) < 100_000:
             block.append(line)
+            size += len(line)
     if block:
         yield _classic_record(start, block)
 

@@ -23,7 +23,7 @@ _ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)([.,]\d+)? ?(Z|
 _US = re.compile(r"(\d\d?)/(\d\d?)/(\d{4}),? (\d\d?):(\d\d):(\d\d)([.,]\d+)? ?([AP]M)? ?(Z|UTC|GMT|[+-]\d\d:?\d\d)?$", re.I)
 _UNIX = re.compile(r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) +(\d\d?) (\d\d):(\d\d):(\d\d) (\d{4})(?: (UTC|GMT))?$")
 _NAMED = re.compile(r"([A-Z][a-z]{2}) (\d\d?), (\d{4})(?: @|,)? (\d\d?):(\d\d):(\d\d)([.,]\d+)?(?: ([AP]M))?$", re.I)  # Kibana's and Defender's pages
-_DOTNET = re.compile(r"/Date\((\d+)\)/$")  # Windows PowerShell's JSON: milliseconds
+_DOTNET = re.compile(r"/Date\((\d{1,20})\)/$")  # Windows PowerShell's JSON: milliseconds
 _AUDIT = re.compile(r"(\d+\.\d+):(\d+)")
 _MONTHS = {name: n for n, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
 
@@ -131,8 +131,8 @@ def time(value: Any) -> float | None:
 
 
 def _time_text(value: str) -> float | None:
-    if value.replace(".", "", 1).isdigit():
-        return epoch(float(value) if "." in value else int(value))
+    if value.replace(".", "", 1).isdecimal():
+        return epoch(int(value) if len(value) < 32 and "." not in value else float(value))
     for form in _FORMS:
         if (found := form(value)) is not None:
             return found
