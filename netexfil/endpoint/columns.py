@@ -214,9 +214,9 @@ class _Maker:
             made.picked |= {name: sql.format_map(fields) for name, sql in _FINISH[helper].items()}
         made.began = list(parts.get("initiated", ()))
         made.inbound = f"({fields['initiated']} IS NOT DISTINCT FROM false)"
-        own = f"{fields['proto']} IS NOT DISTINCT FROM 'udp'" if program.constants["event_id"] == "3" else "false"
+        own = f"{fields['proto']} IS NOT DISTINCT FROM 'udp'" if program.constants.get("event_id") == "3" else "false"
         made.turned = f"({{inbound}} AND NOT ({own}))".replace("{inbound}", made.inbound)
-        if "ts" in parts:
+        if "ts" in parts and "ts_field" not in parts:
             made.picked["ts_field"] = _case(parts["ts"], lambda path: "'" + path.lstrip("^").replace("`", "") + "'")
         if "host_raw" in parts:
             made.picked["host"] = _case(parts["host_raw"], lambda path: f"{{{self._output('host', path, 'c_host')}}}")

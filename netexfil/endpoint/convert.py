@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from netexfil.endpoint.plain import ABSENT, flag, guid, joined, pid, port, positive, scalar, spaced, text, unslashed, whole
+from netexfil.endpoint.plain import ABSENT, flag, guid, joined, kept, pid, port, positive, scalar, seconds, spaced, text, unslashed, whole
 from netexfil.endpoint.times import time
 
 # What `ipaddress` takes for IPv4, and nothing else: by far the most frequent, and four times cheaper so.
@@ -199,6 +199,7 @@ CONVERT: Mapping[str, Callable[[Any], Any]] = {
     "text": text, "joined": joined, "spaced": spaced, "whole": whole, "pid": pid, "port": port, "flag": flag, "ip": ip, "ips": ips,
     "local_ip": local_ip, "guid": guid, "host": host, "proto": proto, "time": time, "hashes": hashes, "answers": answers,
     "name": name_of, "level": level, "technique": technique, "id": scalar, "positive": positive, "grade": grade, "unslashed": unslashed,
+    "kept": kept, "seconds": seconds,
     "arrow_ip_1": arrow(1, ip), "arrow_port_1": arrow(2, port), "arrow_ip_2": arrow(3, ip), "arrow_port_2": arrow(4, port),
     "falcon": falcon_severity, "hundred": _HUNDRED, "wazuh": _bands(4, 7, 10, 13), "ocsf": _FIVE,
     "sha256": digest("sha256"), "sha1": digest("sha1"), "md5": digest("md5"),

@@ -24,6 +24,16 @@ def text(value: Any) -> str | None:
     return str(value)
 
 
+def kept(value: Any) -> str | None:
+    """Text exactly as it stands, for what we wrote ourselves."""
+    return value if value.__class__ is str and value else None
+
+
+def seconds(value: Any) -> float | None:
+    """A number that is seconds since 1970 already."""
+    return float(value) if value.__class__ is float or (value.__class__ is int and abs(value) < 2**53) else None
+
+
 def joined(value: Any) -> str | None:
     """Every value of a list, comma separated."""
     if value.__class__ is list:

@@ -205,7 +205,7 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
 def compile_program(shape: Shape, specs: Mapping[str, str], event_id: str | None, names: frozenset[str] | None = None) -> Program:
     """Turn the specs of one kind of record into a Program; with the top-level names of a layout, one for that layout only."""
     merged, fixed = fields_of(shape, specs)
-    constants: dict[str, Any] = {"dialect": shape.name, "event_id": event_id, **fixed}
+    constants: dict[str, Any] = {name: value for name, value in {"dialect": shape.name, "event_id": event_id, **fixed}.items() if name not in merged}
     writer = Writer(shape, names)
     writer.converter("host")
     writer.lines.append(f"    v_event_id = {event_id!r}")
