@@ -24,7 +24,7 @@ FEW = 1_000
 _CODE = {"other": OTHER, "inside": INSIDE, "public": PUBLIC}
 
 
-def turned(rows: str, policy: Policy, numbered: bool = True) -> str:
+def turned(rows: str, policy: Policy) -> str:
     """A query that gives the columns of `session` (but `cid`) for rows of the READ columns with `orig_side` and `resp_side`.
 
     `outbound` is `true` (inside to public on a watched port, or encrypted, announced as a data channel, or a large one-sided upload
@@ -32,10 +32,9 @@ def turned(rows: str, policy: Policy, numbered: bool = True) -> str:
 
     Args:
         rows: a query or the name of a table; sides are 0 other, 1 inside, 2 public (null counts as other).
-        numbered: without it there is no `sid`, and the rows keep their order.
     """
     kept = ", ".join(f'"{name}"' for name in tables.READ)
-    added = ", ".join(f'CAST({sql} AS {tables.SESSION[name]}) AS "{name}"' for name, sql in _computed(policy).items() if numbered or name != "sid")
+    added = ", ".join(f'CAST({sql} AS {tables.SESSION[name]}) AS "{name}"' for name, sql in _computed(policy).items())
     return f"""
         WITH given AS (FROM ({rows})),
         way AS (SELECT *, {_WAY} AS way, {_WORDS} FROM given),

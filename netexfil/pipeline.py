@@ -68,8 +68,16 @@ class Result:
 
 def load(con: duckdb.DuckDBPyConnection, job: Job, progress: Progress | None = None, use: read.Use | None = None) -> list[Note]:
     """STEP 1 and 2: files to sessions, turned towards outside. Fills `session` and `name`, or hands the sessions to `use` (see `read.sessions`)."""
-    notes = read.sessions(con, job.sources, job.options, job.policy, progress, partial(outbound.turned, policy=job.policy), use)
-    return notes + outbound.turn(con, job.policy)
+    used: list[bool] = []
+
+    def once(files: read.Files) -> None:
+        if use:
+            use(files)
+            used.append(True)
+
+    turned = partial(outbound.turned, policy=job.policy)
+    notes = read.sessions(con, job.sources, job.options, job.policy, progress, turned, once if use else None)
+    return notes if used else notes + outbound.turn(con, job.policy)
 
 
 def events(con: duckdb.DuckDBPyConnection, job: Job, progress: Progress | None = None) -> list[Note]:

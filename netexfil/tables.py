@@ -6,9 +6,9 @@ A step takes a DuckDB connection with some of these tables filled and fills the 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import duckdb
@@ -146,6 +146,30 @@ def connect(path: str = ":memory:", memory: str = MEMORY) -> duckdb.DuckDBPyConn
     con.execute("SET enable_progress_bar = false")  # DuckDB would print one to stdout, among the results
     con.execute(f"SET memory_limit = '{memory}'")
     return con
+
+
+class _Later:
+    """Stands for a connection and makes it when it is asked for something."""
+
+    def __init__(self, make: Callable[[], duckdb.DuckDBPyConnection]) -> None:
+        self._make = make
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_con":
+            self._con = self._make()
+            return self._con
+        return getattr(self._con, name)
+
+
+def later(names: Iterable[str], memory: str = MEMORY) -> duckdb.DuckDBPyConnection:
+    """A connection in memory with the named tables; DuckDB is imported when it is first used, which a tenth of a small run's time depends on."""
+
+    def make() -> duckdb.DuckDBPyConnection:
+        con = connect(memory=memory)
+        create(con, names)
+        return con
+
+    return cast("duckdb.DuckDBPyConnection", _Later(make))
 
 
 FRUGAL = "80MB"  # with what else is there, a process of less than 300 MB

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,17 @@ def test_by_time_and_uid_whatever_the_threads_do(capture: Path, tmp_path: Path) 
 def test_outbound_only(capture: Path, tmp_path: Path) -> None:
     words = {json.loads(line)["outbound"] for line in listed(tmp_path / "out.jsonl", capture, "--outbound")}
     assert words == {True}
+
+
+def test_a_pipe_is_not_named_by_where_it_was_kept(capture: Path) -> None:
+    words = [sys.executable, "-m", "netexfil", "sessions", "-", "--format", "jsonl"]
+    out = subprocess.run(words, input=capture.read_bytes(), capture_output=True, check=True).stdout
+    assert {json.loads(line)["source"] for line in out.splitlines()} == {"-"}
+
+
+def test_lists_are_written_without_a_database(capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "connect", lambda *_, **__: pytest.fail("DuckDB is asked for"))
+    assert len(listed(tmp_path / "rows.jsonl", capture)) == MANY + 1
 
 
 def test_home_is_still_looked_for(tmp_path: Path) -> None:

@@ -30,12 +30,11 @@ def command(sources: tuple[str, ...], policy_file: Path | None, outbound_only: b
     options = read.Options(
         engine=more["engine"], max_sessions=more["max_sessions"], only_outbound=outbound_only, hold=tables.size(more["memory"]) // 2
     )
-    con = tables.connect(memory=more["memory"])
-    tables.create(con, ("session", "name"))
+    con = tables.later(("session", "name"), more["memory"])
     written = []
 
-    def straight(rows: read.Listed) -> None:
-        report.write_sessions(con, form, output, outbound_only, ordered=rows.query, files=rows.files)
+    def straight(files: read.Files) -> None:
+        report.write_pieces(files[form](outbound_only), output)
         written.append(form)
 
     with common.Progress() as progress:

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from netexfil.policy import Policy
 
 Progress = Callable[[str, int, int], None]  # what, done, all (bytes); called often, prints nothing itself
-# A query that gives READ columns, `orig_side` and `resp_side` -> one that gives all columns of `session`; `numbered=False`: but `sid`.
-Turn = Callable[..., str]
+Turn = Callable[[str], str]  # a query that gives READ columns, `orig_side` and `resp_side` -> one that gives all columns of `session`
+# By format: given whether only outbound sessions are wanted, the pieces of the file that lists them. One of them may be asked for, once.
+Files = Mapping[str, Callable[[bool], Iterable[bytes]]]
+Use = Callable[[Files], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +33,6 @@ class Worth:
     entity: int
     silent: int
     size: int = 64 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """Sessions by time and uid, to be asked for once: turned by a query, or as a file that the reader writes itself.
-
-    files: by format; given whether only outbound ones are wanted, the pieces of the file.
-    """
-
-    query: str
-    files: Mapping[str, Callable[[bool], Iterable[bytes]]]
-
-
-Use = Callable[[Listed], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +89,8 @@ def sessions(
     """Read every source (file, directory, `-`) into the tables `session` and `name`.
 
     With `turn` rows that the core reads are stored turned, in one pass; those that are not have no `sid`. With `use` they are not stored
-    but given to it, turned and by time and uid, where that can be: captures alone, `options.hold` holds them, and no session runs between
-    public addresses (whose network is home is to be found in the table).
+    but given to it as files, turned and by time and uid, where that can be: captures alone, none of them from a pipe, `options.hold` holds
+    their sessions, and none of these runs between public addresses (whose network is home is to be found in the table).
 
     Returns:
         What was refused or lost. `kind` `unreadable`: that file was refused entirely.
@@ -115,7 +103,7 @@ def sessions(
     with find.sources(sources, options.ranges) as found:
         notes = list(found.notes)
         if found.captures:
-            notes += _captures(con, found.captures, options, policy, progress, turn, use if not found.logs else None)
+            notes += _captures(con, found.captures, options, policy, progress, turn, use if not (found.logs or found.shown) else None)
         if found.logs:
             from netexfil.read import logs
 

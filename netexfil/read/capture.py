@@ -43,7 +43,7 @@ def read(
         What was lost: `unreadable` (the whole file), `truncated`, `damaged`, `link_type`, `malformed`.
     """
     from netexfil import _core
-    from netexfil.read import Listed, merging
+    from netexfil.read import merging
 
     try:
         networks = ([str(n) for n in policy.networks], [str(n) for n in policy.private])
@@ -54,18 +54,13 @@ def read(
     except _core.CaptureError as error:
         return _refused(paths, str(error))
     with _told(stream, paths, progress):
-        straight = turn and use and _whole(stream, paths, options.hold)
-        with _registered(con, stream) as rows:
-            if turn and use and straight:
-                use(Listed(turn(rows, numbered=False), _files(stream, networks, policy)))
-            else:
+        if use and _whole(stream, paths, options.hold):
+            rules = (networks, policy.watched, int(policy.threshold("outbound_volume")))
+            use({form: partial(stream.file, form, *rules) for form in FORMS})
+        else:
+            with _registered(con, stream) as rows:
                 merging.put(con, turn(rows) if turn else rows, tables.TURNED if turn else tables.READ)
     return [_note(row) for row in stream.notes]
-
-
-def _files(stream: Stream, networks: tuple[list[str], list[str]], policy: Policy) -> dict[str, Callable[[bool], Iterator[bytes]]]:
-    rules = (networks, policy.watched, int(policy.threshold("outbound_volume")))
-    return {form: partial(stream.file, form, *rules) for form in FORMS}
 
 
 def _cores() -> int:

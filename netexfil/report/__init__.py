@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -56,28 +56,30 @@ def write(findings: Sequence[Finding], notes: Sequence[Note], form: str, out: Ou
 
 
 def write_sessions(
-    con: duckdb.DuckDBPyConnection, form: str, out: Out = None, outbound_only: bool = False, options: Options | None = None,
-    ordered: str | None = None, files: Mapping[str, Callable[[bool], Iterable[bytes]]] | None = None,
+    con: duckdb.DuckDBPyConnection, form: str, out: Out = None, outbound_only: bool = False, options: Options | None = None
 ) -> None:
     """Write the table `session` under the contract's column names, by time, in batches: memory does not grow with the rows.
 
-    `outbound_only` leaves those whose `outbound` is `true` or `pull`. `ordered` is a query that gives the rows instead, by time and uid
-    already; it is asked once (but twice for the format `table`). `files` holds formats that need no writer: given `outbound_only`, the
-    pieces of the file.
+    `outbound_only` leaves those whose `outbound` is `true` or `pull`.
 
     Raises:
         KeyError: `form` is not in SESSION_FORMATS.
         OSError: the path cannot be written.
     """
-    if files and form in files:
-        with opened(out) as stream:
-            for piece in files[form](outbound_only):
-                stream.write(piece)
-        return
     from netexfil.report import sessions
 
     writer = getattr(sessions, SESSION_FORMATS[form])
     which = " WHERE outbound IN ('true', 'pull')" if outbound_only else ""
-    rows = f"FROM ({ordered}){which}" if ordered else f"FROM session{which} ORDER BY ts, uid"
     with opened(out) as stream:
-        writer(con, stream, rows, options or Options())
+        writer(con, stream, f"FROM session{which} ORDER BY ts, uid", options or Options())
+
+
+def write_pieces(pieces: Iterable[bytes], out: Out = None) -> None:
+    """Write a file that comes in pieces. `out` as for `write`.
+
+    Raises:
+        OSError: the path cannot be written.
+    """
+    with opened(out) as stream:
+        for piece in pieces:
+            stream.write(piece)
