@@ -127,6 +127,17 @@ def test_late_words_of_other_logs_reach_their_session(tmp_path):
         assert table(made.file) == whole(tmp_path / f"{name}-ref", made.written)
 
 
+def test_logs_whose_sessions_have_not_come_are_kept_without_a_word(tmp_path):
+    lines = records(12, 12)
+    made = World(tmp_path, sorted(lines, key=lambda row: row[0] == "conn"))
+    made.append(sum(log != "conn" for log, _ in lines))
+    done = made.run()
+    assert (done.findings, done.notes, done.sessions, done.nothing_readable) == ((), (), 0, False)
+    made.append(len(made.coming))
+    made.run()
+    assert table(made.file) == whole(tmp_path, made.written)
+
+
 def test_a_session_in_progress_is_the_same_finding_when_it_ends(tmp_path):
     logs = tmp_path / "logs"
     logs.mkdir()
