@@ -174,6 +174,19 @@ def test_the_pid_alone_is_no_identity() -> None:
     assert not ties(links, "process")
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_of_many_files_the_eight_nearest_on_each_side_are_carried(seed: int) -> None:
+    """Twelve before the session, of which five of one moment compete for three places: those written down last, nearest to it. All seven after it, two
+    of them of one moment. In whatever order the rows are stored."""
+    before = [-9.0, -8.0, *[-5.0] * 5, -3.0, -2.0, -2.0, -1.5, -1.0]
+    after = [0.5, 1.0, 1.0, 7.0, 20.0, 30.0, 59.0]
+    files = [event(10 + n, T + dt, "file_create") for n, dt in enumerate([*before, *after])]
+    rows = [conn(0, T, 50000), *files]
+    links, _, _ = run([session(0, T, 50000)], [rows[n] for n in np.random.default_rng(seed).permutation(len(rows))])
+    carried = sorted(link["eid"] for link in links if link["match"] == "process")
+    assert carried == [*range(14, 22), *range(22, 29)]
+
+
 def test_drift_is_followed() -> None:
     """200 ppm over two days are 35 s: the offset of each link is the clock's at that time."""
     times = [T + 400 * n for n in range(430)]
