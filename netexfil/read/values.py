@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-LARGEST = (1 << 63) - 1
+LARGEST = 10**16  # more than any session moves; sums and products of such counts still fit in 63 bits
+AGE = 1e11  # seconds, three thousand years: a date can be made of every time below, and of a time and how long a session took
 BETWEEN = "\x1f"  # between the elements of a list
 
 
@@ -35,10 +36,10 @@ def time(cell: Any) -> float:
     number = _float(cell)
     if number is None:
         return _iso(cell)
-    for limit, unit in ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3)):
-        if number >= limit:
-            return number / unit
-    return number
+    seconds = number / next((unit for limit, unit in ((1e17, 1e9), (1e14, 1e6), (AGE, 1e3)) if number >= limit), 1.0)
+    if seconds >= AGE:
+        raise Bad("not a time")
+    return seconds
 
 
 _ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
@@ -86,7 +87,7 @@ def addr(cell: Any) -> str:
 
 
 def whole(cell: Any) -> int:
-    """A count; a JSON number with a zero fraction counts as whole; beyond 2**63-1 it stays there."""
+    """A count; a JSON number with a zero fraction counts as whole; beyond LARGEST it stays there."""
     if isinstance(cell, int) and not isinstance(cell, bool):
         number = cell
     else:
@@ -116,11 +117,11 @@ def port(cell: Any) -> int:
 
 
 def number(cell: Any) -> float:
-    """A finite number, zero or more."""
+    """How long something took: a finite number, zero or more; beyond AGE it stays there."""
     value = _float(cell)
     if value is None:
         raise Bad("not a number")
-    return value
+    return min(value, AGE)
 
 
 def flag(cell: Any) -> bool:

@@ -243,7 +243,7 @@ impl Column {
     pub fn put(&mut self, text: &[u8]) -> Result<(), value::Bad> {
         match self {
             Self::Time(to) => to.put(value::time(text)?),
-            Self::Float(to) => to.put(value::number(text).ok_or("not a number")?),
+            Self::Float(to) => to.put(value::seconds(text).ok_or("not a number")?),
             Self::Whole(to) => to.put(value::whole(text)?),
             Self::Port(to) => to.put(value::port(text)?),
             Self::Flag(to) => {

@@ -10,6 +10,11 @@ pub type Bad = &'static str;
 
 pub const BETWEEN: char = '\u{1f}';
 
+/// Counts stay here: more than any session moves, and sums and products of what sessions moved still fit in 63 bits.
+const MOST: i64 = 10_000_000_000_000_000;
+/// Seconds stay below: three thousand years, so that a date can be made of every time, and of a time and how long a session took.
+const AGE: f64 = 1e11;
+
 /// A decimal number, zero or above: digits, perhaps a fraction, perhaps an exponent.
 #[inline]
 pub fn number(text: &[u8]) -> Option<f64> {
@@ -67,11 +72,17 @@ fn plain_decimal(text: &[u8]) -> Option<f64> {
     POWERS.get(fraction).map(|power| mantissa as f64 / power)
 }
 
+/// How long something took: a number; beyond 10^11 seconds it stays there.
+#[inline]
+pub fn seconds(text: &[u8]) -> Option<f64> {
+    number(text).map(|value| value.min(AGE))
+}
+
 /// Seconds since 1970: a number (milli- and microseconds are told by their size) or ISO 8601.
 #[inline]
 pub fn time(text: &[u8]) -> Result<f64, Bad> {
     match quick::six(text) {
-        Some(value) if value < 1e11 => Ok(value),
+        Some(value) if value < AGE => Ok(value),
         _ => any_time(text),
     }
 }
@@ -80,12 +91,8 @@ fn any_time(text: &[u8]) -> Result<f64, Bad> {
     let Some(value) = number(text) else {
         return iso(text).ok_or("not a time");
     };
-    for (limit, unit) in [(1e17, 1e9), (1e14, 1e6), (1e11, 1e3)] {
-        if value >= limit {
-            return Ok(value / unit);
-        }
-    }
-    Ok(value)
+    let unit = [(1e17, 1e9), (1e14, 1e6), (AGE, 1e3)].into_iter().find(|(limit, _)| value >= *limit).map_or(1.0, |(_, unit)| unit);
+    if value / unit < AGE { Ok(value / unit) } else { Err("not a time") }
 }
 
 fn two(text: &[u8], at: usize) -> Option<i64> {
@@ -156,7 +163,7 @@ fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     Some(era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468)
 }
 
-/// A count; `12.0` counts as 12; beyond 2^63-1 it stays there.
+/// A count; `12.0` counts as 12; beyond 10^16 it stays there.
 #[inline]
 pub fn whole(text: &[u8]) -> Result<i64, Bad> {
     match quick::digits16(text).map(i64::try_from) {
@@ -167,7 +174,7 @@ pub fn whole(text: &[u8]) -> Result<i64, Bad> {
 
 fn any_whole(text: &[u8]) -> Result<i64, Bad> {
     if !text.is_empty() && text.len() <= 18 && text.iter().all(u8::is_ascii_digit) {
-        return Ok(text.iter().fold(0, |sum, b| sum * 10 + i64::from(b - b'0')));
+        return Ok(text.iter().fold(0, |sum, b| sum * 10 + i64::from(b - b'0')).min(MOST));
     }
     let (head, tail) = match memchr::memchr(b'.', text) {
         Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
@@ -177,7 +184,7 @@ fn any_whole(text: &[u8]) -> Result<i64, Bad> {
     if head.is_empty() || head.len() > 30 || !zeros || !head.iter().all(u8::is_ascii_digit) {
         return Err("not a count");
     }
-    Ok(std::str::from_utf8(head).ok().and_then(|text| text.parse().ok()).unwrap_or(i64::MAX))
+    Ok(std::str::from_utf8(head).ok().and_then(|text| text.parse().ok()).map_or(MOST, |value: i64| value.min(MOST)))
 }
 
 /// 0 to 65535; `443/tcp` is 443.
@@ -281,7 +288,8 @@ mod tests {
         assert_eq!(time(b"2020-02-26T03:40:03.724911Z"), Ok(1_582_688_403.724_911));
         assert_eq!(time(b"2020-02-26T05:40:03+02:00"), Ok(1_582_688_403.0));
         assert_eq!(time(b"1588205199824"), Ok(1_588_205_199.824));
-        for bad in [&b"-1"[..], b"", b"nan", b"2020-02-30T00:00:00Z", b"1_0", b"2020-02-26"] {
+        assert_eq!(time(b"99999999999.5"), Ok(99_999_999_999.5));
+        for bad in [&b"-1"[..], b"", b"nan", b"1e300", b"100000000000000000000", b"2020-02-30T00:00:00Z", b"1_0", b"2020-02-26"] {
             assert_eq!(time(bad), Err("not a time"), "{bad:?}");
         }
     }
@@ -298,7 +306,9 @@ mod tests {
 
     #[test]
     fn counts() {
-        assert_eq!(whole(b"18446744073709551615"), Ok(i64::MAX));
+        assert_eq!(whole(b"18446744073709551615"), Ok(10_000_000_000_000_000));
+        assert_eq!(whole(b"20000000000000000"), Ok(10_000_000_000_000_000));
+        assert_eq!((seconds(b"1e300"), seconds(b"9.5")), (Some(1e11), Some(9.5)));
         assert_eq!(whole(b"12.0"), Ok(12));
         assert!(whole(b"-3").is_err() && whole(b"").is_err() && whole(b"1.5").is_err());
         assert_eq!(port(b"443/tcp"), Ok(443));

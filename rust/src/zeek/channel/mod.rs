@@ -299,7 +299,7 @@ impl Local {
         };
         let proto = self.proto(need(6)?.as_ref());
         let service = self.services.of(get(7).as_ref().map(AsRef::as_ref));
-        let duration = get(8).map(|text| value::number(text.as_ref()).ok_or((8, Some("not a number")))).transpose()?;
+        let duration = get(8).map(|text| value::seconds(text.as_ref()).ok_or((8, Some("not a number")))).transpose()?;
         let count = |at: usize| get(at).map(|text| value::whole(text.as_ref())).transpose().map_err(|bad| (at, Some(bad)));
         let bytes = [count(9)?, count(10)?];
         let gaps = count(11)?.unwrap_or(0);
