@@ -25,6 +25,12 @@ class Schedule:
             return moment.weekday() in self.days
         return minute < self.end and (moment.weekday() - 1) % 7 in self.days
 
+    def covers(self, first: dt.datetime, last: dt.datetime) -> bool:
+        """Whether all of the time between two local moments lies within. It can end at midnight and at `end` only; after eight days nothing is new."""
+        midnight = first.replace(hour=0, minute=0, second=0, microsecond=0)
+        edges = (midnight + dt.timedelta(days=day, minutes=minute) for day in range(9) for minute in (0, self.end))
+        return self.holds(first) and self.holds(last) and all(self.holds(edge) for edge in edges if first < edge < last)
+
 
 def schedule(text: str) -> Schedule:
     """`Mon-Fri 08:00-18:00`, `Sat,Sun`, `22:00-06:00`: days, hours or both.

@@ -291,3 +291,21 @@ def test_allow_entries(entry: dict[str, Any], hidden: bool) -> None:
         "bytes": 50_000_000,
              "images": ["/usr/bin/curl"], "users": ["CORP\\jdoe"], "first_ts": MONDAY + 60, "last_ts": MONDAY + 90}
     assert (suppressed(facts, site) is not None) is hidden
+
+
+@pytest.mark.parametrize("hours", [(0.5, 23.0), (0.5, 12.0, 23.0)])
+def test_an_upload_by_day_is_not_hidden_by_those_of_the_nights_around_it(hours: Sequence[float]) -> None:
+    site = policy.build({"allow": [{"reason": "backup", "destination": OUT, "schedule": "22:00-06:00"}]})
+    rows = [session(MONDAY + 3600 * hour, HOST, OUT, 40_000_000, 50_000) for hour in hours]
+    assert [f.suppressed is not None for f in findings(rows, site)] == [12.0 not in hours]
+
+
+@pytest.mark.parametrize(("process", "images", "hidden"), [
+    ("/usr/bin/restic", ["/usr/bin/restic", None], True), ("/usr/bin/restic", ["/tmp/restic"], False), ("restic", ["/tmp/restic"], True),
+    ("restic", ["/usr/bin/restic", "/usr/bin/rclone"], False), ("restic", [None], False), ("restic", [], False),
+    (r"C:\Tools\sync.exe", [r"\Device\HarddiskVolume3\Tools\Sync.exe"], True), (r"C:\Tools\sync.exe", [r"C:\Temp\Tools\sync.exe"], False),
+])
+def test_an_allowed_program_hides_no_other(process: str, images: Sequence[str | None], hidden: bool) -> None:
+    site = policy.build({"allow": [{"reason": "known", "process": process}]})
+    facts = {"host": HOST, "remote": OUT, "names": [], "port": 443, "bytes": 1, "images": images, "users": [], "first_ts": MONDAY, "last_ts": MONDAY}
+    assert (suppressed(facts, site) is not None) is hidden

@@ -110,3 +110,13 @@ def test_inside_and_private_are_what_the_networks_say(address: ipaddress.IPv4Add
 ])
 def test_schedule(text: str, moment: str, holds: bool) -> None:
     assert schedule.schedule(text).holds(dt.datetime.fromisoformat(moment)) is holds
+
+
+@pytest.mark.parametrize(("text", "first", "last", "holds"), [
+    ("22:00-06:00", "2026-09-28T22:30", "2026-09-29T05:30", True), ("22:00-06:00", "2026-09-28T22:30", "2026-09-29T22:30", False),
+    ("01:00-05:00", "2026-09-28T01:30", "2026-09-29T01:30", False), ("Mon,Tue", "2026-09-28T01:30", "2026-09-29T23:30", True),
+    ("Mon,Wed", "2026-09-28T01:30", "2026-09-30T23:30", False), ("00:00-24:00", "2026-09-28T01:30", "2027-09-29T01:30", True),
+    ("Mon", "2026-09-28T01:30", "2026-10-05T01:30", False), ("Mon-Sat 20:00-20:00", "2026-09-28T20:00", "2026-09-28T20:00", False),
+])
+def test_a_schedule_covers_what_lies_within_from_end_to_end(text: str, first: str, last: str, holds: bool) -> None:
+    assert schedule.schedule(text).covers(dt.datetime.fromisoformat(first), dt.datetime.fromisoformat(last)) is holds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import re
 import zoneinfo
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,7 +22,8 @@ def suppressed(facts: Mapping[str, Any], policy: Policy) -> dict[str, Any] | Non
     """`{by, reason, expires}` of the first entry that fits, or None.
 
     Args:
-        facts: host (address), host_name, remote, names (destination names), port, tool, images, users, bytes, first_ts, last_ts.
+        facts: host (address), host_name, remote, names (destination names), port, tool, images, users, bytes,
+            first_ts, last_ts, spans (of each session, where they are known).
     """
     for number, entry in enumerate(policy.allow, 1):
         if fits(entry, facts, policy):
@@ -59,20 +61,36 @@ def _place(text: str, address: str | None, names: Sequence[str | None]) -> bool:
     return bool(address and _address(text, address)) or any(under(name, (text,)) for name in names if name)
 
 
-def _among(text: str, values: Sequence[str | None]) -> bool:
-    wanted = text.lower()
-    return any(value and (value.lower() == wanted or tools.base(value) == tools.base(wanted)) for value in values)
+def _program(text: str, values: Sequence[str | None]) -> bool:
+    """Whether the only programs known to have sent are the one named: by its path, where one is given, else by its file name."""
+    plain = _path if re.search(r"[\\/]", text) else tools.base
+    return _only(values, lambda value: plain(value) == plain(text))
+
+
+_ROOT = re.compile(r"^(\\device\\harddiskvolume\d+|[a-z]:)(?=\\)")
+
+
+def _path(image: str) -> str:
+    """A path as any telemetry may write it: without case, drive or device."""
+    return _ROOT.sub("", image.strip().lower().replace("/", "\\"))
 
 
 def _user(text: str, values: Sequence[str | None]) -> bool:
     wanted = text.lower()
-    return any(value and (value.lower() == wanted or value.lower().rsplit("\\", 1)[-1] == wanted) for value in values)
+    return _only(values, lambda value: wanted in (value.lower(), value.lower().rsplit("\\", 1)[-1]))
+
+
+def _only(values: Sequence[str | None], fits: Callable[[str], bool]) -> bool:
+    """Whether something is known and all that is known fits: who may send does not hide who else sent to the same place."""
+    known = [value for value in values if value]
+    return bool(known) and all(map(fits, known))
 
 
 def _within(entry: Allow, facts: Mapping[str, Any], policy: Policy) -> bool:
-    """The whole upload lies within the schedule (its first and its last moment)."""
+    """The whole upload lies within the schedule: every session from its first to its last moment."""
     hours = schedule(str(entry.schedule))
-    return all(hours.holds(_local(facts[key], policy)) for key in ("first_ts", "last_ts"))
+    spans = facts.get("spans") or [(facts["first_ts"], facts["last_ts"])]
+    return all(hours.covers(_local(first, policy), _local(last, policy)) for first, last in spans)
 
 
 _CHECKS: Mapping[str, Callable[[Allow, Mapping[str, Any], Policy], bool]] = {
@@ -80,7 +98,7 @@ _CHECKS: Mapping[str, Callable[[Allow, Mapping[str, Any], Policy], bool]] = {
     "destination": lambda e, f, p: _place(str(e.destination), f["remote"], f["names"]),
     "port": lambda e, f, p: f["port"] == e.port,
     "tool": lambda e, f, p: str(e.tool).lower() == str(f.get("tool") or "").lower(),
-    "process": lambda e, f, p: _among(str(e.process), f["images"]),
+    "process": lambda e, f, p: _program(str(e.process), f["images"]),
     "user": lambda e, f, p: _user(str(e.user), f["users"]),
     "schedule": _within,
     "ceiling": lambda e, f, p: f["bytes"] <= (e.ceiling or 0),

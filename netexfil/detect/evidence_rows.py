@@ -23,7 +23,7 @@ def sessions_of(con: duckdb.DuckDBPyConnection, cids: NDArray[np.int64]) -> dict
     """The sessions of each channel named, by time; of very many the largest."""
     con.register("incoming_cid", {"cid": np.asarray(cids, np.int64)})
     rows = con.execute(f"""
-        SELECT cid, uid, ts, coalesce(bytes_out_low, 0), source FROM session WHERE cid IN (SELECT cid FROM incoming_cid)
+        SELECT cid, uid, ts, coalesce(bytes_out_low, 0), source, ts + coalesce(duration, 0) FROM session WHERE cid IN (SELECT cid FROM incoming_cid)
         QUALIFY row_number() OVER (PARTITION BY cid ORDER BY bytes_out_low DESC, ts, uid) <= {MOST}
         ORDER BY cid, ts, uid""").fetchall()
     con.unregister("incoming_cid")
@@ -35,9 +35,10 @@ def sessions_of(con: duckdb.DuckDBPyConnection, cids: NDArray[np.int64]) -> dict
 
 def _sessions(rows: Sequence[tuple[Any, ...]]) -> Sessions:
     if not rows:
-        return Sessions((), (), (), "", "")
+        return Sessions((), (), (), (), "", "")
     largest = max(rows, key=lambda row: (row[3], row[1] or ""))
-    return Sessions([row[1] or "" for row in rows], [row[2] for row in rows], [row[3] for row in rows], largest[1] or "", largest[4] or "")
+    times, ends, sizes = ([row[place] for row in rows] for place in (2, 5, 3))
+    return Sessions([row[1] or "" for row in rows], times, ends, sizes, largest[1] or "", largest[4] or "")
 
 
 def names_of(
