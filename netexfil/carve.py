@@ -229,14 +229,18 @@ def _from_captures(con: duckdb.DuckDBPyConnection, captures: Sequence[str], find
 
 
 def _of_channels(con: duckdb.DuckDBPyConnection, findings: Sequence[Finding]) -> set[str]:
-    """Uids of the sessions of the findings' channels as this sensor saw them, and of the data sessions that they announced."""
-    con.execute("CREATE TEMP TABLE channel (host VARCHAR, remote VARCHAR, port INTEGER, proto VARCHAR, first DOUBLE, last DOUBLE)")
+    """Uids of the sessions of the findings' channels as this sensor saw them, and of the data sessions that they announced.
+
+    A pull came from outside to the same port; an FTP server that opens data sessions itself comes to any.
+    """
+    con.execute("CREATE TEMP TABLE channel (host VARCHAR, remote VARCHAR, port INTEGER, proto VARCHAR, first DOUBLE, last DOUBLE, pull BOOLEAN)")
     for finding in findings:
         for row in _channels(finding):
-            con.execute("INSERT INTO channel VALUES (?, ?, ?, ?, ?, ?)", row)
+            con.execute("INSERT INTO channel VALUES (?, ?, ?, ?, ?, ?, ?)", row)
     rows = con.execute(
         """WITH own AS (SELECT uid FROM known c WHERE EXISTS (SELECT 1 FROM channel w WHERE c.proto = w.proto
-            AND ((c.orig_h = w.host AND c.resp_h = w.remote AND c.resp_p = w.port) OR (c.resp_h = w.host AND c.orig_h = w.remote))
+            AND CASE WHEN c.orig_h = w.host AND c.resp_h = w.remote THEN c.resp_p = w.port AND NOT w.pull
+                WHEN c.resp_h = w.host AND c.orig_h = w.remote THEN CASE WHEN w.pull THEN c.resp_p = w.port ELSE w.port IN (21, 990) END END
             AND c.ts <= w.last AND c.ts + coalesce(c.duration, 0) >= w.first))
         SELECT uid FROM own UNION SELECT uid FROM known WHERE control IN (SELECT uid FROM own)"""
     ).fetchall()
@@ -246,7 +250,7 @@ def _of_channels(con: duckdb.DuckDBPyConnection, findings: Sequence[Finding]) ->
 def _channels(finding: Finding) -> list[tuple[object, ...]]:
     place = finding.destination or {}
     times = (finding.first_ts - SLACK, finding.last_ts + SLACK)
-    return [(finding.host.get("ip"), ip, place.get("port"), place.get("proto"), *times) for ip in place.get("ips") or ()]
+    return [(finding.host.get("ip"), ip, place.get("port"), place.get("proto"), *times, finding.pulled) for ip in place.get("ips") or ()]
 
 
 Row = tuple[int, tuple[str, int], tuple[str, int], tuple[float, float], str]

@@ -81,6 +81,11 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         code = 0
+    except OSError as error:  # mostly an output that cannot be written: no such folder, no right, no room
+        from netexfil.commands import common
+
+        click.echo("netexfil: " + common.visible(f"{error.filename or 'input or output'}: {error.strerror or error}"), err=True)
+        code = 2
     except Exception as error:
         if type(error).__name__ != "OutOfMemoryException":  # DuckDB's; it is not imported for this
             raise

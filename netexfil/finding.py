@@ -75,6 +75,11 @@ class Finding:
         """Severity medium or above, and not suppressed."""
         return self.suppressed is None and SEVERITIES.index(self.severity) >= SEVERITIES.index(ALERT_LINE)
 
+    @property
+    def pulled(self) -> bool:
+        """The other end came and fetched it: the port is the inside host's."""
+        return self.extra.get("direction") == "pull"
+
     def record(self) -> dict[str, Any]:
         """The contract's JSON object."""
         row = asdict(self)

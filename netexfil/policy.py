@@ -35,7 +35,8 @@ class Allow:
     """A transfer that the site sanctions. All named fields must fit; `reason` is required; what it hides is counted and listed.
 
     `host` and `destination` take an address, a CIDR or (destination) a domain suffix; `tool`, `process` and `user` compare without case,
-    `process` with the whole path where one is given, else with its last part; other processes or users beside it do not fit; `schedule` is `Mon-Fri 08:00-18:00` in the policy's zone (days, hours or both);
+    `process` with the whole path where one is given, else with its last part; another process or user that sent there too does not fit;
+    `schedule` is `Mon-Fri 08:00-18:00` in the policy's zone (days, hours or both) and must hold every session from end to end;
     `ceiling` is bytes sent in one window; `expires` is the first day on which the entry no longer holds.
     """
 

@@ -26,7 +26,7 @@ class Schedule:
         return minute < self.end and (moment.weekday() - 1) % 7 in self.days
 
     def covers(self, first: dt.datetime, last: dt.datetime) -> bool:
-        """Whether all of the time between two local moments lies within. It can end at midnight and at `end` only; after eight days nothing is new."""
+        """Whether all of the time between two local moments lies within: it ends at midnight or at `end`, and after eight days nothing is new."""
         midnight = first.replace(hour=0, minute=0, second=0, microsecond=0)
         edges = (midnight + dt.timedelta(days=day, minutes=minute) for day in range(9) for minute in (0, self.end))
         return self.holds(first) and self.holds(last) and all(self.holds(edge) for edge in edges if first < edge < last)

@@ -108,7 +108,7 @@ def _public(value: Any) -> str:
 def _zone(value: Any) -> str:
     try:
         zoneinfo.ZoneInfo(value)
-    except (zoneinfo.ZoneInfoNotFoundError, TypeError, ValueError) as error:
+    except (zoneinfo.ZoneInfoNotFoundError, OSError, TypeError, ValueError) as error:  # OSError: a folder of zones
         raise ValueError(f"no time zone {value!r}") from error
     return str(value)
 
@@ -129,12 +129,12 @@ _SECTIONS: Mapping[str, Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "ports": {"watched": ("watched", _ports)},
     "time": {"zone": ("zone", _zone), "working_hours": ("working_hours", _schedule)},
     "det0512": {
-        "certificate_issuer_denylist": ("certificate_issuer_denylist", _texts),
+        "certificate_issuer_denylist": ("certificate_issuer_denylist", _parts),
         "binary_allowlist": ("binary_allowlist", _texts),
         "connection_destination_scope": ("connection_destination_scope", _texts),
         "ssl_client_process_baseline": ("ssl_client_process_baseline", _texts),
-        "file_access_extension_list": ("file_access_extension_list", _texts),
-        "file_sensitivity_context": ("file_sensitivity_context", _texts),
+        "file_access_extension_list": ("file_access_extension_list", _parts),
+        "file_sensitivity_context": ("file_sensitivity_context", _parts),
     },
     "state": {"keep_sessions_days": ("keep_sessions_days", _whole), "keep_days": ("keep_days", _whole)},
     "thresholds": {},
@@ -157,21 +157,21 @@ def _text(value: Any) -> str:
 
 
 def _place(value: Any) -> str:
-    text = _text(value)
-    if "/" in text or text.replace(".", "").isdigit() or ":" in text:
-        ipaddress.ip_network(text)
-    return text.lower().lstrip("*").lstrip(".")
+    text = _host(value).lstrip("*").lstrip(".")
+    if not text:
+        raise ValueError("must be an address, a CIDR or a domain")
+    return text
 
 
 def _host(value: Any) -> str:
     text = _text(value)
-    if "/" in text:
-        ipaddress.ip_network(text)
+    if "/" in text or text.replace(".", "").isdigit() or ":" in text:
+        ipaddress.ip_network(text)  # written like an address, it is to be one
     return text.lower()
 
 
 ALLOW: Mapping[str, Callable[[Any], Any]] = {
-    "reason": _text, "host": _host, "destination": _place, "port": _whole, "tool": _text, "process": _text, "user": _text,
+    "reason": _text, "host": _host, "destination": _place, "port": lambda value: _ports([value])[0], "tool": _text, "process": _text, "user": _text,
     "schedule": _schedule, "ceiling": _whole, "expires": _date,
 }
 

@@ -16,7 +16,7 @@ MOST = (1 << 63) - 1
 ALL = ("orig_bytes", "orig_pkts", "orig_ip_bytes", "resp_bytes", "resp_pkts", "resp_ip_bytes", "missed_bytes")
 ABSURD: dict[str, list[dict[str, Any]]] = {
     "wrapped": [{"orig_bytes": (1 << 64) - 1}],
-    "both": [{name: MOST for name in ALL}],
+    "both": [dict.fromkeys(ALL, MOST)],
     "one-sided": [{"orig_bytes": MOST, "orig_ip_bytes": MOST, "orig_pkts": 1, "service": None}],
     "sums": [{"orig_bytes": MOST, "orig_ip_bytes": MOST, "orig_pkts": 1, "id.orig_p": 1024 + n} for n in range(1000)],
     "long": [{"duration": 1e300}], "lasting": [{"duration": 3e11}], "late": [{"ts": 1e300}, {"ts": 99_999_999_999.0, "duration": 1e12}],

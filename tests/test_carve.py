@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import packets as p
@@ -14,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from report_cases import finding
 
-from netexfil import carve, read_sessions
+from netexfil import carve, read_sessions, tables
 from netexfil.errors import NetexfilError, Unreadable
 from netexfil.read import core_available
 from netexfil.simulate import Options, simulate
@@ -111,6 +112,18 @@ def test_a_finding_of_another_sensor_is_found_by_its_channel(tmp_path):
     told = finding(7, session_uids=uids, host={"ip": "10.20.30.41", "name": None}, destination=place)
     cut = carve.carve([str(capture), str(zeek)], str(tmp_path / "b.pcapng"), [told])
     assert cut.frames == sum(row["orig_pkts"] + row["resp_pkts"] for row in rows)
+
+
+def test_what_the_other_end_asked_of_the_host_is_no_part_of_an_upload():
+    con = tables.connect()
+    con.execute("CREATE TABLE known (uid VARCHAR, proto VARCHAR, orig_h VARCHAR, orig_p INT, resp_h VARCHAR, resp_p INT, ts DOUBLE, duration DOUBLE, "
+                "control VARCHAR)")
+    rows = [("out", "10.0.0.1", 22, "192.0.2.1"), ("web", "192.0.2.1", 80, "10.0.0.1"), ("pull", "192.0.2.1", 22, "10.0.0.1")]
+    con.executemany("INSERT INTO known VALUES (?, 'tcp', ?, 40000, ?, ?, 5, 1, '')", [(uid, orig, resp, port) for uid, orig, port, resp in rows])
+    upload = finding(host={"ip": "10.0.0.1", "name": None}, destination={"ips": ["192.0.2.1"], "port": 22, "proto": "tcp"}, first_ts=4.0, last_ts=9.0)
+    assert carve._of_channels(con, [upload]) == {"out"}
+    con.execute("DROP TABLE channel")
+    assert carve._of_channels(con, [replace(upload, extra={"direction": "pull"})]) == {"pull"}
 
 
 def test_what_cannot_be_carved_is_said(tmp_path):

@@ -106,6 +106,13 @@ def test_too_little_memory_is_one_clear_line(netexfil):
     assert "--memory" in err
 
 
+def test_an_output_that_cannot_be_written_is_one_clear_line(netexfil, tmp_path):
+    for command in ((), ("sessions",), ("channels",)):
+        code, out, err = netexfil(*command, TEST1[0], "--format", "jsonl", "-o", tmp_path / "none" / "f.jsonl")
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert "f.jsonl: No such file or directory" in err
+
+
 def test_usage_errors(netexfil):
     assert netexfil("--no-such-option")[0] == 2
     assert netexfil("pcaps", "--window", "60,-300")[0] == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from made import DAY, INSIDE, MONDAY, SSH, browsing, channels_of, codes, event, findings, join, session
 
 from netexfil import channels, detect, policy, tables
-from netexfil.detect import gather, links
+from netexfil.detect import gather, links, words
 from netexfil.detect.allowed import suppressed
 from netexfil.finding import Finding
 
@@ -258,6 +259,13 @@ def test_wire_and_process_are_compared_within_one_session() -> None:
     assert held.tool["verdict"] == "confirmed"
     assert held.links[0].event["pid"] == 1
     assert "tool_contradicted" not in codes(held)
+
+
+@pytest.mark.parametrize(("amount", "said"), [
+    (999, "999 bytes"), (999_499, "999 kB (999,499 bytes)"), (999_999, "1 MB (999,999 bytes)"), (1_404_223_111, "1.4 GB (1,404,223,111 bytes)"),
+])
+def test_amounts_are_read_at_a_glance(amount: int, said: str) -> None:
+    assert words.size(amount) == said
 
 
 def test_an_alert_whose_upload_nobody_saw_is_told_without_a_destination() -> None:

@@ -36,6 +36,11 @@ def test_explain_a_code_gives_its_example(name: str) -> None:
     assert "example: " in text
 
 
+def test_explain_tells_a_share_from_an_amount() -> None:
+    assert "threshold host_day: 10 x outbound_volume" in run(explain.command, "host_day")[1]
+    assert "threshold rate: 1.04858e+06 bytes/s" in run(explain.command, "rate")[1]
+
+
 def test_explain_a_finding_shows_the_sum(tmp_path: Path) -> None:
     found = findings([session(MONDAY, "10.0.0.1", "198.51.100.7", 50_000_000, 9_000, server_name="w.mega.nz")])[0]
     file = tmp_path / "findings.jsonl"

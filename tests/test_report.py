@@ -10,14 +10,14 @@ import sys
 import duckdb
 import pytest
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from report_cases import HOSTILE, endpoint_only, finding, hostile, session
 
 from netexfil import report, tables
 from netexfil.errors import Note, Unreadable
 from netexfil.finding import Finding
-from netexfil.report import saved, words
+from netexfil.report import html, saved, words
 
 NAUGHTY = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f]")
 
@@ -205,14 +205,15 @@ def test_sessions_outbound_only():
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")))
+@example(" =1+1").via("a blank before a formula")
+@example("\x1c\u2003\ufeff@x").via("blanks that only Python knows")
 @settings(max_examples=40, deadline=None)
 def test_sessions_csv_and_zeek_carry_any_text(text):
     con = ANY
     con.execute("DELETE FROM session")
     fill(con, session(server_name=text))
     row = next(csv.DictReader(io.StringIO(sessions(con, "csv"), newline="")))
-    assert row["server_name"] in (text, "'" + text)
-    assert row["server_name"][:1] not in ("=", "+", "-", "@")
+    assert row["server_name"] == words.defused(text)
     lines = sessions(con, "zeek").split("\n")
     fields, cells = lines[5].split("\t")[1:], lines[7].split("\t")
     assert len(fields) == len(cells)
@@ -295,6 +296,34 @@ def test_sessions_table_keeps_what_matters_at_any_width(width):
 )
 def test_units(count, shown):
     assert words.units(count) == shown
+
+
+PULL = {"destination": {"ips": ["192.0.2.1"], "port": 22, "proto": "tcp", "name": None}, "extra": {"direction": "pull"}}
+
+
+def test_a_pull_is_no_upload_to_a_port_of_the_other_end():
+    found = finding(host={"ip": "10.0.0.5", "name": None}, **PULL)
+    assert words.sentence(found) == "192.0.2.1 fetched 1.30 MB from port 22 of 10.0.0.5 over SFTP/SCP"
+    for form in ("console", "csv", "html", "notice", "ecs", "ocsf"):
+        assert "192.0.2.1:22" not in written([found], form).decode()
+    assert "pulling from port 22" in written([found], "console", width=200).decode()
+    document, record = json.loads(written([found], "ecs")), json.loads(written([found], "ocsf"))
+    assert (document["source"]["ip"], document["source"]["bytes"], document["network"]["direction"]) == ("192.0.2.1", 12345, "inbound")
+    assert (document["destination"]["ip"], document["destination"]["port"], document["destination"]["bytes"]) == ("10.0.0.5", 22, 1301419)
+    channel = record["evidences"][0]
+    assert (channel["src_endpoint"]["ip"], channel["dst_endpoint"], channel["connection_info"]["direction_id"]) == (
+        "192.0.2.1", {"ip": "10.0.0.5", "port": 22}, 1)
+    row = dict(zip(zeek_columns(written([found], "notice")), written([found], "notice").decode().splitlines()[-1].split("\t"), strict=True))
+    assert (row["src"], row["dst"], row["p"]) == ("192.0.2.1", "10.0.0.5", "22")
+
+
+def zeek_columns(log):
+    return next(line for line in log.decode().splitlines() if line.startswith("#fields")).split("\t")[1:]
+
+
+def test_the_page_counts_only_what_left():
+    inside = finding(kind="endpoint", destination={"ips": ["127.0.0.1"], "port": 4443, "proto": "tcp", "name": None})
+    assert html.summary([finding(), inside])["bytes"] == finding().bytes_out["low"]
 
 
 def test_bounds_are_said():

@@ -62,7 +62,8 @@ def _code(name: str) -> Iterable[str]:
         if code in question.CODES:
             yield from ("", *(inspect.getdoc(question) or "").split("\n"))
     if name in THRESHOLDS:
-        yield f"threshold {name}: {THRESHOLDS[name].value:g} {THRESHOLDS[name].unit}, {THRESHOLDS[name].source}"
+        held = THRESHOLDS[name]
+        yield f"threshold {name}: {held.value:g} {f'x {held.share_of}' if held.share_of else held.unit}, {held.source}"
 
 
 def _finding(identity: str, path: Path) -> Iterable[str]:

@@ -25,7 +25,7 @@ QUERY = """
         l.match, l.confidence, l.candidates, l.seconds_apart, l.clock_offset,
         e.kind, e.host, e."user", e.image, e.pid, e.guid, e.command_line, e.file, e.line
     FROM link l JOIN session s USING (sid) JOIN event e USING (eid)
-    ORDER BY s.ts, s.sid, list_position(['five_tuple', 'community_id', 'process', 'remote_time', 'host_time'], l.match),
+    ORDER BY s.ts, s.uid, s.sid, list_position(['five_tuple', 'community_id', 'process', 'remote_time', 'host_time'], l.match),
         l.confidence DESC, e.eid
 """
 

@@ -16,7 +16,8 @@ def next_steps(facts: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
     """`{title, language, text}` rows.
 
     Args:
-        facts: id, host, host_name, remote, port, proto, first_ts, last_ts, uids, source, packets (True for captures), image, pid, hashes.
+        facts: id, host, host_name, remote, port (of a `pull` the host's own), proto, first_ts, last_ts, uids, source,
+            packets (True for captures), image, pid, hashes.
     """
     steps = [_packets(facts)] if facts.get("packets") else [_logs(facts)] if facts.get("uids") else []
     steps += [_splunk(facts), _logscale(facts), _kusto(facts)]
@@ -56,29 +57,33 @@ def _logs(f: Mapping[str, Any]) -> dict[str, str]:
 def _splunk(f: Mapping[str, Any]) -> dict[str, str]:
     span = f"earliest={int(f['first_ts'] - PAD)} latest={int(f['last_ts'] + PAD)}"
     host = f"host={quoted(f['host_name'])} " if f.get("host_name") else ""
-    target = f"DestinationIp={quoted(f['remote'])} DestinationPort={f['port']}" if f.get("remote") else f"ProcessId={f.get('pid') or '*'}"
+    far = "SourceIp" if f.get("pull") else "DestinationIp"
+    target = f"{far}={quoted(f['remote'])} DestinationPort={f['port']}" if f.get("remote") else f"ProcessId={f.get('pid') or '*'}"
     return _step("Splunk: who connected, and what it started", "spl",
                  f"index=* {span} {host}(EventCode=3 {target}) OR (EventCode=1 {_process(f, 'Image', 'ProcessId')})"
-                 f" | table _time host User Image ProcessId CommandLine ParentImage DestinationIp DestinationPort | sort _time")
+                 f" | table _time host User Image ProcessId CommandLine ParentImage {far} DestinationPort | sort _time")
 
 
 def _logscale(f: Mapping[str, Any]) -> dict[str, str]:
     host = f"ComputerName={quoted(f['host_name'])} | " if f.get("host_name") else ""
-    target = f"RemoteAddressIP4={quoted(f['remote'])} RemotePort={f['port']}" if f.get("remote") else _process(f, "ImageFileName", "TargetProcessId")
+    port = "LocalPort" if f.get("pull") else "RemotePort"
+    target = f"RemoteAddressIP4={quoted(f['remote'])} {port}={f['port']}" if f.get("remote") else _process(f, "ImageFileName", "TargetProcessId")
     if f.get("remote") and ":" in str(f["remote"]):
         target = target.replace("RemoteAddressIP4", "RemoteAddressIP6")
+    event = "ReceiveAccept" if f.get("pull") else "Connect"
     return _step("LogScale: who connected", "cql",
-                 f"// {iso(f['first_ts'] - PAD)} to {iso(f['last_ts'] + PAD)}\n{host}#event_simpleName=/^NetworkConnectIP[46]$|^ProcessRollup2$/ | "
-                 f"{target} | table([@timestamp, ComputerName, UserName, ImageFileName, CommandLine, RemoteAddressIP4, RemotePort])")
+                 f"// {iso(f['first_ts'] - PAD)} to {iso(f['last_ts'] + PAD)}\n{host}#event_simpleName=/^Network{event}IP[46]$|^ProcessRollup2$/ | "
+                 f"{target} | table([@timestamp, ComputerName, UserName, ImageFileName, CommandLine, RemoteAddressIP4, {port}])")
 
 
 def _kusto(f: Mapping[str, Any]) -> dict[str, str]:
     span = f"Timestamp between (datetime({iso(f['first_ts'] - PAD)}) .. datetime({iso(f['last_ts'] + PAD)}))"
     host = f" and DeviceName startswith {quoted(str(f['host_name']).split('.')[0])}" if f.get("host_name") else ""
     if f.get("remote"):
-        text = (f"DeviceNetworkEvents | where {span}{host} | where RemoteIP == {quoted(f['remote'])} and RemotePort == {f['port']}"
+        port = "LocalPort" if f.get("pull") else "RemotePort"
+        text = (f"DeviceNetworkEvents | where {span}{host} | where RemoteIP == {quoted(f['remote'])} and {port} == {f['port']}"
                 " | project Timestamp, DeviceName, InitiatingProcessAccountName, InitiatingProcessFolderPath, InitiatingProcessCommandLine,"
-                " RemoteIP, RemotePort")
+                f" RemoteIP, {port}")
     else:
         text = f"DeviceProcessEvents | where {span}{host} | where ProcessId == {f.get('pid') or 0}"
     hashes = _hashes(f.get("hashes"))

@@ -178,8 +178,8 @@ def _facts(number: Mapping[str, Any], text: Mapping[str, Any], ties: Sequence[Ti
     plain = sessions.source.lower().removesuffix(".gz").removesuffix(".zst")
     return {
         "id": identity, "host": text["inside_h"], "host_name": names.get("host"), "remote": text["remote_h"], "port": port, "proto": text["proto"],
-        "names": [text["server_name"], text["entity"], names.get("remote")], "tool": text["tool_name"], "bytes": int(number["bytes_low"] or 0),
-        "images": [event.get("image") for event in sure], "users": [event.get("user") for event in sure],
+        "pull": text["direction"] == "pull", "names": [text["server_name"], text["entity"], names.get("remote")], "tool": text["tool_name"],
+        "bytes": int(number["bytes_low"] or 0), "images": [event.get("image") for event in sure], "users": [event.get("user") for event in sure],
         "first_ts": number["first_ts"], "last_ts": number["last_ts"], "spans": list(zip(sessions.times, sessions.ends, strict=True)),
         "uids": list(sessions.uids), "source": sessions.source,
         "packets": plain.endswith(CAPTURES), "image": best.get("image"), "pid": best.get("pid"), "hashes": best.get("hashes"),

@@ -11,10 +11,12 @@ def size(value: float | int | None) -> str:
     """Bytes with decimal units, the exact number beside: `1.40 GB (1,404,223,111 bytes)`."""
     if value is None or value != value:
         return "an unknown number of bytes"
+    if value < 1000:
+        return f"{int(value):,} bytes"
     amount, unit = float(value), 0
-    while amount >= 1000 and unit < len(_UNITS) - 1:
+    while amount >= 999.5 and unit < len(_UNITS) - 1:
         amount, unit = amount / 1000, unit + 1
-    return f"{int(value):,} bytes" if unit == 0 else f"{amount:.3g} {_UNITS[unit]} ({int(value):,} bytes)"
+    return f"{amount:.3g} {_UNITS[unit]} ({int(value):,} bytes)"
 
 
 def show(value: Any, unit: str) -> str:

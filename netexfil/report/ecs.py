@@ -27,13 +27,14 @@ def document(finding: Finding) -> dict[str, Any]:
     """One finding as an ECS document; empty fields are left out."""
     links = words.best_links(finding)
     event: Mapping[str, Any] = links[0].event if links else {}
+    client, server = words.ends(finding)
     fields = {
         "@timestamp": iso(finding.last_ts),
         "ecs": {"version": VERSION},
         "message": words.sentence(finding),
         "event": _event(finding),
-        "source": _source(finding),
-        "destination": _destination(finding),
+        "source": _end(client),
+        "destination": _end(server),
         "network": _network(finding),
         "host": {"name": event.get("host") or finding.host.get("name"), "ip": _list(finding.host.get("ip"))},
         "user": _user(event),
@@ -71,21 +72,8 @@ def _event(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _source(finding: Finding) -> dict[str, Any]:
-    ip, name = finding.host.get("ip"), finding.host.get("name")
-    return {"ip": ip, "address": name or ip, "domain": name, "bytes": finding.bytes_out.get("low")}
-
-
-def _destination(finding: Finding) -> dict[str, Any]:
-    place: Mapping[str, Any] = finding.destination or {}
-    ips = place.get("ips") or []
-    return {
-        "ip": ips[0] if ips else None,
-        "address": place.get("name") or (ips[0] if ips else None),
-        "domain": place.get("name"),
-        "port": place.get("port"),
-        "bytes": finding.bytes_in,
-    }
+def _end(end: Mapping[str, Any]) -> dict[str, Any]:
+    return {"ip": end["ip"], "address": end["name"] or end["ip"], "domain": end["name"], "port": end["port"], "bytes": end["bytes"]}
 
 
 def _network(finding: Finding) -> dict[str, Any]:
@@ -95,7 +83,7 @@ def _network(finding: Finding) -> dict[str, Any]:
     return {
         "transport": place.get("proto"),
         "protocol": finding.protocol.lower(),
-        "direction": "outbound",
+        "direction": "inbound" if finding.pulled else "outbound",
         "type": "ipv6" if ":" in str(ips[0]) else "ipv4" if ips[0] else None,
         "bytes": None if out is None or back is None else out + back,
     }

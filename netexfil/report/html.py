@@ -147,12 +147,12 @@ def _line(finding: Finding) -> dict[str, Any]:
 
 
 def summary(findings: Sequence[Finding]) -> dict[str, Any]:
-    """Counts for the head of the page; bytes are the lower bound of what unsuppressed findings sent."""
+    """Counts for the head of the page; bytes are the lower bound of what unsuppressed findings sent out (of `endpoint` findings nothing did)."""
     open_ = [f for f in findings if f.suppressed is None]
     by_severity = {s: sum(f.severity == s for f in open_) for s in reversed(SEVERITIES)}
     return {
         "findings": len(findings), "alerts": sum(f.is_alert for f in findings), "allowed": len(findings) - len(open_),
-        "bytes": sum(f.bytes_out.get("low") or 0 for f in open_), "hosts": len({words.host(f) for f in open_}),
+        "bytes": sum(f.bytes_out.get("low") or 0 for f in open_ if f.kind == "channel"), "hosts": len({words.host(f) for f in open_}),
         "destinations": len({words.destination(f) for f in open_ if f.destination}), "severities": by_severity,
         "first": iso(min(f.first_ts for f in findings)) if findings else "", "last": iso(max(f.last_ts for f in findings)) if findings else "",
     }  # fmt: skip

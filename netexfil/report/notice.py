@@ -55,15 +55,15 @@ def write(findings: Sequence[Finding], _notes: Sequence[Note], out: Sink, _optio
 def row(finding: Finding) -> dict[str, Any]:
     """The notice's fields. The source port is left unset: a channel has many."""
     place: Mapping[str, Any] = finding.destination or {}
-    addresses = place.get("ips") or [None]
+    client, server = words.ends(finding)
     why = "; ".join(e.text for e in words.reasons(finding))
     return {
         "ts": finding.last_ts,
         "uid": finding.session_uids[0] if finding.session_uids else None,
         "proto": place.get("proto"),
         "note": NOTES[finding.kind],
-        "src": finding.host.get("ip"),
-        "dst": addresses[0],
+        "src": client["ip"],
+        "dst": server["ip"],
         "p": place.get("port"),
         "n": finding.sessions,
         "msg": f"{words.sentence(finding)}: {why}",

@@ -63,7 +63,7 @@ def _metadata(finding: Finding) -> dict[str, Any]:
 def _info(finding: Finding) -> dict[str, Any]:
     return {
         "uid": finding.id,
-        "title": f"Upload over {finding.protocol} from {words.host(finding)}",
+        "title": f"{'Pull' if finding.pulled else 'Upload'} over {finding.protocol} from {words.host(finding)}",
         "desc": "; ".join(f"{words.points(e.points)} {e.text}" for e in finding.evidence),
         "types": ["Exfiltration"],
         "first_seen_time": _ms(finding.first_ts),
@@ -92,15 +92,14 @@ def _evidences(finding: Finding) -> list[dict[str, Any]]:
     """The channel, then each linked event; the reasons are data of the channel."""
     reasons = [{"code": e.code, "points": e.points, "value": e.value, "unit": e.unit, "text": e.text} for e in finding.evidence]
     channel: dict[str, Any] = {"data": {"reasons": reasons, "session_uids": list(finding.session_uids)}}
-    if finding.host.get("ip") or finding.host.get("name"):
-        channel["src_endpoint"] = _endpoint(finding.host.get("ip"), finding.host.get("name"))
-    place: Mapping[str, Any] = finding.destination or {}
-    ips = place.get("ips") or []
-    if ips or place.get("name"):
-        channel["dst_endpoint"] = _endpoint(ips[0] if ips else None, place.get("name"), place.get("port"))
-        proto = str(place.get("proto") or "")
+    for name, end in zip(("src_endpoint", "dst_endpoint"), words.ends(finding), strict=True):
+        if end["ip"] or end["name"]:
+            channel[name] = _endpoint(end["ip"], end["name"], end["port"])
+    if finding.destination:
+        proto = str(finding.destination.get("proto") or "")
         numbered = {"protocol_num": PROTOCOL_NUMBER[proto]} if proto in PROTOCOL_NUMBER else {}
-        channel["connection_info"] = {"direction_id": 2, "direction": "Outbound", **({"protocol_name": proto} if proto else {}), **numbered}
+        way = {"direction_id": 1, "direction": "Inbound"} if finding.pulled else {"direction_id": 2, "direction": "Outbound"}
+        channel["connection_info"] = {**way, **({"protocol_name": proto} if proto else {}), **numbered}
     return [channel, *(_process(link) for link in words.best_links(finding) if link.event.get("pid") is not None or link.event.get("guid"))]
 
 
@@ -124,13 +123,9 @@ def _process(link: Link) -> dict[str, Any]:
 def _observables(finding: Finding) -> list[dict[str, Any]]:
     links = words.best_links(finding)
     event: Mapping[str, Any] = links[0].event if links else {}
-    place: Mapping[str, Any] = finding.destination or {}
-    found = [
-        ("evidences.src_endpoint.ip", IP_ADDRESS, finding.host.get("ip")),
-        ("evidences.src_endpoint.hostname", HOSTNAME, finding.host.get("name")),
-    ]
-    found += [("evidences.dst_endpoint.ip", IP_ADDRESS, ip) for ip in place.get("ips") or ()]
-    found += [("evidences.dst_endpoint.hostname", HOSTNAME, place.get("name")), ("evidences.process.user.name", USER_NAME, event.get("user"))]
+    found = [(f"evidences.{name}.{key}", kind, end[part]) for name, end in zip(("src_endpoint", "dst_endpoint"), words.ends(finding), strict=True)
+             for key, kind, part in (("ip", IP_ADDRESS, "ip"), ("hostname", HOSTNAME, "name"))]
+    found.append(("evidences.process.user.name", USER_NAME, event.get("user")))
     if event.get("image"):
         found.append(("evidences.process.name", PROCESS_NAME, words.base_name(event["image"])))
     return [{"name": name, "type_id": kind, "value": str(value)} for name, kind, value in found if value]

@@ -99,7 +99,7 @@ def host(finding: Finding) -> str:
 
 
 def destination(finding: Finding) -> str:
-    """`files.example.net (192.0.2.1):22`; `session not seen` for an endpoint finding without one."""
+    """`files.example.net (192.0.2.1):22`; of a pull `192.0.2.1, pulling from port 22`; `session not seen` for an endpoint finding without one."""
     place = finding.destination
     if not place:
         return "session not seen"
@@ -109,8 +109,19 @@ def destination(finding: Finding) -> str:
     shown = f"[{address}]" if ":" in address and not name else address
     label = f"{name} ({address})" if name and address and name != address else str(name or shown)
     more = f" +{len(ips) - 1}" if len(ips) > 1 else ""
-    port = place.get("port")
-    return f"{label}{more}" + (f":{port}" if port is not None else "") + ("/udp" if place.get("proto") == "udp" else "")
+    port, udp = place.get("port"), "/udp" if place.get("proto") == "udp" else ""
+    if finding.pulled:
+        return f"{label}{more}, pulling from port {port}{udp}"
+    return f"{label}{more}" + (f":{port}" if port is not None else "") + udp
+
+
+def ends(finding: Finding) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Client and server as the sessions ran, each {ip, name, port, bytes that it sent}; of a pull the outside is the client."""
+    place = finding.destination or {}
+    near = {"ip": finding.host.get("ip"), "name": finding.host.get("name"), "port": None, "bytes": finding.bytes_out.get("low")}
+    far = {"ip": next(iter(place.get("ips") or ()), None), "name": place.get("name"), "port": None, "bytes": finding.bytes_in}
+    client, server = (far, near) if finding.pulled else (near, far)
+    return client, {**server, "port": place.get("port")}
 
 
 def _both(first: Any, second: Any) -> str:
@@ -120,9 +131,15 @@ def _both(first: Any, second: Any) -> str:
 
 
 def sentence(finding: Finding) -> str:
-    """The finding in one line: `10.0.0.14 (ws-14) sent 1.30 MB to files.example.net (192.0.2.1):22 over SFTP/SCP`."""
+    """The finding in one line: `10.0.0.14 (ws-14) sent 1.30 MB to files.example.net (192.0.2.1):22 over SFTP/SCP`.
+
+    Of a pull: `192.0.2.1 fetched 1.30 MB from port 22 of 10.0.0.14 (ws-14) over SFTP/SCP`.
+    """
     if finding.destination is None:
         return f"Endpoint alert on {host(finding)}, its session was not seen"
+    if finding.pulled:
+        verb = "is fetching" if finding.in_progress else "fetched"
+        return f"{destination(finding).replace(', pulling', f' {verb} {size(finding.bytes_out)}')} of {host(finding)} over {finding.protocol}"
     verb = "is sending" if finding.in_progress else "sent"
     return f"{host(finding)} {verb} {size(finding.bytes_out)} to {destination(finding)} over {finding.protocol}"
 
