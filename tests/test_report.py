@@ -339,6 +339,28 @@ def test_visible_text_is_printable_and_plain_text_is_kept(text):
         assert words.visible(text) == text
 
 
+PLACES = (("duration",), ("rate",), ("host", "ip"), ("host",), ("destination", "ips"), ("links", 0, "clock_offset"), ("links", 0, "match"),
+          ("links", 0, "event", "host"), ("attack",), ("attack", 0), ("next_steps", 0, "text"), ("evidence", 0, "text"), ("suppressed", "reason"),
+          ("tool", "name"), ("bytes_out", "low"), ("score",), ("first_ts",))
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("odd", [[1], {"a": 1}, "x", -1e11, True, None])
+def test_a_saved_finding_of_any_shape_is_refused_or_shown(tmp_path, place, odd):
+    steps = ({"title": "t", "language": "sh", "text": "x"},)
+    record = json.loads(json.dumps(finding(next_steps=steps, suppressed={"by": "allow 1", "reason": "x", "expires": None}).record()))
+    inner = record
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = odd
+    path = tmp_path / "f.jsonl"
+    path.write_text(json.dumps(record) + "\n" + json.dumps(finding().record()))
+    found, notes = saved.findings(path)
+    assert len(found) + len(notes) == 2
+    for form in ("console", "csv", "html", "ecs", "ocsf", "notice"):
+        assert written(found, form, verbose=True, width=150)
+
+
 def test_saved_findings_skip_broken_lines(tmp_path):
     path = tmp_path / "f.jsonl"
     good = written([finding()], "jsonl")

@@ -12,12 +12,26 @@ from netexfil.errors import Note, Unreadable
 from netexfil.finding import SEVERITIES, Finding
 
 MAX_LINE = 64 * 1024 * 1024  # bytes; a finding with thousands of sessions and links stays far below
-# What a record must be for the writers to rely on it; all else is optional or checked by `Finding.from_record`.
-_SHAPE: Mapping[str, tuple[type, ...]] = {
+Shape = tuple[Any, ...] | Mapping[str, Any] | list[Any]
+_TEXT: Shape = (str, type(None))
+_NUMBER: Shape = (int, float, type(None))
+_WHOLE: Shape = (int, type(None))
+# What a record must be for the writers to rely on it: types, the fields of an object, or the elements of a list.
+_SHAPE: Mapping[str, Shape] = {
     "id": (str,), "score": (int, float), "severity": (str,), "confidence": (str,), "kind": (str,), "first_ts": (int, float),
-    "last_ts": (int, float), "host": (dict,), "destination": (dict, type(None)), "protocol": (str,), "tool": (dict,), "bytes_out": (dict,),
-    "bytes_in": (int, type(None)), "pcr": (int, float, type(None)), "sessions": (int,), "session_uids": (list,), "evidence": (list,),
-    "links": (list,), "suppressed": (dict, type(None)), "in_progress": (bool,),
+    "last_ts": (int, float), "host": {"ip": _TEXT, "name": _TEXT}, "protocol": (str,), "tool": {"name": _TEXT, "source": _TEXT, "verdict": _TEXT},
+    "bytes_out": {"low": _WHOLE, "high": _WHOLE, "quality": _TEXT}, "bytes_in": _WHOLE, "pcr": _NUMBER, "sessions": (int,), "session_uids": [(str,)],
+    "in_progress": (bool,),
+    "evidence": [{"code": (str,), "value": (str, *_NUMBER), "unit": (str,), "threshold": (str, *_NUMBER), "points": (int, float), "text": (str,),
+                  "source": _TEXT}],
+    "links": [{"match": (str,), "confidence": (int, float), "candidates": _WHOLE, "seconds_apart": _NUMBER, "clock_offset": _NUMBER,
+               "event": dict.fromkeys(("kind", "host", "user", "image", "command_line", "guid"), _TEXT), "uid": _TEXT}],
+}  # fmt: skip
+# What may be null or missing.
+_MAYBE: Mapping[str, Shape] = {
+    "destination": {"ips": [(str,)], "port": _WHOLE, "proto": _TEXT, "name": _TEXT}, "duration": _NUMBER, "rate": _NUMBER, "window": (str,),
+    "attack": [{"technique": (str,), "strategy": _TEXT}], "suppressed": {"by": _TEXT, "reason": _TEXT, "expires": _TEXT},
+    "next_steps": [{"title": (str,), "language": (str,), "text": (str,)}],
 }  # fmt: skip
 
 
@@ -55,25 +69,24 @@ def _take(line: bytes, name: str, number: int, found: list[Finding], notes: list
 def _check(record: Any) -> None:
     if not isinstance(record, dict):
         raise ValueError("not a JSON object")
-    for name, kinds in _SHAPE.items():
-        if name not in record or not isinstance(record[name], kinds):
+    for name, shape in _SHAPE.items():
+        if name not in record or not _fits(record[name], shape):
             raise ValueError(f"field {name!r} is missing or of another type")
+    for name, shape in _MAYBE.items():
+        if record.get(name) is not None and not _fits(record[name], shape):
+            raise ValueError(f"field {name!r} is of another type")
     if record["severity"] not in SEVERITIES or record["confidence"] not in ("high", "medium", "low") or record["kind"] not in ("channel", "endpoint"):
         raise ValueError("severity, confidence or kind is not a known word")
-    if not -1e11 < record["first_ts"] <= record["last_ts"] < 2.5e11:
+    if not -6e10 < record["first_ts"] <= record["last_ts"] < 2.5e11:
         raise ValueError("first_ts and last_ts are not epoch seconds")
-    _check_parts(record)
+    if not 0 <= record["score"] <= 100 or not 0 <= (record.get("duration") or 0) < 1e12:
+        raise ValueError("score or duration is out of range")
 
 
-def _check_parts(record: Mapping[str, Any]) -> None:
-    for part in (record["bytes_out"].get("low"), record["bytes_out"].get("high")):
-        if not isinstance(part, int | None):
-            raise ValueError("bytes_out is not whole numbers")
-    for row in record["evidence"]:
-        if not isinstance(row, dict) or not isinstance(row.get("points"), int | float):
-            raise ValueError("evidence without points")
-    for row in record["links"]:
-        if not isinstance(row, dict) or not isinstance(row.get("event"), dict) or not isinstance(row.get("confidence"), int | float):
-            raise ValueError("link without event or confidence")
-    if not all(isinstance(uid, str) for uid in record["session_uids"]) or not isinstance((record["destination"] or {}).get("ips") or [], list):
-        raise ValueError("session_uids or destination.ips is not a list of names")
+def _fits(value: Any, shape: Any) -> bool:
+    """Whether a value is of these types; of an object, whether each of its fields that the shape names is."""
+    if isinstance(shape, Mapping):
+        return isinstance(value, dict) and all(_fits(value[name], part) for name, part in shape.items() if name in value)
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(_fits(part, shape[0]) for part in value)
+    return isinstance(value, shape)
