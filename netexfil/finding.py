@@ -11,6 +11,7 @@ SCHEMA = 1
 Severity = Literal["critical", "high", "medium", "low", "info"]
 SEVERITIES: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical")
 ALERT_LINE: Severity = "medium"
+FIRST, LAST = -62_135_596_800.0, 253_402_300_799.0  # the years 1 to 9999
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +116,8 @@ def rank(finding: Finding) -> tuple[float, float, str]:
 
 
 def iso(ts: float) -> str:
-    """Epoch seconds as ISO 8601 UTC with milliseconds."""
-    return datetime.fromtimestamp(ts, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Epoch seconds as ISO 8601 UTC with milliseconds; what is no year of four digits as the nearest that is."""
+    return datetime.fromtimestamp(min(max(ts, FIRST), LAST), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def at_least(severity: Severity, floor: Severity) -> bool:

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from netexfil import pipeline, summary, tables
+from netexfil.finding import iso
 from netexfil.policy import Policy
 from netexfil.read import Options
 from tests.read_cases import ENGINES, conn, tsv, write
 
 MOST = (1 << 63) - 1
+NOW = 1_795_305_600.0
 ALL = ("orig_bytes", "orig_pkts", "orig_ip_bytes", "resp_bytes", "resp_pkts", "resp_ip_bytes", "missed_bytes")
 ABSURD: dict[str, list[dict[str, Any]]] = {
     "wrapped": [{"orig_bytes": (1 << 64) - 1}],
@@ -21,6 +23,12 @@ ABSURD: dict[str, list[dict[str, Any]]] = {
     "sums": [{"orig_bytes": MOST, "orig_ip_bytes": MOST, "orig_pkts": 1, "id.orig_p": 1024 + n} for n in range(1000)],
     "long": [{"duration": 1e300}], "lasting": [{"duration": 3e11}], "late": [{"ts": 1e300}, {"ts": 99_999_999_999.0, "duration": 1e12}],
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(("ts", "said"), [(253_402_300_799.9999, "9999-12-31T23:59:59.000Z"), (1e300, "9999-12-31T23:59:59.000Z"),
+                                          (-1e300, "0001-01-01T00:00:00.000Z"), (NOW, "2026-11-22T00:00:00.000Z")])
+def test_every_time_has_a_date(ts: float, said: str) -> None:
+    assert iso(ts) == said
 
 
 @pytest.mark.parametrize("engine", ENGINES)

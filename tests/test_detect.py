@@ -277,6 +277,29 @@ def test_an_alert_whose_upload_nobody_saw_is_told_without_a_destination() -> Non
     assert "sensor saw no session" in found[0].evidence[1].text
 
 
+@pytest.mark.parametrize(("match", "remote", "sent", "said"), [
+    ("host_time", "10.0.0.9", 500, "no session is surely its own"), ("host_time", OUT, 900, "no session is surely its own"),
+    ("five_tuple", OUT, 9_000, "carried 9 kB (9,000 bytes): too little"), ("five_tuple", "10.0.0.9", 9_000, "does not leave the network"),
+])
+def test_an_alert_that_no_channel_shows_is_told(match: str, remote: str, sent: int, said: str) -> None:
+    con = channels_of([session(MONDAY, HOST, remote, sent, 500, uid="C1")])
+    join(con, [{"uid": "C1", "eid": 7, "match": match, "confidence": 0.7}], [event(7, image=r"C:\Temp\rclone.exe", pid=44)], [RULE])
+    found = detect.score(con, INSIDE)
+    assert [(f.kind, f.is_alert) for f in found] == [("endpoint", False)]
+    assert said in found[0].evidence[1].text
+
+
+def test_windows_are_judged_one_by_one_where_no_process_is_known_for_sure() -> None:
+    con = channels_of([session(MONDAY + day * DAY, HOST, OUT, 900, 500, uid=f"C{day}") for day in range(2)])
+    events = [event(day, ts=MONDAY + day * DAY + 5, image=r"C:\Temp\rclone.exe", pid=44) for day in range(2)]
+    join(con, [], events, [[day, *RULE[1:]] for day in range(2)])
+    tables.insert(con, "unmatched", [[day, "the sensor saw no session of this host"] for day in range(2)])
+    day = int(MONDAY // DAY)
+    parts = [f.id for place in (day, day + 1) for f in detect.score(con, INSIDE, [place])]
+    assert sorted(parts) == sorted(f.id for f in detect.score(con, INSIDE))
+    assert len(set(parts)) == 2
+
+
 def test_an_alert_on_a_loopback_upload_is_an_alert() -> None:
     row = session(MONDAY, "127.0.0.1", "127.0.0.1", 696_000, 1_900, 4443, uid="C1")
     found = linked(row, [event(7, image="/usr/bin/mono", pid=44)], [RULE])

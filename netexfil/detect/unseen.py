@@ -1,7 +1,7 @@
 """Endpoint alerts whose upload no channel shows: a finding of kind `endpoint` for each process, with the reason why.
 
-Two cases: no session was linked at all (table `unmatched` says why), or the linked session does not leave the network (a loopback test, a
-proxy inside), which is then told with its bytes.
+Three cases: no session was linked at all (table `unmatched` says why) or only by time; the linked session does not leave the network (a
+loopback test, a proxy inside), which is then told with its bytes; or it leaves, but carried too little to be judged.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from netexfil import tables
 from netexfil.detect import bands, words
 from netexfil.detect.allowed import suppressed
+from netexfil.detect.choose import alone
 from netexfil.detect.links import EVENT_COLUMNS, SEVERITY_POINTS, Tie, process_tool, told
 from netexfil.detect.pivots import next_steps
 from netexfil.detect.record import capped
@@ -23,37 +24,43 @@ if TYPE_CHECKING:
     import duckdb
 
 SURE = "('five_tuple', 'community_id', 'process')"
+NEAR = "no session is surely its own, and those near it in time stayed inside or carried too little to be judged"
 INSIDE, LARGE = 16, 25  # points for a one-sided upload on a session that does not leave, and for one above the line
 
 
 def unseen(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] | None = None) -> list[Finding]:
-    """One finding for each process (or event, where no process is known) with alerts but no channel."""
+    """One finding a day for each process (or event, where no process is known) with alerts but no channel."""
     if not tables.some(con, "alert"):
         return []
     columns = ", ".join(f"e.{name} AS event_{name}" for name in EVENT_COLUMNS)
     wanted = "TRUE" if days is None else f"CAST(floor(e.ts / 86400) AS INTEGER) IN ({', '.join(str(int(d)) for d in days) or 'NULL'})"
     cursor = con.execute(f"""
         WITH tied AS (
-            SELECT l.eid, bool_or(s.cid IS NOT NULL) AS outward, arg_max(l.sid, (l.confidence, s.bytes_out_low, s.uid)) AS sid,
+            SELECT l.eid, arg_max(l.sid, (l.confidence, s.bytes_out_low, s.uid)) AS sid,
                    arg_max(l.match, (l.confidence, s.bytes_out_low, s.uid)) AS match, max(l.confidence) AS confidence,
                    any_value(l.clock_offset) AS clock_offset, min(l.seconds_apart) AS seconds_apart
             FROM link l JOIN session s USING (sid) WHERE l.match IN {SURE} AND l.eid IN (SELECT eid FROM alert) GROUP BY l.eid),
-        reasons AS (SELECT eid, min(reason) AS why FROM unmatched GROUP BY eid)
-        SELECT a.*, {columns}, e.host_ips AS ips, u.why, t.match, t.confidence AS sureness, t.clock_offset, t.seconds_apart, s.uid, s.source AS log,
+        reasons AS (SELECT eid, min(reason) AS why FROM unmatched GROUP BY eid),
+        near AS (SELECT DISTINCT eid FROM link WHERE eid IN (SELECT eid FROM alert)),
+        shown AS (SELECT DISTINCT l.eid FROM link l JOIN session s USING (sid) JOIN channel c ON c.cid = s.cid
+                  WHERE l.eid IN (FROM near) AND {alone(policy, "TRUE")})
+        SELECT a.*, {columns}, e.host_ips AS ips, coalesce(u.why, if(t.eid IS NULL, '{NEAR}', NULL)) AS why, s.cid IS NOT NULL AS left,
+            a.eid IN (FROM shown) AS shown, t.match, t.confidence AS sureness, t.clock_offset, t.seconds_apart, s.uid, s.source AS log,
             s.resp_h, s.resp_p, s.orig_h, s.proto, s.ts AS session_ts, s.duration,
             s.bytes_out_low AS low, s.bytes_out_high AS high, s.bytes_in AS back,
             s.protocol, s.byte_quality
         FROM alert a JOIN event e USING (eid) LEFT JOIN reasons u ON u.eid = a.eid LEFT JOIN tied t ON t.eid = a.eid
         LEFT JOIN session s ON s.sid = t.sid
-        WHERE (t.eid IS NOT NULL AND NOT t.outward OR t.eid IS NULL AND u.eid IS NOT NULL) AND {wanted}
+        WHERE (a.eid IN (FROM near) OR u.eid IS NOT NULL) AND {wanted}
         ORDER BY e.ts, a.eid, a.rule""")
     names = [column[0] for column in cursor.description]
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for values in cursor.fetchall():
         row = dict(zip(names, values, strict=True))
         process = row["event_guid"] or row["event_pid"]
-        groups.setdefault((row["event_host"], process if process is not None else row["eid"]), []).append(row)
-    return [_finding(rows, policy) for rows in groups.values()]
+        day = None if row["event_ts"] is None else row["event_ts"] // 86_400
+        groups.setdefault((row["event_host"], day, process if process is not None else row["eid"]), []).append(row)
+    return [_finding(rows, policy) for rows in groups.values() if not any(row["shown"] for row in rows)]
 
 
 def _finding(rows: Sequence[dict[str, Any]], policy: Policy) -> Finding:
@@ -99,6 +106,10 @@ def _evidence(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any], sessio
     if session is None:
         why = best["why"] or "its session is not in the records"
         told.append(Evidence("endpoint_unseen", why, "reason", None, 0, f"the upload was not seen: {why}", "records"))
+    elif session["left"]:
+        amount = words.size(session["low"] or 0)
+        said = f"the linked session to {session['resp_h']} port {session['resp_p']} carried {amount}: too little to be judged"
+        told.append(Evidence("endpoint_unseen", said, "reason", None, 0, said, f"{session['log']} {session['uid']}"))
     elif (session["low"] or 0) >= 65_536 and (session["low"] or 0) >= 9 * (session["back"] or 0):
         amount = words.size(session["low"])
         said = f"the linked session to {session['resp_h']} port {session['resp_p']} does not leave the network, and carried {amount} one-sidedly"

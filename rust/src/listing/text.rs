@@ -147,8 +147,11 @@ fn hex(byte: u8, out: &mut String) {
     }
 }
 
-/// Characters with which a spreadsheet begins a formula.
-const RUNS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+/// Whether a spreadsheet would run a text: a formula, behind blanks and marks of no width too, a tab or a line's end. As `words.defused` has it.
+fn runs(text: &str) -> bool {
+    let dropped = |letter: char| letter.is_whitespace() || matches!(letter, '\u{1c}'..='\u{1f}' | '\u{200b}' | '\u{2060}' | '\u{feff}');
+    text.starts_with(['\t', '\r', '\n']) || text.trim_start_matches(dropped).starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
+}
 
 fn csv(place: usize, cell: &Cell<'_>, out: &mut String) {
     between(place, ',', "", out);
@@ -160,7 +163,7 @@ fn csv(place: usize, cell: &Cell<'_>, out: &mut String) {
         Cell::Text(text) if bare(text) => out.push_str(text),
         Cell::Text(text) => {
             out.push('"');
-            if text.starts_with(RUNS) {
+            if runs(text) {
                 out.push('\'');
             }
             out.push_str(&text.replace('"', "\"\""));
@@ -172,7 +175,7 @@ fn csv(place: usize, cell: &Cell<'_>, out: &mut String) {
 /// Whether a text needs no quotes: letters, digits and a few marks, some of which must not come first.
 fn bare(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b':' | b'/' | b'_' | b' ' | b'+' | b'=' | b'(' | b')' | b'-');
-    let first = |byte: u8| !matches!(byte, b'+' | b'=' | b'(' | b')' | b'-');
+    let first = |byte: u8| !matches!(byte, b' ' | b'+' | b'=' | b'(' | b')' | b'-');
     text.bytes().all(inner) && text.bytes().next().is_none_or(first)
 }
 
