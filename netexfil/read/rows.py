@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from netexfil.read.find import Log
 
 LONGEST = 16 << 20  # a longer line is refused, so that memory stays bounded
+DEEPEST = 127  # objects and lists within each other; the core's parser takes no more
 
 Row = tuple[str, str, Sequence[Any]]  # log, the name it was written under, values in the order of fields.LOGS
 Keep = Callable[[Sequence[Any]], bool]
@@ -240,9 +241,19 @@ def parse(data: bytes) -> dict[str, Any]:
             record = json.loads(data.decode("utf-8", "replace"))
         except (ValueError, RecursionError):
             raise Refused("not a JSON object") from None
-    if not isinstance(record, dict):
+    if not isinstance(record, dict) or (data.count(b"{") + data.count(b"[") > DEEPEST and _deep(record)):
         raise Refused("not a JSON object")
     return record
+
+
+def _deep(record: Mapping[str, Any]) -> bool:
+    """Whether values stand deeper in each other than is read."""
+    level: list[Any] = [record]
+    for _ in range(DEEPEST):
+        level = [cell for outer in level for cell in (outer.values() if isinstance(outer, dict) else outer) if isinstance(cell, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def flat(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -142,13 +142,17 @@ def _dns(record: Mapping[str, Any], dns: Mapping[str, Any]) -> Made | None:
     """An answer: version 1 and 2 put the question into `rrname`, version 3 into `queries`."""
     queries = dns.get("queries")
     asked = queries[0].get("rrname") if isinstance(queries, list) and queries and isinstance(queries[0], Mapping) else dns.get("rrname")
-    answers = [part.get("rdata") for part in dns.get("answers") or [] if isinstance(part, Mapping)]
+    answers = [part.get("rdata") for part in _items(dns.get("answers")) if isinstance(part, Mapping)]
     if dns.get("rdata"):
         answers.append(dns["rdata"])
     grouped = dns.get("grouped")
     for kind in ("A", "AAAA"):
-        answers += (grouped.get(kind) or []) if isinstance(grouped, Mapping) else []
+        answers += _items(grouped.get(kind)) if isinstance(grouped, Mapping) else []
     return ("dns", {"query": asked, "answers": [answer for answer in answers if answer]}) if asked and answers else None
+
+
+def _items(cell: Any) -> list[Any]:
+    return cell if isinstance(cell, list) else []
 
 
 def _http(record: Mapping[str, Any], http: Mapping[str, Any]) -> Made:

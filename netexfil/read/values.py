@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
-import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -26,7 +26,7 @@ def _float(cell: Any) -> float | None:
     """A number zero or above, written in digits; else None."""
     if isinstance(cell, str):
         cell = float(cell) if _NUMBER.fullmatch(cell) else None
-    if isinstance(cell, bool) or not isinstance(cell, int | float) or not 0 <= cell < math.inf:
+    if isinstance(cell, bool) or not isinstance(cell, int | float) or not 0 <= cell <= sys.float_info.max:
         return None
     return float(cell)
 
