@@ -227,6 +227,8 @@ def test_behind_a_forwarded_port_who_connects_and_from_where_is_left() -> None:
     assert {round(link["clock_offset"], 1) for link in links if link["eid"] == 0} == {2.7}
     assert all(0.5 < link["confidence"] < 1 for link in links)
     assert "translated" in {note.kind for note in notes}
+    assert [note.reason for note in notes if note.kind == "blind_spot"] == [
+        "no telemetry from 1 hosts that sent outbound: 203.0.113.5 (2 sessions, 0 bytes out)"]  # not of the session that the host told of
 
 
 def test_an_alert_without_session_says_why() -> None:

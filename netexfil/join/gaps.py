@@ -163,10 +163,12 @@ def _translated(con: duckdb.DuckDBPyConnection) -> list[Note]:
 
 
 def _blind(con: duckdb.DuckDBPyConnection) -> list[Note]:
+    """Addresses that sent and that no host with telemetry has; not a translator's where what a host told of leads to its session."""
     rows = con.execute(
-        """
+        f"""
         SELECT coalesce(s.inside_h, s.orig_h) AS host, count(*) AS n, coalesce(sum(s.bytes_out_low), 0)::BIGINT AS sent
         FROM session s WHERE s.outbound IN ('true', 'pull') AND s.ts IS NOT NULL AND s.sid NOT IN (SELECT sid FROM join_unknown)
+            AND s.sid NOT IN (SELECT sid FROM join_weak WHERE class IN ('nat', 'served') AND confidence >= {WORTH})
         GROUP BY 1 ORDER BY sent DESC, host
         """
     ).fetchall()
