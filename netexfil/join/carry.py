@@ -41,7 +41,7 @@ def processes(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
         """
         CREATE TEMP TABLE join_born AS
-        WITH twin AS (SELECT n.id AS eid, arg_min(b.pk, abs(n.dt)) AS pk
+        WITH twin AS (SELECT n.id AS eid, arg_min(b.pk, (abs(n.dt), n.other)) AS pk
             FROM join_near n JOIN join_start a ON a.eid = n.id JOIN join_start b ON b.eid = n.other WHERE a.base = b.base GROUP BY 1)
         SELECT s.hk, s.pid, s.base, s.t, coalesce(s.pk, w.pk, hash(s.hk, s.pid, s.base, s.t)) AS pk
         FROM join_start s LEFT JOIN twin w USING (eid)
