@@ -79,7 +79,9 @@ impl<T> Default for Names<T> {
 impl Held {
     /// Keep some more; false where all together take more than `limit` bytes.
     pub fn put(&mut self, block: Vec<Session>, limit: usize) -> bool {
-        let packed: Vec<Packed> = block.into_iter().map(|session| self.pack(session)).collect();
+        // not collected, which would go on using the room of the block
+        let mut packed = Vec::with_capacity(block.len());
+        packed.extend(block.into_iter().map(|session| self.pack(session)));
         self.blocks.push_back(packed);
         self.size <= limit
     }
@@ -90,7 +92,8 @@ impl Held {
             let number = number as u32;
             block.iter().enumerate().map(move |(place, packed)| (seconds(packed.start), number, place as u32)).collect::<Vec<Place>>()
         };
-        let mut order: Vec<Place> = self.blocks.iter().enumerate().flat_map(places).collect();
+        let mut order: Vec<Place> = Vec::with_capacity(self.blocks.iter().map(Vec::len).sum());
+        order.extend(self.blocks.iter().enumerate().flat_map(places));
         let uid = |place: &Place| self.blocks.get(place.1 as usize)?.get(place.2 as usize).map(|packed| key::uid(&packed.key(), packed.start));
         order.sort_by(|one, other| one.0.total_cmp(&other.0).then_with(|| uid(one).cmp(&uid(other))));
         self.order = Some(order.into_iter());
