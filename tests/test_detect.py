@@ -182,6 +182,12 @@ def test_a_question_gives_its_points() -> None:
         assert held[0][1] in (points, 0)
 
 
+def test_bulk_of_an_unknown_kind_says_no_more_than_was_seen() -> None:
+    alone = session(MONDAY, HOST, OUT, 90_000_000, 9_000, 7680, service=None)
+    [row] = [row for row in alert(findings([alone])).evidence if row.code == "clear_leg"]
+    assert (row.points, row.text) == (12, "sent without TLS or SSH on port 7680, which is not watched")
+
+
 def test_uploads_to_many_rare_addresses_add_up() -> None:
     rows = [session(MONDAY + 60 * k, HOST, f"198.51.100.{k + 1}", 8_000_000, 9_000) for k in range(20)]
     held = [f for f in findings([*browsing(20, 1), *rows]) if "host_day" in codes(f)]

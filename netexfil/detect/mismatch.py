@@ -1,6 +1,6 @@
 """Does the protocol fit the port?
 
-Asks: SSH where web traffic runs, TLS on the SSH port, no TLS where only TLS belongs, data in clear beside a watched session?
+Asks: SSH where web traffic runs, TLS on the SSH port, no TLS where only TLS belongs, bulk outside TLS and SSH on a port that is not watched?
 Why: firewalls let 443 out; who hides SSH there wants to pass unseen. Told by the first bytes, never by the port.
 Fooled by: administrators' SSH on 2222 or behind a 443 multiplexer (small points for other ports), captures that began mid-stream (nothing is said
 then).
@@ -21,8 +21,8 @@ CODES = (
         "TLS on 22"),
     Code("no_tls", "mismatch", "port", "the first bytes on port {value} are no TLS", "Is there no TLS where only TLS belongs?", "raw bytes to 443"),
     Code("clear_text", "mismatch", "port", "clear text on port {value}", "Is it in clear on a port for TLS?", "plain FTP on 990"),
-    Code("clear_leg", "mismatch", "port", "sent outside TLS (port {value}) beside a watched session to the same destination",
-         "Did the data leave in clear beside an encrypted session?", "MEGA's API over TLS, the data over HTTP"),
+    Code("clear_leg", "mismatch", "port", "sent without TLS or SSH on port {value}, which is not watched",
+         "Did the data leave without TLS or SSH, on a port that is not watched?", "MEGA's API over TLS, the data over HTTP"),
 )
 WEB = (443, 8443, 80, 8080, 465, 587, 993, 990, 53, 25)
 
