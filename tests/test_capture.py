@@ -127,6 +127,9 @@ def test_one_side_only(tmp_path: Path) -> None:
     assert (row["orig_low"], row["orig_high"], row["orig_quality"], row["resp_high"]) == (300, 301, "bounded", 50)
     swapped = [(server[at][0], frame) for at, (_, frame) in enumerate([server[1], server[0], *server[2:]])]
     assert one(tmp_path, p.pcap(swapped, link=101))["orig_high"] == 301  # the beginning comes late
+    cut = [(after, frame[:60], len(frame)) for after, frame in server]  # payload that a snapshot length took away does not keep it from closing
+    row = one(tmp_path, p.pcap(cut, link=101))
+    assert (row["orig_low"], row["orig_high"], row["orig_quality"]) == (300, 301, "bounded")
     for part in (server[1:], server[:-1]):
         row = one(tmp_path, p.pcap(part, link=101))
         assert (row["orig_high"], row["orig_quality"]) == (None, "unknown")

@@ -74,7 +74,7 @@ def _truth(session: Session, index: int) -> tuple[int, int | None, str]:
         if silent or session.tcp.ends[index].state == State.RESET:
             return 0, 0, "exact"
         end = session.tcp.ends[1 - index]
-        whole = peer.syn and end.did_close and end.state != State.RESET and not headless
+        whole = peer.syn and end.state == State.CLOSED and not headless  # did_close waits for payload that a snapshot length cut off
         return (max(proven - 1, 0), proven, "bounded") if whole else (max(proven - 1, 0), None, "unknown")
     if not side.syn and seen > 0:
         return max(seen, proven), None, "bounded"

@@ -153,7 +153,8 @@ fn datagram_truth(count: &Count, joined: bool) -> (u64, Option<u64>, Quality) {
 
 /// Was this side seen from its SYN to its FIN, without a reset? It took no more than it acknowledged then.
 fn taken_whole(conn: &Conn, index: usize) -> bool {
-    let closed = conn.tcp.ends.get(index).is_some_and(|end| end.did_close && end.state != State::Reset);
+    // its state, not `did_close`: that waits for payload that a snapshot length cut off
+    let closed = conn.tcp.ends.get(index).is_some_and(|end| end.state == State::Closed);
     closed && !conn.marks.has(Marks::HEADLESS) && conn.counts.get(index).is_some_and(|count| count.syn)
 }
 
