@@ -20,7 +20,7 @@ DESTINATION = "203.0.113.{}"
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How an upload is sent: over how many days, in how many pieces a day, by which protocol, at which hour."""
+    """How an upload is sent: over how many days, in how many pieces a day, by which protocol."""
 
     name: str
     port: int
@@ -66,7 +66,7 @@ def classes(con: duckdb.DuckDBPyConnection) -> Mapping[str, Sequence[str]]:
 def power(con: duckdb.DuckDBPyConnection, policy: Policy, shapes: Sequence[Shape] = SHAPES, sizes: Sequence[int] = SIZES) -> Iterator[Row]:
     """One row for each host class and shape. Needs `session` (turned), `channel`, `fleet`; leaves them as they were.
 
-    Every upload goes to a destination of its own that the records do not hold, in the records' last days, at the hour of the last session.
+    Every upload goes to a destination of its own that the records do not hold, in the records' last days, from 08:20 UTC on.
     """
     row = con.execute("SELECT max(ts), count(*) FROM session WHERE cid IS NOT NULL").fetchone()
     if not row or not row[1]:

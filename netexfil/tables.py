@@ -136,12 +136,10 @@ MEMORY = "1GB"
 
 def connect(path: str = ":memory:", memory: str = MEMORY) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection that holds at most `memory` and spills to the system's temporary folder, never to the working directory."""
-    import tempfile
-
     import duckdb
 
     con = duckdb.connect(path)
-    con.execute(f"SET temp_directory = '{tempfile.gettempdir()}/netexfil-spill'")
+    con.execute(f"SET temp_directory = '{_spill().replace(chr(39), chr(39) * 2)}'")
     con.execute("SET TimeZone = 'UTC'")
     con.execute("SET enable_progress_bar = false")  # DuckDB would print one to stdout, among the results
     con.execute(f"SET memory_limit = '{memory}'")
@@ -170,6 +168,24 @@ def later(names: Iterable[str], memory: str = MEMORY) -> duckdb.DuckDBPyConnecti
         return con
 
     return cast("duckdb.DuckDBPyConnection", _Later(make))
+
+
+def _spill() -> str:
+    """A folder for what does not fit into memory: this user's own, which nobody else can read, since sessions and command lines go there."""
+    import os
+    import stat
+    import tempfile
+
+    user = getattr(os, "getuid", lambda: 0)()
+    path = os.path.join(tempfile.gettempdir(), f"netexfil-spill-{user}")
+    try:
+        if not os.path.lexists(path):
+            os.makedirs(path, 0o700, exist_ok=True)
+        held = os.lstat(path)
+        ours = stat.S_ISDIR(held.st_mode) and held.st_uid == user and not held.st_mode & 0o077
+        return path if ours or os.name != "posix" else tempfile.mkdtemp(prefix="netexfil-spill-")
+    except OSError:
+        return path  # nothing can be written there: DuckDB says so where it has to
 
 
 FRUGAL = "80MB"  # with what else is there, a process of less than 300 MB

@@ -306,6 +306,14 @@ def test_windows_are_judged_one_by_one_where_no_process_is_known_for_sure() -> N
     assert len(set(parts)) == 2
 
 
+def test_findings_of_events_without_a_process_have_ids_of_their_own() -> None:
+    con = channels_of([session(MONDAY, HOST, OUT, 900, 500)])
+    join(con, [], [event(eid, ts=MONDAY + 10 * (eid // 2)) for eid in range(4)], [[eid, *RULE[1:]] for eid in range(4)])
+    tables.insert(con, "unmatched", [[eid, "the sensor saw no session of this host"] for eid in range(4)])
+    found = detect.score(con, INSIDE)
+    assert len({f.id for f in found}) == len(found) == 2
+
+
 def test_an_alert_on_a_loopback_upload_is_an_alert() -> None:
     row = session(MONDAY, "127.0.0.1", "127.0.0.1", 696_000, 1_900, 4443, uid="C1")
     found = linked(row, [event(7, image="/usr/bin/mono", pid=44)], [RULE])

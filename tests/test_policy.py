@@ -10,10 +10,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netexfil import defaults, outbound, policy, schedule
+from netexfil import defaults, outbound, policy, schedule, tables
 from netexfil.errors import PolicyError
 
 SITE = policy.build({"networks": {"inside": ["10.0.0.0/8", "203.0.113.0/28", "2001:db8:30::/64"]}})
+
+
+def test_what_does_not_fit_in_memory_is_spilled_where_nobody_else_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "it's"))
+    (tmp_path / "it's").mkdir()
+
+    def folder() -> Path:
+        with tables.connect() as con:
+            row = con.execute("SELECT current_setting('temp_directory')").fetchone()
+            return Path(row[0] if row else "")
+
+    own = folder()
+    assert own.stat().st_mode & 0o777 == 0o700
+    assert folder() == own
+    own.chmod(0o755)
+    assert folder() != own
+    assert folder().stat().st_mode & 0o077 == 0
 
 
 def test_template_loads_to_the_defaults(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ _TEXT = ("inside_h", "remote_h", "proto", "direction", "entity", "server_name", 
 
 
 def _columns(con: duckdb.DuckDBPyConnection) -> Candidates:
-    # the known row of '' for the day gives the active hosts; a day without one has the last before it (ASOF)
+    # the known row of '' for the day gives the active hosts; a pull on a day on which nothing went out has none
     relation = con.execute("""
         SELECT c.*, d.* EXCLUDE (cid), k.users, k.senders, k.born, a.users AS hosts, a.born AS history_start, p.since AS protocol_since,
                coalesce(i.like_days, 0) AS like_days, coalesce(v.clients, 0) AS clients

@@ -59,7 +59,8 @@ def unseen(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] |
         row = dict(zip(names, values, strict=True))
         process = row["event_guid"] or row["event_pid"]
         day = None if row["event_ts"] is None else row["event_ts"] // 86_400
-        groups.setdefault((row["event_host"], day, process if process is not None else row["eid"]), []).append(row)
+        moment = row["eid"] if row["event_ts"] is None else row["event_ts"]  # as the id has it
+        groups.setdefault((row["event_host"], day, process if process is not None else (moment,)), []).append(row)
     return [_finding(rows, policy) for rows in groups.values() if not any(row["shown"] for row in rows)]
 
 
