@@ -1,6 +1,5 @@
 //! One byte stream: opened, counted, decompressed, and read through one reused buffer.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::{Arc, LazyLock};
@@ -45,8 +44,8 @@ enum Source {
 pub struct Input {
     source: Source,
     buffer: Arc<Vec<u8>>,
-    /// Buffers that others may still look at; the oldest first.
-    lent: VecDeque<Arc<Vec<u8>>>,
+    /// Buffers that others may still look at.
+    lent: Vec<Arc<Vec<u8>>>,
     start: usize,
     end: usize,
     offset: u64,
@@ -78,7 +77,7 @@ impl Input {
     /// Over any reader.
     #[must_use]
     pub fn new(inner: Box<dyn Read + Send>) -> Self {
-        Self { source: Source::Here(inner), buffer: Arc::new(vec![0; BUFFER]), lent: VecDeque::new(), start: 0, end: 0, offset: 0, filled: false, ahead: false, trouble: None }
+        Self { source: Source::Here(inner), buffer: Arc::new(vec![0; BUFFER]), lent: Vec::new(), start: 0, end: 0, offset: 0, filled: false, ahead: false, trouble: None }
     }
 
     /// Over a reader that has work to do: another thread does it.
@@ -174,13 +173,13 @@ impl Input {
     /// Go on with another buffer; this one is taken back once nobody looks at it.
     fn lend(&mut self, next: Vec<u8>) {
         let old = std::mem::replace(&mut self.buffer, Arc::new(next));
-        self.lent.push_back(old);
+        self.lent.push(old);
     }
 
-    /// The oldest buffer that was lent, where nobody looks at it any more.
+    /// Of the buffers that were lent and nobody looks at any more the last one, which is the likeliest to be in a cache.
     fn returned(&mut self) -> Option<Vec<u8>> {
-        let oldest = self.lent.pop_front()?;
-        Arc::try_unwrap(oldest).map_err(|still| self.lent.push_front(still)).ok()
+        let at = self.lent.iter().rposition(|buffer| Arc::strong_count(buffer) == 1)?;
+        Arc::try_unwrap(self.lent.remove(at)).ok()
     }
 
     /// Go on to a block: what is left of the buffer comes in front of it.
@@ -198,7 +197,7 @@ impl Input {
                 own.truncate(self.end);
                 own.extend_from_slice(block.buffer.get(HEAD..block.end).unwrap_or_default());
                 self.end = own.len();
-                self.lent.push_back(Arc::new(block.buffer));
+                self.lent.push(Arc::new(block.buffer));
             }
         }
         while let Some(buffer) = self.returned() {

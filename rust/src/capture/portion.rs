@@ -60,7 +60,7 @@ impl Portion {
     /// One for so many, with room for some frames.
     #[must_use]
     pub fn new(shares: usize, room: usize) -> Self {
-        let shares = (0..shares.max(1)).map(|_| Vec::with_capacity(room / shares.max(1))).collect();
+        let shares = (0..shares.max(1)).map(|_| Vec::with_capacity(room.div_ceil(shares.max(1)))).collect();
         Self { nows: Vec::with_capacity(room), runs: Vec::new(), run: 0, shares, notes: Vec::new(), bytes: 0, packets: 0 }
     }
 

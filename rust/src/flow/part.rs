@@ -44,12 +44,13 @@ impl Flows {
     pub fn part(&mut self, portion: &Portion, number: usize, decoder: &mut Decoder) -> Vec<Lost> {
         let mut lost = Vec::new();
         self.passed = 0;
-        for slips in portion.slips(number).chunks(AHEAD) {
+        let mut chunks = portion.slips(number).chunks(AHEAD).peekable();
+        while let Some(slips) = chunks.next() {
+            chunks.peek().iter().for_each(|next| touch(portion, next));
             let mut frames = [Frame::default(); AHEAD];
             for (frame, slip) in frames.iter_mut().zip(slips) {
                 *frame = portion.frame(slip);
             }
-            touch(&frames);
             let mut packets = [Packet::default(); AHEAD];
             let mut known: Known = [None; AHEAD];
             self.look_up(frames.get(..slips.len()).unwrap_or_default(), &mut packets, &mut known);
@@ -87,11 +88,15 @@ impl Flows {
     }
 }
 
-/// Read something of every frame's headers, so that they come from the other core's cache, or from memory, together.
+/// Read something of the headers of frames that come next, so that they are on their way from the other core's cache, or from memory, together.
 #[inline]
-fn touch(frames: &[Frame<'_>]) {
-    let byte = |frame: &Frame<'_>, at: usize| frame.data.get(at).copied().unwrap_or(0);
-    black_box(frames.iter().fold(0, |sum, frame| sum ^ byte(frame, NEAR) ^ byte(frame, FAR)));
+fn touch(portion: &Portion, slips: &[Slip]) {
+    let byte = |data: &[u8], at: usize| data.get(at).copied().unwrap_or(0);
+    let both = |slip: &Slip| {
+        let data = portion.frame(slip).data;
+        byte(data, NEAR) ^ byte(data, FAR)
+    };
+    black_box(slips.iter().fold(0, |sum, slip| sum ^ both(slip)));
 }
 
 fn note(portion: &Portion, slip: &Slip, kind: &'static str, reason: String) -> Lost {

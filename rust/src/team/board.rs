@@ -83,6 +83,8 @@ struct State {
     dealt: VecDeque<Dealt>,
     /// Number of the first of those.
     first: u64,
+    /// Threads that have nothing to do.
+    idle: usize,
     stopped: bool,
     broken: Option<Why>,
 }
@@ -105,6 +107,7 @@ impl Board {
             desks: (0..threads).map(desk).collect(),
             dealt: VecDeque::new(),
             first: 0,
+            idle: 0,
             stopped: false,
             broken: None,
         };
@@ -123,7 +126,7 @@ impl Board {
                 return Step::Broken(why);
             }
             if asks && let Some(dealt) = state.told() {
-                self.news.notify_all();
+                self.tell(&state);
                 return Step::Told(dealt.told.into_iter().flatten().collect(), dealt.notes);
             }
             state.settle(self.limits);
@@ -133,7 +136,9 @@ impl Board {
             if let Some(work) = state.choose(me, self.threads, self.size) {
                 return Step::Work(work);
             }
+            state.idle += 1;
             state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
         }
     }
 
@@ -148,8 +153,14 @@ impl Board {
             Outcome::Dealt(_, None) => state.ended = true,
             Outcome::Worked(seat, number, told, open) => state.worked(seat, number, told, open),
         }
-        drop(state);
-        self.news.notify_all();
+        self.tell(&state);
+    }
+
+    /// Something has changed.
+    fn tell(&self, state: &State) {
+        if state.idle > 0 {
+            self.news.notify_all();
+        }
     }
 
     /// Nobody listens any more, or someone broke off.
@@ -157,8 +168,7 @@ impl Board {
         let mut state = self.lock();
         state.stopped = true;
         state.broken = why;
-        drop(state);
-        self.news.notify_all();
+        self.tell(&state);
     }
 }
 

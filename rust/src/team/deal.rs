@@ -12,19 +12,22 @@ pub struct Dealer {
     set: Set,
     /// Highest time so far.
     now: i64,
+    /// Frames of the portion before.
+    usual: usize,
 }
 
 impl Dealer {
     /// Over files that were begun.
     pub fn new(set: Set) -> Self {
-        Self { set, now: i64::MIN }
+        Self { set, now: i64::MIN, usual: 0 }
     }
 
     /// The next portion, for so many; `None` at the end. Time goes back only between two.
     pub fn deal(&mut self, shares: usize, size: usize) -> Option<Portion> {
-        let mut portion = Portion::new(shares, FRAMES.min(size));
+        let mut portion = Portion::new(shares, self.usual + self.usual / 4);
         self.note(&mut portion);
         while !portion.is_full(FRAMES.min(size), BYTES) && self.some(&mut portion) {}
+        self.usual = portion.nows.len();
         (!portion.nows.is_empty() || !portion.notes.is_empty()).then_some(portion)
     }
 
