@@ -28,6 +28,7 @@ GROUPS = ("p1", "p2", "z1", "gz", "json", "job", "curve", "start")
 def main(scale: float, runs: int, only: str | None, folder: Path | None, write: bool) -> None:
     """Ratios against the named peers, in one run, interleaved."""
     os.environ["PYTHONPATH"] = f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode
     wanted = only.split(",") if only else list(GROUPS)
     with tempfile.TemporaryDirectory(prefix="netexfil-bench") as temporary:
         place = folder or Path(temporary)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import math
-import zoneinfo
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -106,6 +105,8 @@ def _public(value: Any) -> str:
 
 
 def _zone(value: Any) -> str:
+    import zoneinfo
+
     try:
         zoneinfo.ZoneInfo(value)
     except (zoneinfo.ZoneInfoNotFoundError, OSError, TypeError, ValueError) as error:  # OSError: a folder of zones

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -74,6 +73,8 @@ def _spool(stack: contextlib.ExitStack, name: str) -> str:
         if name == "-":
             os.pread(0, 1, 0)
             return "/dev/stdin"
+    import tempfile
+
     handle = stack.enter_context(tempfile.NamedTemporaryFile(prefix="netexfil-stdin-"))  # noqa: SIM115 (the stack closes it)
     source = stack.enter_context(open(0 if name == "-" else name, "rb", buffering=0, closefd=name != "-"))  # noqa: SIM115
     while block := source.read(1 << 20):

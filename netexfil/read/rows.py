@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -237,6 +236,8 @@ def parse(data: bytes) -> dict[str, Any]:
     try:
         record = orjson.loads(data)
     except orjson.JSONDecodeError:
+        import json
+
         try:
             record = json.loads(data.decode("utf-8", "replace"))
         except (ValueError, RecursionError):

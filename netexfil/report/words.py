@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from netexfil.finding import Evidence, Finding, Link
+if TYPE_CHECKING:
+    from netexfil.finding import Evidence, Finding, Link
 
 # Best tie first; the same order as the join tries them (DESIGN "Join").
 MATCHES = ("five_tuple", "community_id", "process", "remote_time", "host_time")
