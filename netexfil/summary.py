@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from netexfil.errors import Note, Unreadable
@@ -76,7 +77,8 @@ def _summed(
     if reader.doubtful() or any(log_files.session_logs(tally.passed) for tally in told):
         return None
     rows = ((*named, *summed) for named, summed in _drained(reader.next, top))
-    return Summary(count, sessions, out, back, rows, [note for tally in told for note in tally.notes])
+    lines = iter(partial(reader.lines, BATCH), b"")
+    return Summary(count, sessions, out, back, rows, [note for tally in told for note in tally.notes], lines)
 
 
 def _drained(take: Callable[[int], list[Any]], top: int | None) -> Iterator[Any]:

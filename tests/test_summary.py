@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import pathlib
 import tempfile
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 
 from netexfil import read, summary
 from netexfil.policy import Policy
+from netexfil.report import channels
+from netexfil.report.sink import Sink
 from tests.read_cases import conn, jsonl, tsv, write
 
 core = pytest.mark.skipif(not read.core_available(), reason="the core is not built")
@@ -58,6 +61,26 @@ def test_the_core_sums_what_the_table_of_sessions_holds(found: list[dict[str, An
         for text, file in ((tsv(found), "conn.log"), (jsonl(found), "conn.json")):
             path = write(pathlib.Path(name), file, text)
             assert core_rows(path, top, daily) == table_rows(path, top, daily)
+
+
+@core
+@quick
+@given(tables_of_rows, st.booleans(), st.none() | st.integers(0, 5), st.integers(1, 3000), st.integers(0, 999_999))
+def test_the_lines_of_the_core_say_what_its_rows_say(
+    found: list[dict[str, Any]], daily: bool, top: int | None, nearly: int, micros: int
+) -> None:
+    """Byte for byte, small ratios and odd fractions of seconds among them."""
+    large = conn(20_001, orig_bytes=nearly * 9_999 + 1, resp_bytes=nearly * 9_999, orig_ip_bytes=2**30, resp_ip_bytes=2**30, history="ShADadFf")
+    with tempfile.TemporaryDirectory() as name:
+        path = write(pathlib.Path(name), "conn.log", tsv([*found, large | {"ts": 1_700_000_000 + micros / 1e6}]))
+        made = [summary.channels([str(path)], OPTIONS, Policy(), top, daily) for _ in range(2)]
+        texts = []
+        for one in made:
+            out = io.BytesIO()
+            channels.jsonl(one, Sink(out))
+            texts.append(out.getvalue())
+            made[1].lines = None
+        assert texts[0] == texts[1]
 
 
 @core

@@ -30,7 +30,7 @@ WIDEST = 1_000  # what is no terminal, and says no width, gets all of it
 
 @dataclass(slots=True)
 class Summary:
-    """`rows` may be read once; the sums are those of all channels, shown or not."""
+    """`rows` may be read once; the sums are those of all channels, shown or not. `lines`, if there, may be read instead: JSON lines."""
 
     channels: int = 0
     sessions: int = 0
@@ -38,6 +38,7 @@ class Summary:
     bytes_in: int = 0
     rows: Iterator[Row] = field(default_factory=lambda: iter(()))
     notes: list[Note] = field(default_factory=list)
+    lines: Iterator[bytes] | None = None
 
 
 def _records(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
@@ -62,6 +63,10 @@ def jsonl(summary: Summary, out: Sink) -> None:
     """One object a line."""
     import orjson
 
+    if summary.lines is not None:
+        for block in summary.lines:
+            out.write(block)
+        return
     for batch in _batches(summary.rows):
         out.write(b"".join(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in batch))
 

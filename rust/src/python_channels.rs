@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict};
 
 use crate::python_logs::{FieldSpec, FileSpec, NetworkSpec, broken, describe, files, plan};
 use crate::zeek::{self, Channel, Keep, Order, Reader};
@@ -72,6 +72,19 @@ impl Channels {
         Ok(found.map_err(broken)?.iter().map(|channel| self.row(channel, &protos)).collect())
     }
 
+    /// The next channels as JSON lines; empty at the end.
+    fn lines<'py>(&self, py: Python<'py>, count: usize) -> PyResult<Bound<'py, PyBytes>> {
+        let protos = self.sums.protos();
+        let text = py.detach(|| {
+            let mut text = Vec::new();
+            for channel in self.order.lock().map_err(|_| ())?.next(count) {
+                channel.write(self.daily, &protos, &mut text).map_err(|_| ())?;
+            }
+            Ok(text)
+        });
+        Ok(PyBytes::new(py, &text.map_err(|()| broken(()))?))
+    }
+
     /// Whether sessions stand in the logs more than once, or the sums cannot be relied on for another reason.
     fn doubtful(&self) -> bool {
         self.sums.doubtful()
@@ -92,17 +105,15 @@ impl Channels {
 impl Channels {
     fn row(&self, channel: &Channel, protos: &[String]) -> (Named, Summed) {
         let sums = &channel.sums;
-        let spoken: Vec<&str> = zeek::PROTOCOLS.iter().enumerate().filter(|(bit, _)| sums.protocols >> bit & 1 == 1).map(|(_, name)| *name).collect();
-        let quality = ["exact", "bounded", "unknown"].get(usize::from(sums.quality)).copied().unwrap_or("unknown");
         let named = (
             self.daily.then_some(channel.day),
             channel.inside.to_string(),
             channel.remote.to_string(),
             channel.port,
-            protos.get(usize::from(channel.proto)).cloned().unwrap_or_else(|| "other".into()),
-            if channel.pull { "pull" } else { "out" },
-            spoken.join(","),
+            channel.transport(protos).to_owned(),
+            channel.direction(),
+            channel.protocol(),
         );
-        (named, (sums.sessions, sums.out, sums.back, sums.blind, quality, sums.first, sums.last))
+        (named, (sums.sessions, sums.out, sums.back, sums.blind, channel.quality(), sums.first, sums.last))
     }
 }

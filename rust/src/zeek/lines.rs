@@ -1,5 +1,6 @@
 //! A file as lines: decompressed, in blocks, each line handed out once, memory bounded by the longest line allowed.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
@@ -7,6 +8,8 @@ use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
 use memchr::{memchr, memrchr};
+
+use super::gunzip;
 
 /// A longer line is refused.
 pub const LONGEST: usize = 16 << 20;
@@ -151,10 +154,26 @@ pub fn walk(path: &str, held: Option<&Arc<File>>, span: Span, each: &mut dyn Tak
         at = if span.inner { span.start - 1 } else { span.start };
         skip_first = span.inner;
         Box::new(From { file, at })
+    } else if look(path)? == Wrap::Gzip
+        && let Some(text) = gunzip::open(path)
+    {
+        Box::new(text)
     } else {
         open(path)?
     };
-    Ok(Walk { buffer: vec![0; BLOCK], held: 0, at, skip: skip_first, span }.run(&mut *source, each))
+    let mut buffer = SPARE.take();
+    buffer.resize(BLOCK, 0);
+    let mut walk = Walk { buffer, held: 0, at, skip: skip_first, span };
+    let stop = walk.run(&mut *source, each);
+    walk.buffer.truncate(BLOCK);
+    walk.buffer.shrink_to(BLOCK);
+    SPARE.set(walk.buffer);
+    Ok(stop)
+}
+
+thread_local! {
+    /// The buffer of the walk before: memory that is asked for anew costs more than what is read into it.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// An open file read from a place of one's own: what is read stays the same file when its name is given to another (rotation).

@@ -1,47 +1,118 @@
-//! Where the separators of a block of text are: one bit a byte, found eight bytes at a time and read 57 or more at a time.
+//! Where the separators and the ends of lines of a block of text are: one bit a byte, found 64 bytes at a time and read 57 or more at a time.
 
-const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-const TOP: u64 = 0x8080_8080_8080_8080;
+use std::cell::Cell;
 
-/// The top bit of each byte that is 0.
-#[inline]
-pub fn zeros(word: u64) -> u64 {
-    !(((word & LOW) + LOW) | word | LOW)
+use wide::u8x16;
+
+use super::window::BEFORE;
+
+/// A bit for each byte of which `test` sets the highest bit.
+#[inline(always)]
+fn bits(chunk: &[u8; 64], test: impl Fn(u8x16) -> u8x16) -> u64 {
+    let (parts, _) = chunk.as_chunks::<16>();
+    parts.iter().rev().fold(0, |all, part| all << 16 | u64::from(test(u8x16::new(*part)).move_mask().cast_unsigned()))
+}
+
+#[inline(always)]
+fn equal(chunk: &[u8; 64], byte: u8) -> u64 {
+    bits(chunk, |part| part.cmp_eq(u8x16::splat(byte)))
+}
+
+/// Bytes that no plain JSON line has: of control, beyond ASCII, backslashes.
+#[inline(always)]
+fn odd(chunk: &[u8; 64]) -> u64 {
+    let last = u8x16::splat(0x1f);
+    // Bytes beyond ASCII have the highest bit.
+    bits(chunk, |part| part | part.max(last).cmp_eq(last) | part.cmp_eq(u8x16::splat(b'\\')))
+}
+
+/// Separators of a row, at most.
+pub const MOST: usize = 192;
+/// So many are taken at once.
+const GROUP: usize = 12;
+
+thread_local! {
+    /// Those of the part before: memory that is asked for anew costs more than what is written there.
+    static SPARE: Cell<(Vec<u8>, Vec<u64>)> = const { Cell::new((Vec::new(), Vec::new())) };
 }
 
 /// One bit for each byte of the text, and room behind the last for a whole word.
 #[derive(Default)]
-pub struct Marks(Vec<u8>);
+pub struct Marks {
+    cells: Vec<u8>,
+    lines: Vec<u64>,
+}
+
+impl Drop for Marks {
+    fn drop(&mut self) {
+        if self.cells.capacity() > 0 {
+            SPARE.set((std::mem::take(&mut self.cells), std::mem::take(&mut self.lines)));
+        }
+    }
+}
 
 impl Marks {
+    /// Of rows whose cells are separated.
     pub fn read(&mut self, text: &[u8], separator: u8) {
-        let pattern = u64::from_le_bytes([separator; 8]);
-        let (words, rest) = text.as_chunks::<8>();
-        self.0.clear();
-        self.0.extend(words.iter().map(|word| packed(u64::from_le_bytes(*word) ^ pattern)));
-        let mut last = [!separator; 8];
+        self.take(text, |chunk| (equal(chunk, separator), equal(chunk, b'\n')));
+    }
+
+    /// Of JSON lines: quotes are their separators; besides the ends of lines, all that makes a line none of the plain kind is an end.
+    pub fn read_json(&mut self, text: &[u8]) {
+        self.take(text, |chunk| (equal(chunk, b'"'), odd(chunk)));
+    }
+
+    #[inline(always)]
+    fn take(&mut self, text: &[u8], marks: impl Fn(&[u8; 64]) -> (u64, u64)) {
+        let (chunks, rest) = text.as_chunks::<64>();
+        if self.cells.capacity() == 0 {
+            (self.cells, self.lines) = SPARE.take();
+        }
+        self.cells.clear();
+        self.lines.clear();
+        let mut last = [b' '; 64];
         last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-        self.0.push(packed(u64::from_le_bytes(last) ^ pattern));
-        self.0.extend([0; 8]);
+        for chunk in chunks.iter().chain([&last]) {
+            let (cells, lines) = marks(chunk);
+            self.cells.extend_from_slice(&cells.to_le_bytes());
+            self.lines.push(lines);
+        }
+        self.cells.extend([0; 8]);
+    }
+
+    /// Where lines end, in order.
+    #[inline]
+    pub fn ends(&self) -> impl Iterator<Item = usize> {
+        let (mut words, mut marks, mut at) = (self.lines.iter(), 0_u64, 0_usize.wrapping_sub(64));
+        std::iter::from_fn(move || {
+            while marks == 0 {
+                marks = *words.next()?;
+                at = at.wrapping_add(64);
+            }
+            let end = at + marks.trailing_zeros() as usize;
+            marks &= marks - 1;
+            Some(end)
+        })
     }
 
     /// The separators from a place on; all within the next 57 bytes are there.
     #[inline]
     fn window(&self, at: usize) -> Option<u64> {
-        Some(u64::from_le_bytes(self.0.get(at / 8..at / 8 + 8)?.try_into().ok()?) >> (at % 8))
+        Some(u64::from_le_bytes(*self.cells.get(at / 8..)?.first_chunk()?) >> (at % 8))
     }
 
-    /// Fill `starts` with where each next cell begins, after one that begins at `at`. `None`: a cell is longer than a word's bits, or there
-    /// are no more.
+    /// Fill `starts` with where each next cell begins, after one that begins at `at`, in the window of the row that begins at `row`. `None`:
+    /// a cell is longer than a word's bits, or there are no more.
     #[inline]
-    #[allow(clippy::cast_possible_truncation)] // blocks are far shorter than 4 GB
-    pub fn starts(&self, mut at: usize, starts: &mut [u32]) -> Option<usize> {
-        // Four cells mostly fit in one window.
+    #[allow(clippy::cast_possible_truncation)] // windows are far shorter than 4 GB
+    pub fn starts(&self, row: usize, mut at: usize, starts: &mut [u32]) -> Option<usize> {
+        let shift = row.wrapping_sub(BEFORE);
+        // Four cells mostly fit in one word.
         for four in starts.chunks_mut(4) {
-            let (mut from, mut marks) = (at, self.window(at)?);
+            let (mut from, mut marks) = (at, self.window(at.wrapping_add(shift))?);
             for start in four {
                 if marks == 0 {
-                    (from, marks) = (at, self.window(at)?);
+                    (from, marks) = (at, self.window(at.wrapping_add(shift))?);
                     if marks == 0 {
                         return None;
                     }
@@ -54,19 +125,40 @@ impl Marks {
         Some(at)
     }
 
-    /// Whether a text has no separator between two places; places further apart than a word's bits are not looked at.
+    /// All separators of the row that begins at `row` and ends at a place of its window, and behind them that place, more than once. `None`: there
+    /// are too many. Places are found without waiting for those before them, so that what is asked of them need not wait either.
     #[inline]
-    pub fn none(&self, from: usize, to: usize) -> bool {
-        to >= from && to - from <= 56 && self.window(from).is_some_and(|marks| marks & ((1 << (to - from)) - 1) == 0)
+    #[allow(clippy::cast_possible_truncation)] // windows are far shorter than 4 GB
+    pub fn all(&self, row: usize, end: usize, found: &mut [u32; MOST]) -> Option<()> {
+        let shift = row.wrapping_sub(BEFORE);
+        let (mut at, mut count) = (BEFORE, 0);
+        while at < end {
+            let mut marks = self.window(at.wrapping_add(shift))?;
+            // The bytes of a word of which all are there.
+            marks &= u64::MAX >> (64 - (end - at).min(56));
+            let more = marks.count_ones() as usize;
+            for to in found.get_mut(count..)?.first_chunk_mut::<GROUP>()? {
+                *to = at as u32 + marks.trailing_zeros();
+                marks &= marks.wrapping_sub(1);
+            }
+            count += GROUP.min(more);
+            while marks != 0 {
+                *found.get_mut(count)? = at as u32 + marks.trailing_zeros();
+                marks &= marks - 1;
+                count += 1;
+            }
+            at += 56;
+        }
+        found.get_mut(count..count + 4)?.fill(end as u32);
+        Some(())
     }
-}
 
-/// The bits of the bytes of a word that are 0, in their order.
-#[inline]
-#[allow(clippy::cast_possible_truncation)] // one byte
-fn packed(word: u64) -> u8 {
-    let marks = !(((word & LOW) + LOW) | word) & TOP;
-    ((marks >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
+    /// Whether a row has no separator between two places of its window; places further apart than a word's bits are not looked at.
+    #[inline]
+    pub fn none(&self, row: usize, from: usize, to: usize) -> bool {
+        let window = self.window(from.wrapping_add(row.wrapping_sub(BEFORE)));
+        to >= from && to - from <= 56 && window.is_some_and(|marks| marks & ((1 << (to - from)) - 1) == 0)
+    }
 }
 
 #[cfg(test)]
@@ -77,17 +169,34 @@ mod tests {
 
     proptest! {
         #[test]
-        fn starts_are_where_separators_end(text in proptest::collection::vec(prop_oneof![Just(b'\t'), Just(0x89), any::<u8>()], 0..200)) {
+        fn bits_are_bytes(chunk in proptest::collection::vec(prop_oneof![Just(b'\t'), Just(0x89), any::<u8>()], 64)) {
+            let Ok(chunk) = <[u8; 64]>::try_from(chunk) else { return Ok(()) };
+            let expected = (0..64).filter(|at| chunk.get(*at) == Some(&b'\t')).fold(0, |marks, at| marks | 1_u64 << at);
+            prop_assert_eq!(equal(&chunk, b'\t'), expected);
+            let strange = |byte: &u8| !(0x20..0x80).contains(byte) || *byte == b'\\';
+            prop_assert_eq!(odd(&chunk), (0..).zip(&chunk).filter(|(_, byte)| strange(byte)).fold(0, |marks, (at, _)| marks | 1_u64 << at));
+        }
+
+        #[test]
+        fn starts_are_where_separators_end(text in proptest::collection::vec(prop_oneof![Just(b'\t'), Just(b'\n'), Just(0x89), any::<u8>()], 0..300)) {
             let mut marks = Marks::default();
             marks.read(&text, b'\t');
-            let expected: Vec<u32> = (1..).zip(&text).filter(|(_, byte)| **byte == b'\t').map(|(at, _)| at).collect();
+            let places = |wanted: u8| (0..).zip(&text).filter(move |(_, byte)| **byte == wanted).map(|(at, _)| at);
+            prop_assert!(marks.ends().eq(places(b'\n')));
+            let expected: Vec<u32> = places(b'\t').map(|at| u32::try_from(at + 1).unwrap_or(0)).collect();
             let mut starts = vec![0; expected.len()];
-            if marks.starts(0, &mut starts).is_some() {
+            if marks.starts(BEFORE, 0, &mut starts).is_some() {
                 prop_assert_eq!(&starts, &expected);
+            }
+            let mut all = [0; MOST];
+            if marks.all(BEFORE, text.len(), &mut all).is_some() {
+                let from: Vec<u32> = places(b'\t').filter(|at| *at >= BEFORE).filter_map(|at| u32::try_from(at).ok()).collect();
+                prop_assert_eq!(all.get(..from.len()), Some(from.as_slice()));
+                prop_assert!(all.iter().skip(from.len()).take(4).all(|at| *at as usize == text.len()));
             }
             for (from, to) in [(0, text.len() / 2), (text.len() / 3, text.len() / 2), (text.len() / 2, text.len())] {
                 let none = !text[from..to].contains(&b'\t');
-                prop_assert_eq!(marks.none(from, to), none && to - from <= 56);
+                prop_assert_eq!(marks.none(BEFORE, from, to), none && to - from <= 56);
             }
         }
     }

@@ -6,6 +6,9 @@ mod cell;
 mod channel;
 mod column;
 mod columns;
+mod gunzip;
+mod header;
+mod ipv4;
 mod json;
 mod keep;
 mod lines;
@@ -19,6 +22,7 @@ mod shape;
 mod sink;
 mod tsv;
 mod value;
+mod window;
 mod wrapped;
 
 pub(crate) use channel::truth;

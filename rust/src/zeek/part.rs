@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrow_array::RecordBatch;
 
-use super::channel::{Block, MOST, Spans, Taken};
+use super::channel::{Block, Scratch, Spans, Taken};
+use super::header::Header;
 use super::json;
 use super::lines::{self, Line, Piece, Span, Stop, Taker, Wrap};
 use super::marks::Marks;
 use super::plan::{File, Plan};
 use super::shape::{self, Shape};
 use super::sink::{Row, Sink, Tally};
-use super::tsv::{self, Cells, Header};
+use super::tsv::{self, Cells};
+use super::window::{BEFORE, Window};
 
 /// What the parts of all files share.
 pub struct Common {
@@ -97,6 +99,7 @@ pub struct Part<'a> {
     shape: (usize, Shape),
     cells: Cells,
     marks: Marks,
+    scratch: Scratch,
     pub sink: Sink<'a>,
     pub tally: Tally,
     pub begun: bool,
@@ -124,6 +127,7 @@ impl<'a> Part<'a> {
             shape: (0, Shape::default()),
             cells: Cells::default(),
             marks: Marks::default(),
+            scratch: Scratch::default(),
             sink: Sink::new(&shared.plan, &file.path, number, forward),
             tally: Tally::default(),
             begun: true,
@@ -183,24 +187,23 @@ impl<'a> Part<'a> {
         let mut marks = std::mem::take(&mut self.marks);
         marks.read(text, b'\t');
         let block = Block { text, marks: &marks, layout: &layout };
-        let (mut changed, mut starts) = (false, [0; MOST]);
-        for line in lines::whole(text, at) {
-            let start = usize::try_from(line.at - at).unwrap_or(usize::MAX);
+        let (mut changed, mut start) = (false, 0);
+        for end in marks.ends() {
             let taken = match (&self.shared.plan.keep, &mut self.sink.channels) {
-                (Some(keep), Some(channels)) if !changed && line.data.first() != Some(&b'#') => channels.plain(keep, &block, &mut starts, start, start + line.data.len()),
+                (Some(keep), Some(channels)) if !changed && text.get(start) != Some(&b'#') => channels.plain(keep, &block, &mut self.scratch, start, end),
                 _ => None,
             };
             match taken {
                 None => {
-                    self.line(line);
+                    self.line(Line { data: text.get(start..end).unwrap_or_default(), whole: true, at: at + start as u64 });
                     changed = self.header.layout() != Some(&layout);
-                    continue;
                 }
-                Some(Taken::Summed) => self.tally.rows += 1,
-                Some(Taken::Dropped) => self.tally.dropped += 1,
+                Some(taken) => {
+                    self.took(taken);
+                    self.rows_seen = true;
+                }
             }
-            self.tally.lines += 1;
-            self.rows_seen = true;
+            start = end + 1;
         }
         self.tally.end = at + text.len() as u64;
         self.told(self.tally.end);
@@ -209,29 +212,45 @@ impl<'a> Part<'a> {
 
     /// Whole JSON lines; those that look like the ones before are read where they stand.
     fn objects(&mut self, text: &[u8], at: u64) {
-        let mut spans = Spans::default();
-        for line in lines::whole(text, at) {
+        let mut marks = std::mem::take(&mut self.marks);
+        marks.read_json(text);
+        let (mut start, mut clean) = (0, true);
+        for end in marks.ends() {
+            if text.get(end) != Some(&b'\n') {
+                clean = false;
+                continue;
+            }
             if self.shape.0 != self.keys.order.len() {
                 self.shape = (self.keys.order.len(), self.keys.shape(&self.shared.plan, &self.file.name));
             }
-            let start = usize::try_from(line.at - at).unwrap_or(usize::MAX);
-            let found = self.shape.1.find(text, start, start + line.data.len(), &mut spans);
-            let taken = match (&self.shared.plan.keep, &mut self.sink.channels) {
-                (Some(keep), Some(channels)) if found.is_some() => channels.plain_json(keep, text, &spans),
-                _ => None,
-            };
-            match taken {
-                Some(Taken::Summed) => self.tally.rows += 1,
-                Some(Taken::Dropped) if shape::numbers(text, &spans) => self.tally.dropped += 1,
-                _ => {
-                    self.line(line);
-                    continue;
-                }
+            match if clean { self.object(text, &marks, start, end) } else { None } {
+                None => self.line(Line { data: text.get(start..end).unwrap_or_default(), whole: true, at: at + start as u64 }),
+                Some(taken) => self.took(taken),
             }
-            self.tally.lines += 1;
+            (start, clean) = (end + 1, true);
         }
         self.tally.end = at + text.len() as u64;
         self.told(self.tally.end);
+        self.marks = marks;
+    }
+
+    /// One JSON line, if it is of the plain kind.
+    #[inline]
+    fn object(&mut self, text: &[u8], marks: &Marks, start: usize, end: usize) -> Option<Taken> {
+        let (keep, channels) = (self.shared.plan.keep.as_ref()?, self.sink.channels.as_mut()?);
+        let mut spans = Spans::default();
+        let row = Window::new(text, start, end, self.scratch.room())?;
+        self.shape.1.find(row, marks, start, BEFORE + (end - start), &mut spans)?;
+        let taken = channels.plain_json(keep, row, &spans)?;
+        (taken == Taken::Summed || shape::numbers(row, &spans)).then_some(taken)
+    }
+
+    fn took(&mut self, taken: Taken) {
+        match taken {
+            Taken::Summed => self.tally.rows += 1,
+            Taken::Dropped => self.tally.dropped += 1,
+        }
+        self.tally.lines += 1;
     }
 
     /// Tell how far the reading is, now and then.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 use arrow_array::RecordBatch;
@@ -13,7 +13,7 @@ use super::lines::{self, Span, Stop, Wrap};
 use super::part::{Common, Part};
 use super::plan::{File, Plan};
 use super::sink::Tally;
-use super::tsv::Header;
+use super::header::Header;
 
 /// A plain file is cut into parts of this size.
 const PART: u64 = 32 << 20;
@@ -45,6 +45,27 @@ struct Shared {
     files: Vec<File>,
     next: AtomicUsize,
     jobs: Vec<Slot>,
+    /// Jobs of which everything was taken, and who waits for that.
+    over: Mutex<usize>,
+    further: Condvar,
+    /// So many jobs may be begun before the first of them is over: what was read of each stays in memory until then.
+    ahead: usize,
+}
+
+impl Shared {
+    /// Wait until a job may begin; false: nobody waits for it.
+    fn may(&self, job: usize) -> bool {
+        let early = |over: &mut usize| job > *over + self.ahead && !self.common.stop.load(Ordering::Relaxed);
+        let over = self.over.lock().map(|over| self.further.wait_while(over, early));
+        over.is_ok_and(|over| over.is_ok()) && !self.common.stop.load(Ordering::Relaxed)
+    }
+
+    fn done(&self, jobs: usize) {
+        if let Ok(mut over) = self.over.lock() {
+            *over += jobs;
+        }
+        self.further.notify_all();
+    }
 }
 
 /// Batches of the rows of many files. Dropping it stops the threads.
@@ -70,7 +91,8 @@ impl Reader {
         }
         let tallies = vec![Tally::default(); files.len()];
         let count = threads.clamp(1, 64).min(jobs.len());
-        let shared = Arc::new(Shared { common: Common::new(plan), files, next: AtomicUsize::new(0), jobs });
+        let (common, next) = (Common::new(plan), AtomicUsize::new(0));
+        let shared = Arc::new(Shared { common, files, next, jobs, over: Mutex::new(0), further: Condvar::new(), ahead: count + 1 });
         for _ in 0..count {
             let shared = Arc::clone(&shared);
             thread::spawn(move || work(&shared));
@@ -86,7 +108,7 @@ impl Reader {
             match receive.recv() {
                 Ok(Message::Batch(place, batch)) => return Some((place, batch)),
                 Ok(Message::Done(tally, header)) => {
-                    self.waiting.pop_front();
+                    self.over(1);
                     let end = tally.end;
                     self.add(file, *tally);
                     if let Some(header) = header {
@@ -94,13 +116,19 @@ impl Reader {
                     }
                 }
                 Err(_) => {
-                    self.waiting.pop_front();
+                    self.over(1);
                     let mut lost = Tally::default();
                     lost.note("damaged", "the reader stopped on an internal error".into(), None);
                     self.add(file, lost);
                 }
             }
         }
+    }
+
+    /// The first jobs are over.
+    fn over(&mut self, jobs: usize) {
+        self.waiting.drain(..jobs.min(self.waiting.len()));
+        self.shared.done(jobs);
     }
 
     fn add(&mut self, file: usize, tally: Tally) {
@@ -115,7 +143,7 @@ impl Reader {
         if later == 0 {
             return;
         }
-        self.waiting.drain(..later);
+        self.over(later);
         if let Some(channels) = &self.shared.common.plan.channels {
             channels.doubt();
         }
@@ -146,6 +174,7 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.shared.common.stop.store(true, Ordering::Relaxed);
+        self.shared.done(0);
     }
 }
 
@@ -171,7 +200,7 @@ fn parts(file: &File) -> Vec<(Span, bool)> {
 fn work(shared: &Shared) {
     loop {
         let index = shared.next.fetch_add(1, Ordering::Relaxed);
-        let Some(slot) = shared.jobs.get(index) else { return };
+        let Some(slot) = shared.jobs.get(index).filter(|_| shared.may(index)) else { return };
         let job = slot.lock().ok().and_then(|mut slot| slot.take());
         if let Some((job, send)) = job {
             part(shared, job, &send);

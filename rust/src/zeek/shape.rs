@@ -1,9 +1,10 @@
 //! JSON lines that have the keys of the line before, nearly always in the same order: where their values are, found without looking at
 //! what nobody asks for twice. `None`: not that plain, `json` decides.
 
-use super::cell::{digits, micros, stamp, word};
+use super::cell::{all_digits, digits, micros, stamp};
 use super::channel::Spans;
-use super::marks::zeros;
+use super::marks::{MOST, Marks};
+use super::window::{BEFORE, Window};
 
 /// Keys of the lines before that may be missing one after another.
 const AHEAD: usize = 8;
@@ -48,37 +49,12 @@ impl Known {
     }
 
     #[inline]
-    fn here(&self, text: &[u8], at: usize) -> Option<bool> {
+    fn here(&self, row: Window<'_>, at: usize) -> bool {
         let [(first, first_mask), (second, second_mask), (third, third_mask)] = self.words;
-        Some(
-            word(text, at)? & first_mask == first
-                && (second_mask == 0 || word(text, at + 8)? & second_mask == second)
-                && (third_mask == 0 || word(text, at + 16)? & third_mask == third),
-        )
+        row.word(at) & first_mask == first
+            && (second_mask == 0 || row.word(at + 8) & second_mask == second)
+            && (third_mask == 0 || row.word(at + 16) & third_mask == third)
     }
-}
-
-/// Where the first byte is that `marks` marks in a word.
-#[inline]
-fn find(text: &[u8], mut at: usize, marks: impl Fn(u64) -> u64) -> Option<usize> {
-    loop {
-        let found = marks(word(text, at)?);
-        if found != 0 {
-            return Some(at + found.trailing_zeros() as usize / 8);
-        }
-        at += 8;
-    }
-}
-
-#[inline]
-fn quote(text: &[u8], at: usize) -> Option<usize> {
-    find(text, at, |word| zeros(word ^ 0x2222_2222_2222_2222))
-}
-
-/// The comma or brace behind a value without quotes.
-#[inline]
-fn behind(text: &[u8], at: usize) -> Option<usize> {
-    find(text, at, |word| zeros(word ^ 0x2c2c_2c2c_2c2c_2c2c) | zeros(word ^ 0x7d7d_7d7d_7d7d_7d7d))
 }
 
 impl Shape {
@@ -87,36 +63,29 @@ impl Shape {
         Self(keys.map_while(|(quoted, what)| Known::new(quoted, what)).collect())
     }
 
-    /// The values of a line between two places of a text.
+    /// The values of a line of a block, which has no byte that a plain line has not.
     #[inline]
-    #[allow(clippy::cast_possible_truncation)] // blocks are far shorter than 4 GB
-    pub fn find(&self, text: &[u8], start: usize, end: usize, spans: &mut Spans) -> Option<()> {
-        let line = text.get(start..end)?;
-        // Without an early exit, so that it runs on many bytes at once.
-        let (least, most) = line.iter().fold((u8::MAX, 0), |(least, most), byte| (least.min(*byte), most.max(*byte)));
-        if least < 0x20 || most >= 0x80 || line.first() != Some(&b'{') || memchr::memchr(b'\\', line).is_some() {
+    #[allow(clippy::cast_possible_truncation)] // windows are far shorter than 4 GB
+    pub fn find(&self, row: Window<'_>, marks: &Marks, start: usize, end: usize, spans: &mut Spans) -> Option<()> {
+        let mut quotes = [0; MOST];
+        marks.all(start, end, &mut quotes)?;
+        let quote = |number: usize| quotes.get(number).map(|at| *at as usize);
+        if row.byte(BEFORE) != b'{' || quote(0)? != BEFORE + 1 {
             return None;
         }
         *spans = Spans::default();
-        let (mut at, mut met, mut keys) = (start + 1, 0_u32, self.0.iter());
+        let (mut number, mut met, mut keys) = (0, 0_u32, self.0.iter());
         loop {
-            let mut missing = 0;
-            let known = loop {
-                let known = keys.next()?;
-                if known.here(text, at)? {
-                    break known;
-                }
-                missing += 1;
-                if missing > AHEAD {
-                    return None;
-                }
-            };
-            at += known.length;
-            let quoted = *text.get(at)? == b'"';
-            let from = at + usize::from(quoted);
-            let to = if quoted { quote(text, from)? } else { behind(text, from)? };
-            at = to + usize::from(quoted);
-            if at >= end || !usable(text, from, to, quoted, known.what) {
+            let at = quote(number)?;
+            let known = keys.by_ref().take(AHEAD + 1).find(|known| known.here(row, at))?;
+            let value = at + known.length;
+            // A value without quotes ends before the comma that the next key's quote follows, the last one before the brace.
+            let next = quote(number + 2)?;
+            let quoted = next == value;
+            let (from, to) = if quoted { (value + 1, quote(number + 3)?) } else { (value, next.wrapping_sub(1)) };
+            number += if quoted { 4 } else { 2 };
+            let behind = to + usize::from(quoted);
+            if behind >= end || !usable(row, from, to, quoted, known.what) {
                 return None;
             }
             if let Use::Field(field) = known.what {
@@ -127,10 +96,10 @@ impl Shape {
                 met |= bit;
                 *spans.get_mut(field)? = (from as u32, to as u32);
             }
-            match *text.get(at)? {
-                b',' => at += 1,
+            match row.byte(behind) {
+                b',' if quote(number)? == behind + 1 => {}
                 // A line without a uid may be another's wrapping.
-                b'}' => return (at + 1 == end && met & 2 != 0).then_some(()),
+                b'}' => return (behind + 1 == end && met & 2 != 0).then_some(()),
                 _ => return None,
             }
         }
@@ -141,25 +110,25 @@ impl Shape {
 const NUMBERS: [usize; 10] = [0, 3, 8, 9, 10, 11, 13, 14, 15, 16];
 
 /// Whether those values are numbers that nobody has read, as of a row that is dropped for its ends.
-pub fn numbers(text: &[u8], spans: &Spans) -> bool {
+pub fn numbers(row: Window<'_>, spans: &Spans) -> bool {
     NUMBERS.iter().filter_map(|field| spans.get(*field)).all(|(from, to)| {
         let (from, to) = (*from as usize, *to as usize);
-        from == to || digits(text, from, to).is_some() || micros(text, from, to).is_some() || stamp(text, from, to).is_some()
+        from == to || all_digits(row, from, to) || micros(row, from, to).is_some() || stamp(row, from, to).is_some()
     })
 }
 
 /// Whether a value is what it must be for its use, and JSON.
 #[inline]
-fn usable(text: &[u8], from: usize, to: usize, quoted: bool, what: Use) -> bool {
-    let (first, second) = (text.get(from), text.get(from + 1));
+fn usable(row: Window<'_>, from: usize, to: usize, quoted: bool, what: Use) -> bool {
+    let (first, second) = (row.byte(from), row.byte(from + 1));
     // Numbers have no leading zeros; what else may follow is seen when they are read.
-    let number = first.is_some_and(u8::is_ascii_digit) && (first != Some(&b'0') || to == from + 1 || second == Some(&b'.'));
+    let number = first.is_ascii_digit() && (first != b'0' || to == from + 1 || second == b'.');
     match what {
-        Use::Field(_) if quoted => first != Some(&b'('),
+        Use::Field(_) if quoted => first != b'(',
         Use::Field(_) => number,
-        Use::Name => quoted && text.get(from..to) == Some(b"conn"),
-        Use::Flag => !quoted && matches!(text.get(from..to), Some(b"true" | b"false")),
-        Use::Nothing => quoted || matches!(text.get(from..to), Some(b"true" | b"false")) || (number && digits(text, from, to).is_some()),
+        Use::Name => quoted && row.get(from, to) == Some(b"conn"),
+        Use::Flag => !quoted && matches!(row.get(from, to), Some(b"true" | b"false")),
+        Use::Nothing => quoted || matches!(row.get(from, to), Some(b"true" | b"false")) || (number && digits(row, from, to).is_some()),
         Use::Unknown => false,
     }
 }

@@ -2,6 +2,7 @@
 //! Whatever is not so plain is left to `Local::add`, which knows all that a row can be.
 
 use super::Local;
+use super::places::{Layout, MOST, Places, Spans, Starts, Tabbed};
 use super::record::{Address, Halves, Key, Plain, Record, halves};
 use super::service::Service;
 use super::sieve::{Met, mapped};
@@ -10,21 +11,8 @@ use super::twice::{self, Seen};
 use crate::side::Side;
 use crate::zeek::keep::Keep;
 use crate::zeek::marks::Marks;
-use crate::zeek::{cell, quick};
-
-/// Columns of a row, at most.
-pub const MOST: usize = 64;
-
-/// Where the fields stand in the rows of a header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Layout {
-    at: [usize; super::FIELDS.len()],
-    /// Those of `FLAGS`, as far as they are there.
-    flags: [Option<usize>; super::FLAGS.len()],
-    /// So many cells hold the ends.
-    near: usize,
-    columns: usize,
-}
+use crate::zeek::window::{BEFORE, Room, Window};
+use crate::zeek::{cell, ipv4, quick};
 
 /// What became of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +21,6 @@ pub enum Taken {
     Dropped,
 }
 
-/// Where the cells of a row begin; kept from row to row.
-pub type Starts = [u32; MOST];
-
 /// A block of text, its separators, and what its rows look like.
 pub struct Block<'a> {
     pub text: &'a [u8],
@@ -43,80 +28,28 @@ pub struct Block<'a> {
     pub layout: &'a Layout,
 }
 
-impl Layout {
-    /// From the columns of `FIELDS`, and perhaps of `FLAGS`. `None`: one of the first is missing.
-    pub fn new(found: &[Option<usize>], columns: usize) -> Option<Self> {
-        let mut at = [0; super::FIELDS.len()];
-        let (fields, more) = found.split_at_checked(at.len()).filter(|_| columns < MOST)?;
-        for (to, from) in at.iter_mut().zip(fields) {
-            *to = (*from)?;
-        }
-        let mut flags = [None; super::FLAGS.len()];
-        flags.iter_mut().zip(more).for_each(|(to, from)| *to = *from);
-        let [_, _, orig, _, resp, port, ..] = at;
-        let near = orig.max(resp).max(port) + 1;
-        (near < columns).then_some(Self { at, flags, near, columns })
+/// Room for what is found in a row, kept from row to row.
+pub struct Scratch {
+    starts: Starts,
+    room: Room,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { starts: [0; MOST], room: Room::default() }
     }
 }
 
-/// Where the cells of a row are.
-pub trait Places {
-    /// Where a field's cell begins and ends; the same place twice where it is unset.
-    fn cell(&self, field: usize) -> Option<(usize, usize)>;
-
-    /// Whether the cells of `FLAGS` are what they must be.
-    fn flags(&self, text: &[u8]) -> bool;
-}
-
-/// The cells of a TSV row.
-struct Tabbed<'a> {
-    layout: &'a Layout,
-    /// Where each cell begins; behind the last one byte after the row's end.
-    starts: &'a mut Starts,
-}
-
-impl Tabbed<'_> {
-    #[inline]
-    fn column(&self, column: usize) -> Option<(usize, usize)> {
-        let (start, next) = (*self.starts.get(column & (MOST - 1))?, *self.starts.get((column + 1) & (MOST - 1))?);
-        Some((start as usize, (next as usize).wrapping_sub(1)))
-    }
-}
-
-impl Places for Tabbed<'_> {
-    #[inline]
-    fn cell(&self, field: usize) -> Option<(usize, usize)> {
-        self.column(*self.layout.at.get(field)?)
-    }
-
-    #[inline]
-    fn flags(&self, text: &[u8]) -> bool {
-        self.layout.flags.iter().flatten().all(|column| {
-            let cell = self.column(*column).and_then(|(start, end)| text.get(start..end));
-            matches!(cell, Some(b"T" | b"F" | b"-"))
-        })
-    }
-}
-
-/// Where the values of a JSON row are, by field.
-pub type Spans = [(u32, u32); super::FIELDS.len()];
-
-impl Places for &Spans {
-    #[inline]
-    fn cell(&self, field: usize) -> Option<(usize, usize)> {
-        self.get(field).map(|(start, end)| (*start as usize, *end as usize))
-    }
-
-    /// `Shape` has looked at them.
-    #[inline]
-    fn flags(&self, _: &[u8]) -> bool {
-        true
+impl Scratch {
+    /// For rows at the edges of a block.
+    pub fn room(&mut self) -> &mut Room {
+        &mut self.room
     }
 }
 
 /// A row in its text.
 struct Row<'a, P> {
-    text: &'a [u8],
+    text: Window<'a>,
     places: P,
 }
 
@@ -129,7 +62,7 @@ impl<P: Places> Row<'_, P> {
     #[inline]
     fn bytes(&self, field: usize) -> Option<&[u8]> {
         let (start, end) = self.cell(field)?;
-        self.text.get(start..end)
+        self.text.get(start, end)
     }
 
     #[inline]
@@ -146,7 +79,7 @@ impl<P: Places> Row<'_, P> {
     #[inline]
     fn ipv4(&self, field: usize) -> Option<u32> {
         let (start, end) = self.cell(field)?;
-        cell::ipv4(self.text, start, end)
+        ipv4::ipv4(self.text, start, end)
     }
 
     /// An address that has no IPv4 form.
@@ -161,7 +94,7 @@ impl<P: Places> Row<'_, P> {
         let (start, end) = self.cell(field)?;
         match cell::digits(self.text, start, end) {
             Some(count) => Some(Some(count.cast_signed())),
-            None if matches!(self.text.get(start..end)?, b"" | b"-") => Some(None),
+            None if matches!(self.text.get(start, end)?, b"" | b"-") => Some(None),
             None => None,
         }
     }
@@ -242,25 +175,28 @@ fn dropped(orig: Side, resp: Side) -> Option<bool> {
 impl Local {
     /// One row, if it is of the plain kind. Nothing has happened where it is not.
     #[inline]
-    pub fn plain(&mut self, keep: &Keep, block: &Block<'_>, starts: &mut Starts, start: usize, end: usize) -> Option<Taken> {
+    pub fn plain(&mut self, keep: &Keep, block: &Block<'_>, scratch: &mut Scratch, start: usize, end: usize) -> Option<Taken> {
         let Block { text, marks, layout } = *block;
         let Layout { near, columns, .. } = *layout;
-        *starts.first_mut()? = u32::try_from(start).ok()?;
-        let at = marks.starts(start, starts.get_mut(1..=near)?)?;
+        let Scratch { starts, room } = scratch;
+        let text = Window::new(text, start, end, room)?;
+        let end = BEFORE + (end - start);
+        *starts.first_mut()? = u32::try_from(BEFORE).ok()?;
+        let at = marks.starts(start, BEFORE, starts.get_mut(1..=near)?)?;
         if at > end {
             return None;
         }
         self.row(keep, &mut Row { text, places: Tabbed { layout, starts } }, |row| {
             let starts = &mut row.places.starts;
-            let last = marks.starts(at, starts.get_mut(near + 1..columns)?)?;
+            let last = marks.starts(start, at, starts.get_mut(near + 1..columns)?)?;
             *starts.get_mut(columns)? = u32::try_from(end + 1).ok()?;
-            marks.none(last, end).then_some(())
+            marks.none(start, last, end).then_some(())
         })
     }
 
     /// One JSON row whose values have been found, if it is of the plain kind. Nothing has happened where it is not.
     #[inline]
-    pub fn plain_json(&mut self, keep: &Keep, text: &[u8], spans: &Spans) -> Option<Taken> {
+    pub fn plain_json(&mut self, keep: &Keep, text: Window<'_>, spans: &Spans) -> Option<Taken> {
         self.row(keep, &mut Row { text, places: spans }, |_| Some(()))
     }
 
@@ -312,7 +248,7 @@ impl Local {
         let (from, to) = row.cell(0)?;
         let start = cell::stamp(text, from, to)?;
         let (from, to) = row.cell(8)?;
-        let unset = matches!(text.get(from..to)?, b"" | b"-");
+        let unset = matches!(text.get(from, to)?, b"" | b"-");
         let duration = if unset { 0 } else { cell::micros(text, from, to)? };
         let (from, to) = row.cell(7)?;
         let service = self.services.plain(text, from, to)?;

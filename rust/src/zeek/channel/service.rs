@@ -1,6 +1,6 @@
 //! What the services that a conn row names say, remembered for the few that there are.
 
-use crate::zeek::cell;
+use crate::zeek::window::Window;
 
 /// See `netexfil/outbound.py` and `netexfil/read/merging.py`.
 #[allow(clippy::struct_excessive_bools)] // each is a word of its own
@@ -65,22 +65,22 @@ impl Services {
         made
     }
 
-    /// The service of a TSV cell between two places of a block of text, where it has no escapes.
+    /// The service of a cell between two places of a row, where it has no escapes.
     #[inline]
-    pub fn plain(&mut self, text: &[u8], start: usize, end: usize) -> Option<Service> {
+    pub fn plain(&mut self, row: Window<'_>, start: usize, end: usize) -> Option<Service> {
         let length = end.wrapping_sub(start);
         if length == 0 {
             return Some(self.of(None));
         }
         if length.wrapping_sub(1) > 7 {
-            let raw = text.get(start..end).filter(|raw| memchr::memchr(b'\\', raw).is_none())?;
+            let raw = row.get(start, end).filter(|raw| memchr::memchr(b'\\', raw).is_none())?;
             return Some(self.of(Some(raw)));
         }
-        let word = cell::word(text, start)? & u64::MAX >> (64 - 8 * length);
+        let word = row.word(start) & u64::MAX >> (64 - 8 * length);
         if let Some((_, known)) = self.1.iter().find(|(name, _)| *name == word) {
             return Some(*known);
         }
-        let raw = text.get(start..end).filter(|raw| memchr::memchr(b'\\', raw).is_none())?;
+        let raw = row.get(start, end).filter(|raw| memchr::memchr(b'\\', raw).is_none())?;
         let made = self.of(Some(raw).filter(|raw| !matches!(*raw, b"-" | b"(empty)")));
         if self.1.len() < MOST {
             self.1.push((word, made));

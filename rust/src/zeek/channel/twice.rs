@@ -79,31 +79,33 @@ impl Sample {
         tuple & self.mask == 0
     }
 
+    /// Add a row that is wanted; where there is no room for it, from now on only half as many are wanted.
     #[inline]
     pub fn add(&mut self, row: Seen) {
-        self.rows.push(row);
-        if self.rows.len() > MOST {
-            self.halve();
-        }
-    }
-
-    fn halve(&mut self) {
-        while self.rows.len() > MOST {
-            self.mask = self.mask << 1 | 1;
-            let mask = self.mask;
-            self.rows.retain(|row| row.tuple & mask == 0);
+        while self.rows.len() == MOST {
             if self.mask == u64::MAX {
                 return;
             }
+            self.narrow(self.mask << 1 | 1);
+            if !self.wants(row.tuple) {
+                return;
+            }
         }
+        self.rows.push(row);
+    }
+
+    fn narrow(&mut self, mask: u64) {
+        self.mask = mask;
+        self.rows.retain(|row| row.tuple & mask == 0);
     }
 
     pub fn join(&mut self, other: Self) {
-        self.mask |= other.mask;
-        self.rows.extend(other.rows);
-        let mask = self.mask;
-        self.rows.retain(|row| row.tuple & mask == 0);
-        self.halve();
+        self.narrow(self.mask | other.mask);
+        for row in other.rows {
+            if self.wants(row.tuple) {
+                self.add(row);
+            }
+        }
     }
 
     /// Whether two rows of the sample are one session.
