@@ -20,7 +20,7 @@ from netexfil.report.channels import COLUMNS, Summary
 if TYPE_CHECKING:
     from netexfil.read import Options, Progress
 
-BATCH = 50_000  # rows asked for at once
+BATCH, AT_ONCE = 50_000, 2_000  # rows and lines asked for at once
 
 
 def channels(
@@ -77,7 +77,7 @@ def _summed(
     if reader.doubtful() or any(log_files.session_logs(tally.passed) for tally in told):
         return None
     rows = ((*named, *summed) for named, summed in _drained(reader.next, top))
-    lines = iter(partial(reader.lines, BATCH), b"")
+    lines = iter(partial(reader.lines, AT_ONCE), b"")
     return Summary(count, sessions, out, back, rows, [note for tally in told for note in tally.notes], lines)
 
 
