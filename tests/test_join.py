@@ -116,6 +116,17 @@ def test_a_session_whose_start_was_seen_decides_before_one_joined_in_the_middle(
     assert {link["clock_offset"] for link in links if link["match"] == "five_tuple"} == {-41.0}
 
 
+@pytest.mark.parametrize("apart", [20.0, 200.0])
+def test_a_start_that_would_have_been_seen_is_not_taken_for_missed(apart: float) -> None:
+    """Told of two minutes before a session that was joined in the middle: where the sensor saw others begin at that moment, an earlier use of the
+    port; where it saw nothing then, the session's own beginning."""
+    told = T + 1000.0
+    others = [session(n, t, 40000 + n) for n, t in enumerate((T, T + 1, T + 2, told - apart, told + apart), 1)]
+    events = [conn(n, t + 2.7, 40000 + n, guid=f"g{n}", pid=200 + n) for n, t in enumerate((T, T + 1, T + 2), 1)]
+    links, _, _ = run([session(0, told + 131, 50000, history="DdAFf"), *others], [conn(0, told + 2.7, 50000), *events])
+    assert ((0, 0) in ties(links, "five_tuple")) == (apart > 100)
+
+
 def test_a_clock_that_tells_of_beginnings_is_held_to_it() -> None:
     """Eighty connections told of when they began; one more has the five-tuple of a session that had begun 40 s before: not its session."""
     sessions = [session(i, T + 100 * i, 50000 + i, duration=90.0) for i in range(81)]

@@ -29,6 +29,7 @@ EVERYBODY = r"^(22[4-9]|23[0-9])\.|^ff|\.255$"  # multicast and broadcast: proce
 # Clocks that are decided. One known only to be no further behind than a session that was joined in the middle shows is taken at its word.
 DECIDED = "SELECT clock FROM join_offset WHERE how <> 'least' OR \"offset\" > 0"
 WAIT = 300.0  # seconds an event may come before a session whose start was not seen
+WATCHED = 30.0  # seconds: more than this before it, and with other sessions seen to begin this near on both sides, the start would have been seen
 
 
 def match(con: duckdb.DuckDBPyConnection) -> None:
@@ -153,6 +154,7 @@ def _assign(con: duckdb.DuckDBPyConnection) -> None:
         """
     )
     _crowded(con)
+    _watched(con)
     # Two processes of one host cannot own one session: the one whose time fits worse saw an earlier use of the port.
     con.execute(
         f"""
@@ -182,6 +184,21 @@ def _assign(con: duckdb.DuckDBPyConnection) -> None:
     )
     for table in ("join_pair", "join_fit", "join_asked", "join_there", "join_crowd"):
         con.execute(f"DROP TABLE IF EXISTS {table}")
+
+
+def _watched(con: duckdb.DuckDBPyConnection) -> None:
+    """Take from `join_fit` events long before a session whose start was not seen, of moments when the sensor saw others begin: it would have seen
+    this one begin too. What was told of is an earlier use of the port, whose own session was lost."""
+    con.execute(
+        f"""
+        DELETE FROM join_fit WHERE (eid, sid) IN (
+        WITH early AS (SELECT f.eid, f.sid, s.ts + f.resid AS told FROM join_fit f JOIN join_session s USING (sid)
+            WHERE f.midstream AND f.resid < -{WATCHED}),
+        begun AS (SELECT ts FROM join_session WHERE NOT midstream AND ts >= (SELECT min(told) FROM early) - {WATCHED})
+        SELECT eid, sid FROM early ASOF JOIN begun b ON told >= b.ts ASOF JOIN begun a ON told < a.ts
+            WHERE told - b.ts <= {WATCHED} AND a.ts - told <= {WATCHED})
+        """
+    )
 
 
 def _contested(con: duckdb.DuckDBPyConnection) -> None:
