@@ -210,7 +210,8 @@ _MEASURES: Mapping[str, tuple[str, str]] = {
     "ssh_sessions": (_flag("is_ssh"), "sum"), "tls_sessions": (_flag("is_tls"), "sum"), "odd_sessions": (_flag(f"{_ODD} AND own"), "sum"),
     "clear_leg": ("own AND proto = 'tcp' AND NOT is_tls AND NOT is_ssh AND protocol IN ('HTTP', 'Unknown', 'FTP')", "bool_and"),
 }
-_SUM = "least(sum({0}), 1000000000000000000)"  # a log may claim any counts: they are not to stop the rest; several parts still add up
+# A log may claim any counts: they are not to stop the rest, and several parts still add up. Not `least`, for which unknown is the larger.
+_SUM = "CASE WHEN sum({0}) > 1000000000000000000 THEN 1000000000000000000 ELSE sum({0}) END"
 _TOGETHER: Mapping[str, str] = {
     "own": "any_value({0}) FILTER (own)", "tied": "arg_max({0}, {0}_key)", "all": f"CASE WHEN count({{0}}) = count(*) THEN {_SUM} END",
     "sum": _SUM, "busy": "CAST(sum({0}) AS DOUBLE) / 1e6",

@@ -6,6 +6,7 @@ import pathlib
 from typing import Any
 
 import pytest
+from made import channels_of, session
 
 from netexfil import pipeline, summary, tables
 from netexfil.finding import iso
@@ -23,6 +24,11 @@ ABSURD: dict[str, list[dict[str, Any]]] = {
     "sums": [{"orig_bytes": MOST, "orig_ip_bytes": MOST, "orig_pkts": 1, "id.orig_p": 1024 + n} for n in range(1000)],
     "long": [{"duration": 1e300}], "lasting": [{"duration": 3e11}], "late": [{"ts": 1e300}, {"ts": 99_999_999_999.0, "duration": 1e12}],
 }  # fmt: skip
+
+
+def test_what_no_sensor_saw_is_no_number() -> None:
+    con = channels_of([session(NOW + n, "10.0.0.1", "198.51.100.7", 50_000_000, 0, resp_quality="unknown", resp_low=None, uid=f"C{n}") for n in range(2)])
+    assert con.execute("SELECT bytes_low, bytes_in, in_unknown FROM channel").fetchall() == [(100_000_000, None, 2)]
 
 
 @pytest.mark.parametrize(("ts", "said"), [(253_402_300_799.9999, "9999-12-31T23:59:59.000Z"), (1e300, "9999-12-31T23:59:59.000Z"),
