@@ -1,11 +1,8 @@
 //! Captures' sessions as they are listed: a row with the columns of `netexfil.tables.SESSION_OUTPUT`, written without a table between.
 
-mod chunk;
 mod number;
 pub mod parquet;
-mod seen;
 pub mod text;
-mod thrift;
 pub mod turned;
 
 use crate::batch::seconds;

@@ -1,163 +1,121 @@
-//! Rows to a Parquet file, a row group at a time (format: github.com/apache/parquet-format, `parquet.thrift`).
+//! Rows to a Parquet file, some at a time.
 
 use std::io::Result;
+use std::sync::Arc;
 
-use super::chunk::{Chunk, Kind, Press};
-use super::thrift::Record;
+use arrow_array::builder::StringBuilder;
+use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch, new_null_array};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
 use super::{COLUMNS, Read, Row};
 use crate::flow::key;
 
 /// A row group ends with so many rows, or bytes.
 const ROWS: usize = 1 << 17;
 const BYTES: usize = 32 << 20;
+/// Bytes of text that a value of a column takes, to begin with.
+const USUAL: usize = 16;
 
-const MAGIC: &[u8; 4] = b"PAR1";
-/// The file's version, and that a value may be missing.
-const VERSION: i32 = 1;
-const OPTIONAL: i32 = 1;
-
-/// The file so far.
+/// The file so far; what is complete of it is taken away.
 pub struct Parquet {
-    chunks: Vec<Chunk>,
-    press: Press,
-    rows: usize,
-    written: u64,
-    total: u64,
-    groups: Vec<Record>,
-    text: String,
+    writer: ArrowWriter<Vec<u8>>,
+    schema: SchemaRef,
 }
 
 impl Read {
-    fn kind(&self) -> (Kind, bool) {
+    fn kind(&self) -> DataType {
         match self {
-            Self::Text(_) | Self::Address(_) | Self::History | Self::Tunnel => (Kind::Text, false),
-            Self::Unique(_) => (Kind::Text, true),
-            Self::Small(_) => (Kind::Small, false),
-            Self::Whole(_) => (Kind::Whole, false),
-            Self::Real(_) => (Kind::Real, true),
-            Self::Truth(_) => (Kind::Truth, true),
+            Self::Text(_) | Self::Address(_) | Self::History | Self::Unique(_) | Self::Tunnel => DataType::Utf8,
+            Self::Small(_) => DataType::Int32,
+            Self::Whole(_) => DataType::Int64,
+            Self::Real(_) => DataType::Float64,
+            Self::Truth(_) => DataType::Boolean,
+        }
+    }
+
+    /// Whether values seldom come twice, so that a dictionary would only cost.
+    fn unique(&self) -> bool {
+        matches!(self, Self::Unique(_) | Self::Real(_))
+    }
+
+    /// Some rows of the column.
+    fn column(&self, rows: &[Row<'_>]) -> ArrayRef {
+        match self {
+            Self::Text(read) => texts(rows, |row| read(row)),
+            Self::Tunnel => texts(rows, |row| row.session.tunnel.text()),
+            Self::Address(read) => written(rows, |row, text| key::write(read(row), text)),
+            Self::History => written(rows, |row, text| row.session.history.write(text)),
+            Self::Unique(write) => written(rows, write),
+            Self::Small(read) => Arc::new(rows.iter().map(|row| Some(read(row))).collect::<Int32Array>()),
+            Self::Whole(read) => Arc::new(rows.iter().map(read).collect::<Int64Array>()),
+            Self::Real(read) => Arc::new(rows.iter().map(read).collect::<Float64Array>()),
+            Self::Truth(read) => Arc::new(rows.iter().map(read).collect::<BooleanArray>()),
         }
     }
 }
 
-/// Some rows of one column.
-fn fill(chunk: &mut Chunk, read: &Read, rows: &[Row<'_>], text: &mut String) {
-    match read {
-        Read::Text(read) => rows.iter().for_each(|row| match read(row) {
-            Some(value) => chunk.text(value.as_bytes()),
-            None => chunk.skip(),
-        }),
-        Read::Address(read) => {
-            for address in rows.iter().map(read) {
-                let whole = u128::from_le_bytes(*address);
-                chunk.told((whole as u64, (whole >> 64) as u64), text, |text| key::write(address, text));
-            }
-        }
-        Read::History => {
-            for history in rows.iter().map(|row| &row.session.history) {
-                if let Some(word) = history.word() {
-                    chunk.told((word, 0), text, |text| history.write(text));
-                } else {
-                    text.clear();
-                    history.write(text);
-                    chunk.text(text.as_bytes());
-                }
-            }
-        }
-        Read::Unique(write) => {
-            for row in rows {
-                text.clear();
-                write(row, text);
-                chunk.text(text.as_bytes());
-            }
-        }
-        Read::Small(read) => rows.iter().for_each(|row| chunk.whole(i64::from(read(row)))),
-        Read::Whole(read) => rows.iter().for_each(|row| match read(row) {
-            Some(value) => chunk.whole(value),
-            None => chunk.skip(),
-        }),
-        Read::Real(read) => rows.iter().for_each(|row| match read(row) {
-            Some(value) => chunk.real(value),
-            None => chunk.skip(),
-        }),
-        Read::Truth(read) => rows.iter().for_each(|row| match read(row) {
-            Some(value) => chunk.truth(value),
-            None => chunk.skip(),
-        }),
-        Read::Tunnel => rows.iter().for_each(|row| match row.session.tunnel.text() {
-            Some(value) => chunk.text(value.as_bytes()),
-            None => chunk.skip(),
-        }),
+fn texts<'a, T: AsRef<str>>(rows: &'a [Row<'a>], read: impl Fn(&'a Row<'a>) -> Option<T>) -> ArrayRef {
+    let mut column = StringBuilder::with_capacity(rows.len(), rows.len() * USUAL);
+    let mut found = false;
+    for value in rows.iter().map(read) {
+        found |= value.is_some();
+        column.append_option(value);
     }
+    if found { Arc::new(column.finish()) } else { new_null_array(&DataType::Utf8, rows.len()) }
+}
+
+fn written<'a>(rows: &'a [Row<'a>], write: impl Fn(&Row<'a>, &mut String)) -> ArrayRef {
+    let mut column = StringBuilder::with_capacity(rows.len(), rows.len() * USUAL);
+    let mut text = String::new();
+    for row in rows {
+        text.clear();
+        write(row, &mut text);
+        column.append_value(&text);
+    }
+    Arc::new(column.finish())
 }
 
 impl Parquet {
     /// # Errors
-    /// Where there is no memory to compress.
+    /// Where the first bytes cannot be made.
     pub fn new() -> Result<Self> {
-        let chunks = COLUMNS.iter().map(|(_, read)| read.kind()).map(|(kind, unique)| Chunk::new(kind, unique)).collect();
-        Ok(Self { chunks, press: Press::new()?, rows: 0, written: 0, total: 0, groups: Vec::new(), text: String::new() })
+        let schema = Arc::new(Schema::new(COLUMNS.iter().map(|(name, read)| Field::new(*name, read.kind(), true)).collect::<Vec<_>>()));
+        let mut properties = WriterProperties::builder()
+            .set_created_by(concat!("netexfil ", env!("CARGO_PKG_VERSION")).to_owned())
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_max_row_group_row_count(Some(ROWS))
+            .set_max_row_group_bytes(Some(BYTES));
+        for (name, read) in &COLUMNS {
+            properties = properties.set_column_dictionary_enabled(ColumnPath::from(*name), !read.unique());
+        }
+        let options = ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&schema), options)?;
+        Ok(Self { writer, schema })
     }
 
-    /// Take some rows; returns the next piece of the file where it is large enough.
+    /// Take some rows; returns the next piece of the file, empty where none is complete.
     ///
     /// # Errors
-    /// Where there is no memory to compress.
+    /// Where there is no memory for them.
     pub fn add(&mut self, rows: &[Row<'_>]) -> Result<Vec<u8>> {
-        for (chunk, (_, read)) in self.chunks.iter_mut().zip(&COLUMNS) {
-            fill(chunk, read, rows, &mut self.text);
-        }
-        self.rows += rows.len();
-        if self.rows < ROWS && self.chunks.iter().map(Chunk::size).sum::<usize>() < BYTES {
-            return Ok(Vec::new());
-        }
-        self.group()
+        let columns = COLUMNS.iter().map(|(_, read)| read.column(rows)).collect();
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(std::io::Error::other)?;
+        self.writer.write(&batch)?;
+        Ok(std::mem::take(self.writer.inner_mut()))
     }
 
     /// What is left of the file.
     ///
     /// # Errors
-    /// Where there is no memory to compress.
+    /// Where there is no memory for it.
     pub fn end(&mut self) -> Result<Vec<u8>> {
-        let mut piece = if self.rows > 0 || self.groups.is_empty() { self.group()? } else { Vec::new() };
-        let footer = self.footer();
-        piece.extend_from_slice(&footer);
-        piece.extend_from_slice(&(footer.len() as u32).to_le_bytes());
-        piece.extend_from_slice(MAGIC);
-        Ok(piece)
-    }
-
-    fn group(&mut self) -> Result<Vec<u8>> {
-        let mut piece = if self.written == 0 { MAGIC.to_vec() } else { Vec::new() };
-        if self.rows == 0 {
-            return Ok(piece);
-        }
-        let mut columns = Vec::with_capacity(COLUMNS.len());
-        for (chunk, (name, _)) in self.chunks.iter_mut().zip(&COLUMNS) {
-            let start = self.written + piece.len() as u64;
-            let record = chunk.close(name, self.written, &mut piece, &mut self.press)?;
-            columns.push(Record::default().whole(2, start.cast_signed()).record(3, record));
-        }
-        let group = Record::default().records(1, columns).whole(2, piece.len() as i64).whole(3, self.rows as i64);
-        self.groups.push(group);
-        self.written += piece.len() as u64;
-        self.total += self.rows as u64;
-        self.rows = 0;
-        Ok(piece)
-    }
-
-    fn footer(&mut self) -> Vec<u8> {
-        let text = || Record::default().record(1, Record::default());
-        let element = |(name, read): &(&str, Read)| {
-            let kind = read.kind().0;
-            let record = Record::default().small(1, kind as i32).small(3, OPTIONAL).text(4, name.as_bytes());
-            if kind == Kind::Text { record.small(6, 0).record(10, text()) } else { record }
-        };
-        let root = Record::default().text(4, b"session").small(5, COLUMNS.len() as i32);
-        let schema: Vec<Record> = std::iter::once(root).chain(COLUMNS.iter().map(element)).collect();
-        let orders = COLUMNS.iter().map(|_| text()).collect();
-        let made = concat!("netexfil ", env!("CARGO_PKG_VERSION"));
-        let groups = std::mem::take(&mut self.groups);
-        Record::default().small(1, VERSION).records(2, schema).whole(3, self.total.cast_signed()).records(4, groups).text(6, made.as_bytes()).records(7, orders).done()
+        self.writer.finish()?;
+        Ok(std::mem::take(self.writer.inner_mut()))
     }
 }
