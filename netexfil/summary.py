@@ -96,7 +96,7 @@ _MOST = (1 << 63) - 1  # where the core's sums stop too
 _BLIND = "count(*) FILTER (bytes_in IS NULL)"
 _KEY = "{day} AS day, inside_h, remote_h, remote_p, proto, CASE outbound WHEN 'pull' THEN 'pull' ELSE 'out' END AS direction"
 _SUMS = f"""string_agg(DISTINCT protocol, ',' ORDER BY protocol) AS protocol, count(*) AS sessions,
-    CAST(least(sum(bytes_out_low), {_MOST}) AS BIGINT) AS bytes_out,
+    CAST(least(coalesce(sum(bytes_out_low), 0), {_MOST}) AS BIGINT) AS bytes_out,
     CAST(least(coalesce(sum(bytes_in), 0), {_MOST}) AS BIGINT) AS bytes_in, {_BLIND} AS in_unknown,
     ['exact', 'bounded', 'unknown'][max(CASE byte_quality WHEN 'exact' THEN 1 WHEN 'bounded' THEN 2 ELSE 3 END)] AS quality,
     min(ts) AS first_ts, max(ts + coalesce(duration, 0)) AS last_ts"""

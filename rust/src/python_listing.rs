@@ -17,14 +17,14 @@ type Written = std::io::Result<Vec<u8>>;
 
 /// A file that is being written.
 enum File {
-    Parquet(Parquet),
+    Parquet(Box<Parquet>),
     Lines(Lines),
 }
 
 impl File {
     fn new(form: &str) -> PyResult<Self> {
         Ok(match form {
-            "parquet" => Self::Parquet(Parquet::new()?),
+            "parquet" => Self::Parquet(Box::new(Parquet::new()?)),
             "jsonl" => Self::Lines(Lines::new(Form::Json)),
             "csv" => Self::Lines(Lines::new(Form::Csv)),
             "zeek" => Self::Lines(Lines::new(Form::Zeek)),
