@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from netexfil.finding import Evidence, Finding, Link
 
+# Characters that no report may hand to a terminal.
+NAUGHTY = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f]")
 HOSTILE = (
     "\"><img src=x onerror=document.title='owned'><script>document.title='owned'</script>"
     "\u202egpj.exe\x1b[31m\x9b2J[red]javascript:alert(1)"

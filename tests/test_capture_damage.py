@@ -15,7 +15,7 @@ from captured import sessions
 
 from netexfil import read, tables
 from netexfil.policy import Policy
-from netexfil.read import sniff
+from netexfil.read import find, sniff
 
 pytest.importorskip("netexfil._core", reason="the core is not built")
 
@@ -153,6 +153,18 @@ def test_a_named_pipe_is_read_and_one_in_a_directory_is_left_alone(tmp_path: Pat
         assert con.execute("SELECT source, conn_state FROM session").fetchall() == [(str(wanted), "SF")]
         assert not [note for note in notes if note.loss]
     writer.join()
+
+
+def test_a_named_pipe_that_may_not_be_opened_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "a.pcap").write_bytes(p.pcap(p.talk(), link=101))
+    monkeypatch.setattr(find, "_spool", refuse)
+    with find.sources([str(tmp_path / "pipe"), str(tmp_path / "a.pcap")]) as found:
+        assert [(note.kind, note.file, note.reason) for note in found.notes] == [("unreadable", str(tmp_path / "pipe"), "Permission denied")]
+        assert found.captures == [str(tmp_path / "a.pcap")]
 
 
 @pytest.mark.parametrize("order", "<>")

@@ -56,7 +56,11 @@ def sources(names: Sequence[str], keep: Collection[str] = ()) -> Iterator[Found]
         seen: set[tuple[int, int]] = set()
         for name in dict.fromkeys(names):
             if name == "-" or Path(name).is_fifo():
-                path = _spool(stack, name)
+                try:
+                    path = _spool(stack, name)
+                except OSError as error:
+                    found.notes.append(_unreadable(error, name))
+                    continue
                 found.shown[path] = name
                 _named(found, heads, seen, path)
             elif Path(name).is_dir():

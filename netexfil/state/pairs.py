@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import duckdb
 
 CYCLE = 120  # days that a row can tell apart
+MOST = (1 << 63) - 1  # bytes that a pair can have sent, as far as they are counted
 SHARES = 8  # in which all pairs are counted: a month has millions
 EVERYTHING = "''"  # SQL of the entity that stands for the host itself
 LONGEST = CYCLE - channels.MEMORY  # days of sessions with which the look back of a window still fits
@@ -55,7 +56,7 @@ def summed(rows: str, sender: float) -> str:
     """SQL: rows of `pair` from rows of `with_hosts`."""
     return f"""SELECT pair, any_value(owner) AS owner, CAST(min(day) AS INTEGER) AS first_day,
         coalesce(bit_or(bit), 0::HUGEINT) AS used, coalesce(bit_or(bit) FILTER (low >= {sender}), 0::HUGEINT) AS sent,
-        CAST(sum(low) AS BIGINT) AS total
+        CAST(CASE WHEN sum(low) > {MOST} THEN {MOST} ELSE sum(low) END AS BIGINT) AS total
         FROM (SELECT pair, any_value(owner) AS owner, day, sum(bytes_low) AS low FROM ({rows}) GROUP BY pair, day)
         LEFT JOIN bit_of USING (day) GROUP BY pair"""
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import pytest
 from world import START, Town, World, job, shown, table, whole
 
 from netexfil import pipeline, state, tables
 from netexfil.detect import budgeting
 from netexfil.policy import Policy
-from netexfil.state import afresh
+from netexfil.state import afresh, pairs
 
 HABIT = Policy(thresholds={"established_days": 1, "finding_floor": 1})
 DAY = 86_400.0
@@ -73,3 +74,12 @@ def test_a_network_that_looks_like_home_is_said_with_a_state_too(tmp_path: Path)
     told, want = ([note.reason for note in found.notes if note.kind == "networks"] for found in (made.run(), at_once))
     assert told == want
     assert len(want) == 1
+
+
+def test_a_pair_of_hosts_sends_at_most_what_can_be_counted() -> None:
+    with duckdb.connect() as con:
+        con.execute("CREATE TABLE bit_of AS SELECT 1 AS day, 1::HUGEINT AS bit")
+        con.execute("CREATE TABLE sent AS SELECT 1 AS pair, 'a' AS owner, 1 AS day, 1000000000000000000::BIGINT AS bytes_low FROM range(20)")
+        con.execute("INSERT INTO sent VALUES (2, 'b', 1, 7), (3, 'c', 1, NULL)")
+        rows = con.execute(f"SELECT pair, total FROM ({pairs.summed('FROM sent', 1.0)}) ORDER BY pair").fetchall()
+    assert rows == [(1, pairs.MOST), (2, 7), (3, None)]

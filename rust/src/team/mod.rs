@@ -31,12 +31,13 @@ pub struct Team {
 }
 
 impl Team {
-    /// Begin to read with so many threads, the asking one included. `size`: frames in a portion, at most.
+    /// Begin to read with so many threads, the asking one included. `size`: frames in a portion, at most. Where the system gives no more
+    /// threads, those that there are do all of the work: everyone may work on every table.
     pub fn start(set: Set, limits: Limits, threads: usize, size: usize) -> Self {
         let board = Arc::new(Board::new(Dealer::new(set), limits, threads, size));
         for me in 1..threads {
             let board = Arc::clone(&board);
-            std::thread::spawn(move || help(&board, me));
+            let _ = std::thread::Builder::new().spawn(move || help(&board, me));
         }
         Self { board }
     }
