@@ -117,6 +117,7 @@ def _hand_out(
 
 
 def _append(path: Path, data: bytes) -> None:
+    import contextlib
     import os
 
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
@@ -127,7 +128,8 @@ def _append(path: Path, data: bytes) -> None:
                 raise OSError(28, "No space left on device", str(path))
             os.fsync(handle)
         except OSError as error:
-            os.ftruncate(handle, before)
+            with contextlib.suppress(OSError):  # a device has no length to go back to
+                os.ftruncate(handle, before)
             raise click.ClickException(f"{path}: {error.strerror}; the findings are kept and told by the next run") from error
     finally:
         os.close(handle)
