@@ -1,6 +1,7 @@
 //! Captures' sessions as they are listed: a row with the columns of `netexfil.tables.SESSION_OUTPUT`, written without a table between.
 
 mod number;
+#[cfg(feature = "python")]
 pub mod parquet;
 pub mod text;
 pub mod turned;
