@@ -1,42 +1,15 @@
 //! Sameness that must hold for any capture: however it is split, cut, shuffled or stored.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod common;
 
+use std::collections::BTreeMap;
+
+use common::{Folder, Frame, pcap, pcapng, tcp, udp};
 use netexfil_core::flow::Limits;
 use netexfil_core::reader::Reader;
 use netexfil_core::session::Session;
 use proptest::prelude::*;
-
-/// Time in microseconds and the bytes of an Ethernet frame.
-type Frame = (u64, Vec<u8>);
-
-static NEXT: AtomicU64 = AtomicU64::new(0);
-
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("netexfil-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> String {
-        let path = self.0.join(name);
-        fs::write(&path, bytes).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn ethernet(source: u8, target: u8, proto: u8, id: u16, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![2, 0, 0, 0, 0, target, 2, 0, 0, 0, 0, source, 8, 0];
@@ -46,27 +19,6 @@ fn ethernet(source: u8, target: u8, proto: u8, id: u16, payload: &[u8]) -> Vec<u
     frame.extend([0x40, 0, 64, proto, 0, 0, 10, 0, 0, source, 192, 0, 2, target]);
     frame.extend(payload);
     frame
-}
-
-fn tcp(ports: (u16, u16), seq: u32, ack: u32, flags: u8, data: &[u8]) -> Vec<u8> {
-    let mut segment = Vec::new();
-    segment.extend(ports.0.to_be_bytes());
-    segment.extend(ports.1.to_be_bytes());
-    segment.extend(seq.to_be_bytes());
-    segment.extend(ack.to_be_bytes());
-    segment.extend([0x50, flags, 0x20, 0, 0, 0, 0, 0]);
-    segment.extend(data);
-    segment
-}
-
-fn udp(ports: (u16, u16), data: &[u8]) -> Vec<u8> {
-    let mut datagram = Vec::new();
-    datagram.extend(ports.0.to_be_bytes());
-    datagram.extend(ports.1.to_be_bytes());
-    datagram.extend((8 + data.len() as u16).to_be_bytes());
-    datagram.extend([0, 0]);
-    datagram.extend(data);
-    datagram
 }
 
 /// One conversation: who, when, and how much each side says in turn.
@@ -135,42 +87,6 @@ fn frames(talks: &[Talk]) -> Vec<Frame> {
     }
     all.sort_by_key(|frame| frame.0);
     all
-}
-
-fn pcap(frames: &[Frame], big: bool, nanos: bool) -> Vec<u8> {
-    let word = |value: u32| if big { value.to_be_bytes() } else { value.to_le_bytes() };
-    let half = |value: u16| if big { value.to_be_bytes() } else { value.to_le_bytes() };
-    let mut file = Vec::new();
-    file.extend(word(if nanos { 0xa1b2_3c4d } else { 0xa1b2_c3d4 }));
-    file.extend([half(2), half(4)].concat());
-    file.extend([word(0), word(0), word(65_535), word(1)].concat());
-    for (time, frame) in frames {
-        let fraction = (time % 1_000_000) as u32 * if nanos { 1_000 } else { 1 };
-        let size = frame.len() as u32;
-        file.extend([word(1_700_000_000 + (time / 1_000_000) as u32), word(fraction), word(size), word(size)].concat());
-        file.extend(frame);
-    }
-    file
-}
-
-fn pcapng(frames: &[Frame], big: bool) -> Vec<u8> {
-    let word = |value: u32| if big { value.to_be_bytes() } else { value.to_le_bytes() };
-    let half = |value: u16| if big { value.to_be_bytes() } else { value.to_le_bytes() };
-    let block = |kind: u32, body: &[u8]| {
-        let size = word(12 + body.len() as u32);
-        [&word(kind)[..], &size, body, &size].concat()
-    };
-    let mut file = block(0x0a0d_0d0a, &[&word(0x1a2b_3c4d)[..], &half(1), &half(0), &[0xff; 8]].concat());
-    // An interface with nanoseconds.
-    file.extend(block(1, &[&half(1)[..], &half(0), &word(0), &half(9), &half(1), &[9, 0, 0, 0], &word(0)].concat()));
-    for (time, frame) in frames {
-        let stamp = (1_700_000_000_000_000 + time) * 1_000;
-        let mut body = [word(0), word((stamp >> 32) as u32), word((stamp & 0xffff_ffff) as u32), word(frame.len() as u32), word(frame.len() as u32)].concat();
-        body.extend(frame);
-        body.resize(body.len().next_multiple_of(4), 0);
-        file.extend(block(6, &body));
-    }
-    file
 }
 
 fn read(paths: &[String]) -> Vec<Session> {

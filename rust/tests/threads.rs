@@ -1,42 +1,14 @@
 //! Several threads read what one would: the same sessions in every field, the same notes, whatever the frames hold and however the input is stored.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use std::fs;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod common;
 
+use common::{Folder, Frame, pcap, pcapng, tcp, udp};
 use netexfil_core::error::Note;
 use netexfil_core::flow::Limits;
 use netexfil_core::reader::{Reader, Threads};
 use netexfil_core::session::Session;
 use proptest::prelude::*;
-
-/// Time in microseconds and the bytes of an Ethernet frame.
-type Frame = (u64, Vec<u8>);
-
-static NEXT: AtomicU64 = AtomicU64::new(0);
-
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("netexfil-threads-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> String {
-        let path = self.0.join(name);
-        fs::write(&path, bytes).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn ip(hosts: (u8, u8), proto: u8, id: u16, payload: &[u8], part: u16) -> Vec<u8> {
     let mut packet = vec![0x45, 0];
@@ -57,21 +29,6 @@ fn ip6(hosts: (u8, u8), proto: u8, payload: &[u8]) -> Vec<u8> {
     }
     packet.extend(payload);
     packet
-}
-
-fn tcp(ports: (u16, u16), seq: u32, ack: u32, flags: u8, data: &[u8]) -> Vec<u8> {
-    let mut segment = [ports.0.to_be_bytes(), ports.1.to_be_bytes()].concat();
-    segment.extend(seq.to_be_bytes());
-    segment.extend(ack.to_be_bytes());
-    segment.extend([0x50, flags, 0x20, 0, 0, 0, 0, 0]);
-    segment.extend(data);
-    segment
-}
-
-fn udp(ports: (u16, u16), data: &[u8]) -> Vec<u8> {
-    let mut datagram = [ports.0.to_be_bytes(), ports.1.to_be_bytes(), (8 + data.len() as u16).to_be_bytes(), [0, 0]].concat();
-    datagram.extend(data);
-    datagram
 }
 
 fn ethernet(packet: &[u8], tag: bool) -> Vec<u8> {
@@ -211,34 +168,6 @@ fn frames(deeds: &[Deed]) -> Vec<Frame> {
     all
 }
 
-fn pcap(frames: &[Frame]) -> Vec<u8> {
-    let mut file = [0xa1b2_c3d4_u32.to_le_bytes(), [2, 0, 4, 0], [0; 4], [0; 4], 65_535_u32.to_le_bytes(), 1_u32.to_le_bytes()].concat();
-    for (time, frame) in frames {
-        let size = frame.len() as u32;
-        file.extend([1_700_000_000 + (time / 1_000_000) as u32, (time % 1_000_000) as u32, size, size].map(u32::to_le_bytes).concat());
-        file.extend(frame);
-    }
-    file
-}
-
-fn pcapng(frames: &[Frame]) -> Vec<u8> {
-    let block = |kind: u32, body: &[u8]| {
-        let size = (12 + body.len() as u32).to_le_bytes();
-        [&kind.to_le_bytes()[..], &size, body, &size].concat()
-    };
-    let mut file = block(0x0a0d_0d0a, &[&0x1a2b_3c4d_u32.to_le_bytes()[..], &[1, 0, 0, 0], &[0xff; 8]].concat());
-    file.extend(block(1, &[1, 0, 0, 0, 0, 0, 0, 0]));
-    for (time, frame) in frames {
-        let stamp = 1_700_000_000_000_000 + time;
-        let size = frame.len() as u32;
-        let mut body = [0, (stamp >> 32) as u32, stamp as u32, size, size].map(u32::to_le_bytes).concat();
-        body.extend(frame);
-        body.resize(body.len().next_multiple_of(4), 0);
-        file.extend(block(6, &body));
-    }
-    file
-}
-
 fn read(paths: &[String], limits: Limits, threads: Threads) -> (Vec<String>, Vec<Note>) {
     let mut reader = Reader::open(paths, limits).unwrap();
     reader.share(threads);
@@ -281,7 +210,7 @@ proptest! {
                 frames.swap(at, at + 1); // time goes back a little
             }
         }
-        let store = |frames: &[Frame]| if ng { pcapng(frames) } else { pcap(frames) };
+        let store = |frames: &[Frame]| if ng { pcapng(frames, false) } else { pcap(frames, false, false) };
         let folder = Folder::new();
         let whole = folder.write("whole", &store(&frames));
         same(std::slice::from_ref(&whole), Limits::default(), portion)?;
@@ -306,7 +235,7 @@ proptest! {
         frames.iter_mut().enumerate().for_each(|(number, frame)| frame.0 = frame.0 * 64 + number as u64 % 64);
         frames.dedup_by_key(|frame| frame.0);
         let folder = Folder::new();
-        same(&[folder.write("all", &pcap(&frames))], Limits { sessions, ..Limits::default() }, portion)?;
+        same(&[folder.write("all", &pcap(&frames, false, false))], Limits { sessions, ..Limits::default() }, portion)?;
     }
 }
 
@@ -317,7 +246,7 @@ fn a_clock_that_was_years_ahead() {
         frame.0 += 500_000_000 * 1_000_000;
     }
     let folder = Folder::new();
-    same(&[folder.write("all", &pcap(&frames))], Limits::default(), 37).unwrap();
+    same(&[folder.write("all", &pcap(&frames, false, false))], Limits::default(), 37).unwrap();
 }
 
 #[test]
@@ -325,6 +254,6 @@ fn ftp_data_is_known_across_tables() {
     let hosts: Vec<(u8, u16, u8)> = (0..6).flat_map(|host| (0..3).map(move |port| (host, 2000 + port, 5 - host))).collect();
     let deed = Deed { hosts: (1, 2), port: 40_000, start: 0, pace: 900, way: Way::Plain, six: false, act: Act::Ftp(hosts) };
     let folder = Folder::new();
-    let (sessions, _) = same(&[folder.write("all", &pcap(&frames(&[deed])))], Limits::default(), 5).unwrap();
+    let (sessions, _) = same(&[folder.write("all", &pcap(&frames(&[deed]), false, false))], Limits::default(), 5).unwrap();
     assert_eq!(sessions.iter().filter(|session| session.contains("ftp_data") && session.contains("control=C")).count(), 18);
 }
