@@ -62,7 +62,7 @@ fn facts(rows: &[Session], read: fn(&Facts) -> Option<&str>) -> ArrayRef {
 }
 
 /// A column whose values are written into one reused string.
-fn written(rows: &[Session], write: impl Fn(&Session, &mut String)) -> ArrayRef {
+pub fn written<Row>(rows: &[Row], write: impl Fn(&Row, &mut String)) -> ArrayRef {
     let mut column = StringBuilder::with_capacity(rows.len(), rows.len() * USUAL);
     let mut text = String::new();
     for row in rows {
@@ -93,9 +93,9 @@ fn tunnels(rows: &[Session]) -> ArrayRef {
 const COLUMNS: &[Column] = &[
     column!("ts", Float64, Float64Array, |s| Some(seconds(s.start))),
     ("uid", DataType::Utf8, |rows, _| letters(rows, Session::uid)),
-    ("orig_h", DataType::Utf8, |rows, _| written(rows, |s, out| key::write(s.origin().0, out))),
+    ("orig_h", DataType::Utf8, |rows, _| written(rows, |s: &Session, out| key::write(s.origin().0, out))),
     column!("orig_p", Int32, Int32Array, |s| Some(i32::from(s.origin().1))),
-    ("resp_h", DataType::Utf8, |rows, _| written(rows, |s, out| key::write(s.responder().0, out))),
+    ("resp_h", DataType::Utf8, |rows, _| written(rows, |s: &Session, out| key::write(s.responder().0, out))),
     column!("resp_p", Int32, Int32Array, |s| Some(i32::from(s.responder().1))),
     column!("proto", Utf8, |s| Some(s.proto())),
     column!("service", Utf8, |s| s.service.as_deref()),
@@ -106,7 +106,7 @@ const COLUMNS: &[Column] = &[
     column!("local_orig", Boolean, BooleanArray, |_s| None::<bool>),
     column!("local_resp", Boolean, BooleanArray, |_s| None::<bool>),
     column!("missed_bytes", Int64, Int64Array, |s| whole(s.missed_bytes)),
-    ("history", DataType::Utf8, |rows, _| written(rows, |s, out| s.history.write(out))),
+    ("history", DataType::Utf8, |rows, _| written(rows, |s: &Session, out| s.history.write(out))),
     column!("orig_pkts", Int64, Int64Array, |s| whole(s.orig.pkts)),
     column!("orig_ip_bytes", Int64, Int64Array, |s| whole(s.orig.ip_bytes)),
     column!("resp_pkts", Int64, Int64Array, |s| whole(s.resp.pkts)),

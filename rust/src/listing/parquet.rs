@@ -13,6 +13,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use super::{COLUMNS, Read, Row};
+use crate::batch::written;
 use crate::flow::key;
 
 /// A row group ends with so many rows, or bytes.
@@ -67,17 +68,6 @@ fn texts<'a, T: AsRef<str>>(rows: &'a [Row<'a>], read: impl Fn(&'a Row<'a>) -> O
         column.append_option(value);
     }
     if found { Arc::new(column.finish()) } else { new_null_array(&DataType::Utf8, rows.len()) }
-}
-
-fn written<'a>(rows: &'a [Row<'a>], write: impl Fn(&Row<'a>, &mut String)) -> ArrayRef {
-    let mut column = StringBuilder::with_capacity(rows.len(), rows.len() * USUAL);
-    let mut text = String::new();
-    for row in rows {
-        text.clear();
-        write(row, &mut text);
-        column.append_value(&text);
-    }
-    Arc::new(column.finish())
 }
 
 impl Parquet {
