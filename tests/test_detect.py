@@ -217,6 +217,15 @@ def test_hours_count_only_where_the_zone_is_known() -> None:
     assert codes(alert(findings([row], site)))["hours"] == 4
 
 
+def test_hours_are_those_of_the_largest_upload_of_the_day() -> None:
+    site = policy.build({"networks": {"inside": ["10.0.0.0/8"]}, "time": {"zone": "UTC"}})
+    by_day, by_night = ([session(MONDAY + hour * 3_600, HOST, OUT, up, 9_000) for hour, up in ((3, night), (10, day))]
+                        for night, day in ((60_000, 50_000_000), (50_000_000, 60_000)))
+    assert "hours" not in codes(alert(findings(by_day, site)))
+    told = next(item for item in alert(findings(by_night, site)).evidence if item.code == "hours")
+    assert told.value == "Mon 03:00"
+
+
 # --- endpoint ----------------------------------------------------------------------------------------------------------------------
 
 

@@ -140,3 +140,11 @@ def test_outbound_sees_no_dns_as_upload() -> None:
     con = channels_of([session(MONDAY, HOST, OUT, 90_000_000, 5_000, 53, service="dns", proto="udp")])
     assert con.execute("SELECT count(*) FROM channel").fetchone() == (0,)
     assert outbound.sides(["198.51.100.1"], INSIDE).tolist() == [2]
+
+
+@pytest.mark.parametrize(("source", "carved"), [
+    ("/d/a.pcap", True), ("a.PCAPNG.gz", True), ("ring.pcap07", True), ("dump.pcap.1764000000", True), ("conn.log.gz", False), ("pcap/conn.log", False)])
+def test_packets_are_carved_and_log_lines_searched(source: str, carved: bool) -> None:
+    con = channels_of([session(MONDAY, HOST, OUT, 50_000_000, 9_000, source=source)])
+    steps = [step["title"] for held in detect.score(con, INSIDE) for step in held.next_steps]
+    assert ("The packets behind it" in steps, "The log lines behind it" in steps) == (carved, not carved)

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_cases import NAUGHTY, endpoint_only, finding, hostile
 
-from netexfil import report
+from netexfil import analyze, report
 from netexfil.errors import Note, Unreadable
 from netexfil.finding import Finding
 from netexfil.report import html, saved, words
@@ -138,6 +139,18 @@ def test_parquet_of_findings(tmp_path):
     report.write([finding(), hostile()], [], "parquet", path)
     row = duckdb.connect().execute(f"SELECT id, evidence[1].points, links[1].event->>'pid', bytes_out.low, len(evidence) FROM '{path}' ORDER BY id").fetchone()
     assert row == ("0000000000000001", 40.0, "4242", 1301419, 4)
+
+
+def test_parquet_has_every_field_of_a_finding(tmp_path):
+    path = tmp_path / "findings.parquet"
+    ours = Path(__file__).parent.parent / "pcaps"
+    found = analyze([ours / "test2-pscp.pcap"], join=[ours / "endpoint"]).findings
+    report.write(found, [], "parquet", path)
+    for held in found:
+        row = duckdb.connect().execute(f"SELECT to_json(f) FROM '{path}' f WHERE id = ?", [held.id]).fetchone()
+        told = json.loads(json.dumps(held.record()))
+        assert {name for name, value in told.items() if value not in (None, [])} <= json.loads(row[0]).keys()
+        assert json.loads(row[0])["next_steps"] == told["next_steps"]
 
 
 def test_notice_log_has_every_field_and_no_raw_controls():

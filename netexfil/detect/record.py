@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,8 @@ CAP = "cap"
 LINKS = 20  # links told in a finding
 UIDS = 500  # session uids told in a finding
 QUALITY = ("exact", "bounded", "unknown")
-CAPTURES = (".pcap", ".pcapng", ".cap", ".dmp")
+# Ring buffers put a number or a time behind the ending: `ring.pcap12`, `dump.pcap.1764000000`.
+CAPTURE = re.compile(r"\.(pcap|pcapng|cap|dmp)[\d._-]*(\.gz|\.zst)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +177,11 @@ def _facts(number: Mapping[str, Any], text: Mapping[str, Any], ties: Sequence[Ti
            port: int, identity: str) -> dict[str, Any]:
     sure = [tie.link.event for tie in ties if tie.link.match in SURE]
     best = sure[0] if sure else {}
-    plain = sessions.source.lower().removesuffix(".gz").removesuffix(".zst")
     return {
         "id": identity, "host": text["inside_h"], "host_name": names.get("host"), "remote": text["remote_h"], "port": port, "proto": text["proto"],
         "pull": text["direction"] == "pull", "names": [text["server_name"], text["entity"], names.get("remote")], "tool": text["tool_name"],
         "bytes": int(number["bytes_low"] or 0), "images": [event.get("image") for event in sure], "users": [event.get("user") for event in sure],
         "first_ts": number["first_ts"], "last_ts": number["last_ts"], "spans": list(zip(sessions.times, sessions.ends, strict=True)),
         "uids": list(sessions.uids), "source": sessions.source,
-        "packets": plain.endswith(CAPTURES), "image": best.get("image"), "pid": best.get("pid"), "hashes": best.get("hashes"),
+        "packets": CAPTURE.search(sessions.source) is not None, "image": best.get("image"), "pid": best.get("pid"), "hashes": best.get("hashes"),
     }

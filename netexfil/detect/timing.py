@@ -2,7 +2,8 @@
 
 Asks: are the uploads cut to one size (T1030), repeated in equal daily amounts, or sent when nobody works?
 Why: people produce uneven traffic; scripts that split an archive do not.
-Fooled by: agents that report every few minutes (volume is then small), log shipping, time zones (hours count only where the policy names a zone).
+Fooled by: agents that report every few minutes (volume is then small), log shipping, time zones (hours count only where the policy
+names a zone, and are those of the day's largest upload).
 """
 
 from __future__ import annotations
@@ -45,11 +46,13 @@ def ask(c: Candidates, policy: Policy) -> list[Reason]:
 
 
 def _hours(c: Candidates, policy: Policy) -> Reason:
+    """By the start of the session that sent most: a channel is a day long, and what else it carried may have begun at any hour."""
     off = np.zeros(c.size, bool)
     shown = np.array([""] * c.size, object)
     if policy.zone is not None:
         zone, hours = zoneinfo.ZoneInfo(policy.zone), schedule(policy.working_hours)
-        for index, moment in enumerate(c.num("first_ts")):
+        begun = np.where(np.isnan(c.num("main_ts")), c.num("first_ts"), c.num("main_ts"))
+        for index, moment in enumerate(begun):
             local = dt.datetime.fromtimestamp(moment, zone)
             off[index], shown[index] = not hours.holds(local), local.strftime("%a %H:%M")
     return held("hours", off & (c.num("bytes_low") >= policy.threshold("asymmetry_small")), shown, policy.working_hours, 4)

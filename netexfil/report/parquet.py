@@ -46,6 +46,10 @@ COLUMNS = {
     "attack": "STRUCT(technique VARCHAR, strategy VARCHAR)[]",
     "suppressed": 'STRUCT("by" VARCHAR, reason VARCHAR, expires VARCHAR)',
     "window": "VARCHAR",
+    "next_steps": "STRUCT(title VARCHAR, language VARCHAR, text VARCHAR)[]",
+    "direction": "VARCHAR",
+    "ledger": 'STRUCT("1h" BIGINT, "1d" BIGINT, "7d" BIGINT, "30d" BIGINT)',
+    "siblings": "BIGINT",
 }
 
 
