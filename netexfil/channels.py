@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import duckdb
 
 DAY = 86_400
+SPELL = 600  # seconds; divides a day
 MEMORY = 30  # days that count for prevalence
 AT_ONCE = 1_000  # names that are handed over as they are: NumPy takes longer to come than they do
 FEW = 20_000  # sessions that are grouped without looking for channels of one session first
@@ -136,16 +137,25 @@ def _add_siblings(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(f"""
         INSERT INTO sibling
         WITH control AS (
-            SELECT uid, cid, inside_h, remote_h, remote_p, ts, ts + coalesce(duration, 0) + 60 AS until FROM session WHERE {control}),
+            SELECT uid, cid, inside_h, remote_h, ts, ts + coalesce(duration, 0) + 60 AS until, CAST(floor(ts / {DAY}) AS BIGINT) AS day
+            FROM session WHERE {control}),
         data AS (
-            SELECT sid, ts, inside_h, remote_h, regexp_extract(coalesce(hints, ''), 'control=([^,]+)', 1) AS control_uid
+            SELECT sid, ts, inside_h, remote_h, nullif(regexp_extract(coalesce(hints, ''), 'control=([^,]+)', 1), '') AS control_uid,
+                CAST(floor(ts / {DAY}) AS BIGINT) AS day
             FROM session WHERE proto = 'tcp' AND inside_h IS NOT NULL AND inside_h IN (SELECT inside_h FROM control)
                  AND (resp_p >= 1024 OR orig_p = 20 OR hints LIKE '%ftp_data%') AND resp_p NOT IN (8443, 3389)
-                 AND coalesce(service, '') NOT LIKE '%ssh%' AND coalesce(service, '') NOT LIKE '%http%')
-        SELECT d.sid, arg_max(c.cid, CASE WHEN c.uid = d.control_uid THEN 1e12 ELSE c.ts END) AS cid
-        FROM data d JOIN control c ON c.inside_h = d.inside_h AND c.remote_h = d.remote_h AND floor(c.ts / {DAY}) = floor(d.ts / {DAY})
-            AND (c.uid = d.control_uid OR d.ts BETWEEN c.ts AND c.until)
-        GROUP BY d.sid""")
+                 AND coalesce(service, '') NOT LIKE '%ssh%' AND coalesce(service, '') NOT LIKE '%http%'),
+        -- the spells of a day in which a control session was open: pairs of sessions are compared within a spell only
+        open AS (
+            SELECT cid, inside_h, remote_h, ts, until,
+                unnest(range(CAST(floor(ts / {SPELL}) AS BIGINT), CAST(floor(least(until, (day + 1) * {DAY} - 1) / {SPELL}) AS BIGINT) + 1)) AS spell
+            FROM control),
+        tied AS (
+            SELECT d.sid, c.cid, 1e12 AS rank FROM data d JOIN control c USING (inside_h, remote_h, day) WHERE c.uid = d.control_uid
+            UNION ALL
+            SELECT d.sid, o.cid, o.ts FROM data d JOIN open o ON o.inside_h = d.inside_h AND o.remote_h = d.remote_h
+                AND o.spell = CAST(floor(d.ts / {SPELL}) AS BIGINT) AND d.ts BETWEEN o.ts AND o.until)
+        SELECT sid, arg_max(cid, rank) FROM tied GROUP BY sid""")
     con.execute("""UPDATE session SET cid = sibling.cid, protocol = 'FTPS', outbound = coalesce(outbound, 'true')
                    FROM sibling WHERE session.sid = sibling.sid""")
 

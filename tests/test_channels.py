@@ -32,6 +32,20 @@ def test_ftps_data_sessions_join_their_control_session() -> None:
         (OUT, 21, "FTPS", 4, 3, 15_001_800), (OUT, 50_010, "HTTPS", 1, 0, 7_000), ("198.51.100.8", 50_011, "HTTPS", 1, 0, 9_000)]
 
 
+def test_data_joins_the_control_session_that_was_open_then() -> None:
+    rng = random.Random(3)
+    controls = [session(MONDAY + rng.uniform(0, 2 * DAY), HOST, OUT, 1_800, 5_200, (21, 990)[n % 2], service="ftp,ssl",
+                        duration=10 ** rng.uniform(0, 5), uid=f"A{n}") for n in range(12)]
+    data = [session(MONDAY + rng.uniform(0, 3 * DAY), HOST, OUT, 7_000, 600, 50_000 + n, uid=f"B{n}") for n in range(400)]
+    con = channels_of([*controls, *data])
+    told = dict(con.execute("SELECT s.uid, c.remote_p FROM session s JOIN channel c USING (cid) WHERE s.uid LIKE 'B%'").fetchall())
+    for row in data:
+        ts = row["ts"]
+        opened = [c for c in controls if c["ts"] <= ts <= c["ts"] + c["duration"] + 60 and c["ts"] // DAY == ts // DAY]
+        latest = max(opened, key=lambda c: c["ts"], default={"resp_p": row["resp_p"]})
+        assert told[row["uid"]] == latest["resp_p"]
+
+
 def test_active_mode_data_comes_from_the_server() -> None:
     control = session(MONDAY, HOST, OUT, 1_800, 5_200, 21, service="ftp,ssl", duration=300.0)
     data = session(MONDAY + 9, OUT, HOST, 600, 5_000_000, 51_000, orig_p=20, service=None)
