@@ -210,6 +210,21 @@ def test_collected_inside_before_it_was_sent() -> None:
     assert "collected" not in codes(late)
 
 
+def test_what_came_in_is_set_against_the_sessions_whose_answers_were_seen() -> None:
+    blind = {"resp_low": None, "resp_high": None, "resp_quality": "unknown"}
+    call = [session(MONDAY + 60 * n, HOST, OUT, 20_000_000, 18_000_000, **(blind if n else {})) for n in range(10)]
+    told = next(f for f in findings(call) if f.destination and OUT in f.destination["ips"])
+    assert "two_way" in codes(told)
+    assert told.pcr == pytest.approx(0.0526, abs=1e-4)
+
+
+def test_a_few_answers_do_not_make_a_blind_channel_one_sided_or_two_way() -> None:
+    blind = session(MONDAY + 60, HOST, OUT, 200_000_000, 0, resp_low=None, resp_high=None, resp_quality="unknown")
+    told = alert(findings([session(MONDAY, HOST, OUT, 6_000, 5_000), blind]))
+    assert codes(told)["asymmetry_onesided"] == 15
+    assert not {"two_way", "asymmetry"} & codes(told).keys()
+
+
 def test_hours_count_only_where_the_zone_is_known() -> None:
     row = session(MONDAY + 3 * 3_600, HOST, OUT, 50_000_000, 9_000)
     assert "hours" not in codes(alert(findings([row])))

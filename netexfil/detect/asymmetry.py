@@ -3,7 +3,7 @@
 Asks: of all bytes beyond the handshakes, how many went out (producer-consumer ratio of sums)?
 Why: an upload sends twenty to five hundred bytes for each it receives; browsing, calls, downloads and shells do not.
 Fooled by: a channel that also downloads (so the pushing sessions are judged by themselves when they alone pass the line), sensors that see one
-side only (then the other side is unknown, never zero).
+side only (then the other side is unknown, never zero; where some sessions' answers were seen, those alone are weighed).
 """
 
 from __future__ import annotations
@@ -30,18 +30,25 @@ CODES = (
 def net_pcr(c: Candidates, policy: Policy) -> np.ndarray:
     """PCR of the bytes beyond handshakes; of the pushing sessions alone where they pass the line by themselves."""
     out, back = policy.threshold("handshake_out"), policy.threshold("handshake_in")
-    low, push = c.num("bytes_low"), c.num("push_low")
+    (low, answered), push = _answered(c), c.num("push_low")
     alone = push >= policy.threshold("outbound_volume")
     sent = np.where(alone, push, low)
     received = np.where(alone, c.num("push_in"), c.num("bytes_in"))
-    sessions = np.where(alone, c.num("push_sessions"), c.num("sessions"))
+    sessions = np.where(alone, c.num("push_sessions"), answered)
     return features.pcr(features.net(sent, sessions, out), features.net(received, sessions, back))
+
+
+def _answered(c: Candidates) -> tuple[np.ndarray, np.ndarray]:
+    """Bytes and number of the sessions whose answers were seen: only these can be set against what came in."""
+    low, unknown = c.num("bytes_low"), c.num("in_unknown")
+    return np.where((unknown > 0) & ~np.isnan(c.num("answered_low")), c.num("answered_low"), low), c.num("sessions") - unknown
 
 
 def ask(c: Candidates, policy: Policy) -> list[Reason]:
     line, least = policy.threshold("asymmetry"), policy.threshold("asymmetry_small")
     low, value = c.num("bytes_low"), net_pcr(c, policy)
-    unseen = (c.num("in_unknown") >= c.num("sessions")) | np.isnan(c.num("bytes_in"))
+    mostly = (c.num("in_unknown") > 0) & (_answered(c)[0] < np.minimum(least, low))
+    unseen = (c.num("in_unknown") >= c.num("sessions")) | np.isnan(c.num("bytes_in")) | mostly
     enough = (low >= least) & ~unseen & ~np.isnan(value)
     most = enough & (value >= 0.5) & (value < line)
     # many times the line with an eighth coming back is content in both directions: sync, calls, mirrors

@@ -55,6 +55,7 @@ def _describe(con: duckdb.DuckDBPyConnection) -> None:
         SELECT cid, {", ".join(pick.format(name) for name in details)}, bool_or(coalesce(cert_self_signed, FALSE)) AS self_signed,
             string_agg(DISTINCT hints, ',') AS hints,
             count(*) FILTER (coalesce(hints, '') LIKE '%midstream%') AS midstream, arg_max(ts, (bytes_out_low, -ts)) AS main_ts,
+            CAST(sum(bytes_out_low) FILTER (bytes_in IS NOT NULL) AS DOUBLE) AS answered_low,
             count(*) FILTER (bytes_out_low >= 4096) AS chunks,
             mad(bytes_out_low) FILTER (bytes_out_low >= 4096) / nullif(median(bytes_out_low) FILTER (bytes_out_low >= 4096), 0) AS chunk_spread
         FROM session WHERE cid IN (SELECT cid FROM cand) GROUP BY cid""")

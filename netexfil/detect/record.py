@@ -78,6 +78,7 @@ def finding(
     facts = _facts(number, text, ties, sessions, names, port, identity)
     back = None if number["in_unknown"] >= number["sessions"] or number["bytes_in"] is None else int(number["bytes_in"])
     low, high = int(number["bytes_low"] or 0), None if number["bytes_high"] is None else int(number["bytes_high"])
+    answered = number["answered_low"] if number["in_unknown"] and number["answered_low"] is not None else low
     return Finding(
         id=identity, kind="channel", score=score, severity=bands.severity(score),
         confidence=bands.confidence(rows, text["verdict"], sure, quality),  # type: ignore[arg-type]
@@ -85,7 +86,7 @@ def finding(
         host={"ip": text["inside_h"], "name": names.get("host")},
         destination={"ips": [text["remote_h"]], "port": port, "proto": text["proto"], "name": names.get("remote")},
         protocol=_protocol(text, low, back, ties), tool=tool, bytes_out={"low": low, "high": high, "quality": quality}, bytes_in=back,
-        pcr=_rounded(features.pcr(low, np.nan if back is None else back)), sessions=int(number["sessions"]),
+        pcr=_rounded(features.pcr(answered, np.nan if back is None else back)), sessions=int(number["sessions"]),
         session_uids=tuple(sessions.uids[:UIDS]), duration=round(number["last_ts"] - number["first_ts"], 6),
         rate=round(low / number["busy"], 3) if number["busy"] else None, in_progress=number["unfinished"] > 0,
         evidence=tuple(rows), links=told(ties)[:LINKS], attack=_attack(rows, ties),
