@@ -56,6 +56,7 @@ WRAPS = {
     "utf-16 without a mark": lambda path, body: path.write_bytes(body.decode().encode("utf-16-le")),
     "crlf": lambda path, body: path.write_bytes(body.replace(b"\n", b"\r\n")),
     "no last line end": lambda path, body: path.write_bytes(body.rstrip(b"\n")),
+    "syslog header, no last line end": lambda path, body: path.write_text("\n".join(f"<13>Mar  4 05:06:07 ws1 nx: {json.dumps(record)}" for record in RECORDS)),
     "array": lambda path, body: path.write_text(json.dumps(RECORDS)),
     "array, pretty": lambda path, body: path.write_text(json.dumps(RECORDS, indent=2)),
     "array, an object a line": lambda path, body: path.write_text("[\n" + ",\n".join(json.dumps(record) for record in RECORDS) + "\n]\n"),
@@ -186,6 +187,68 @@ def test_a_line_longer_than_a_record_may_be_is_refused(tmp_path: Path, monkeypat
     path.write_bytes(good + b'{"a": "' + b"x" * (9 << 20) + b'"}\n' + good)
     got, [account] = read(path)
     assert (len(got), account.lines, account.first) == (2, 3, {"longer than 4 MiB": 2})
+
+
+TORN = {
+    "JSON": (json.dumps(RECORDS[1]) + "\n", json.dumps(RECORDS[0])), "JSON alone": ("", json.dumps(RECORDS[0])),
+    "XML": (made.xml(made.SYSMON, 3, made.CONNECT) + "\n", made.xml(made.SYSMON, 1, made.START)),
+    "CSV": ("Timestamp,DeviceName,ActionType,DeviceId\n2026-03-04T05:06:08Z,ws1,ConnectionSuccess,a\n", "2026-03-04T05:06:08Z,ws1,Connection"),
+}
+
+
+@pytest.mark.parametrize("carrier", TORN)
+def test_a_last_line_that_is_still_being_written_is_told_and_no_loss(tmp_path: Path, carrier: str) -> None:
+    before, last = TORN[carrier]
+    path = tmp_path / "e"
+    path.write_text(before + last[:-20])
+    got, [account] = read(path)
+    assert len(got) == before.count("\n") - (carrier == "CSV")
+    assert [(note.kind, note.reason, note.place, note.loss) for note in account.notes()] == [
+        ("unfinished", "the last line is not complete", before.count("\n") + 1, False)]
+    path.write_text(before + last[:-20] + "\n" + before)
+    assert carrier == "XML" or [note.loss for note in read(path)[1][0].notes()] == [True]  # XML is cut by programs that write it, too
+
+
+def test_rows_of_any_length_are_refused_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from netexfil.endpoint import cutting
+
+    monkeypatch.setattr(cutting, "MAX_RECORD", 1000)
+    path = tmp_path / "e.csv"
+    good = "2026-03-04T05:06:08Z,ws1,ConnectionSuccess,a\n"
+    path.write_text("Timestamp,DeviceName,ActionType,DeviceId\n" + good + "x" * 5000 + "\n" + good + '"' + "x\n" * 400 + '"\n' + '"x","\n' * 400 + good)
+    got, [account] = read(path)
+    assert len(got) >= 2
+    assert account.first["broken CSV"] == 3
+
+
+def test_an_event_log_is_read_some_chunks_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+    import types
+
+    from netexfil.endpoint import rowfiles
+
+    monkeypatch.setattr(rowfiles, "_EVTX_READ", 2 * 65536)
+    sizes: list[int] = []
+
+    class Parser:
+        def __init__(self, log: Any) -> None:
+            self.log = log.read()
+            sizes.append(len(self.log))
+            assert self.log.startswith(b"ElfFile\0")
+
+        def records_json(self) -> Any:
+            for place in range(4096, len(self.log) - 65535, 65536):
+                yield {"data": self.log[place : place + 65536].rstrip(b"\0").decode()}
+
+    monkeypatch.setitem(sys.modules, "evtx", types.SimpleNamespace(PyEvtxParser=Parser))
+    path = tmp_path / "e.evtx"
+    chunks = [json.dumps(made.evtx(made.SYSMON, 3, made.CONNECT)).encode().ljust(65536, b"\0") for _ in range(5)]
+    path.write_bytes(b"ElfFile\0".ljust(4096, b"\0") + b"".join(chunks))
+    got, [account] = read(path)
+    assert (len(got), sizes, account.lines, account.refused) == (5, [135168, 135168, 69632], 5, {})
+    path.write_bytes(path.read_bytes()[:-1])
+    got, [account] = read(path)
+    assert (len(got), account.first) == (4, {"the last chunk of the log is cut": 5})
 
 
 def test_mixed_sources_and_unknown_lines_in_one_file(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def _run(
     con: duckdb.DuckDBPyConnection, files: Sequence[str], rule: str | None, sigma: str | None, explain: bool, policy_file: str | None, form: str
 ) -> int:
     from netexfil import endpoint, tables
+    from netexfil.commands import common
     from netexfil.endpoint import reading
     from netexfil.endpoint.inside import complete
 
@@ -56,15 +57,15 @@ def _run(
         reader.read(path)
     complete(con, reader.side)
     notes = [note for account in reader.accounts for note in account.notes()]
-    if notes and not reader.eid and not explain:
+    if common.exit_code(notes) and not reader.eid and not explain:
         raise Unreadable("; ".join(f"{note.file}: {note.reason}" for note in notes[:5]))
     rows = _explained(reader.accounts) if explain else _rows(con, rule, sigma, policy_file)
     _write(rows, form)
     if not explain:
         for note in notes:
             place = f" (first: line {note.place})" if note.place else ""
-            click.echo(f"netexfil: {note.file}: {note.count} × {note.reason}{place}", err=True)
-    return 3 if notes else 0
+            click.echo("netexfil: " + common.visible(f"{note.file}: {note.count} × {note.reason}{place}"), err=True)
+    return common.exit_code(notes)
 
 
 def _rows(con: duckdb.DuckDBPyConnection, rule: str | None, sigma: str | None, policy_file: str | None) -> Iterator[Mapping[str, Any]]:

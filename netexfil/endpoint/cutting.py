@@ -10,7 +10,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -19,17 +19,20 @@ MAX_RECORD = 64 << 20  # bytes; a longer record is refused with a note
 _CHUNK = 1 << 17
 _LOOKED_AT = 60_000  # of the first bytes that tell the layout
 _MAX_XML_LINES = 100_000
+UNFINISHED = "the last line is not complete"
 
 
 @dataclass(slots=True)  # not frozen: a frozen one costs three times as much to make, and a million are made
 class Piece:
-    """One record as cut from a file; exactly one of `record`, `text`, `refused` is set. `lines` is how many lines it spans."""
+    """One record as cut from a file; exactly one of `record`, `text`, `refused` is set. `lines` is how many lines it spans; `open`: the file ends
+    before its line does, so that what cannot be read may still be being written."""
 
     line: int
     record: dict[str, Any] | None = None
     text: str | None = None
     refused: str | None = None
     lines: int = 1
+    open: bool = False
 
 
 @dataclass(slots=True)
@@ -47,8 +50,8 @@ class CarrierError(Exception):
 def is_jsonl(first: bytes) -> bool:
     """Whether the lines are records of their own: the first complete line, or else the second, is a whole JSON object."""
     lines = [line for line in first.split(b"\n")[:4] if line.strip()]
-    if len(lines) <= 1 and len(first) >= _LOOKED_AT:
-        return True  # the first line alone is longer than what was looked at
+    if len(lines) <= 1 and (len(first) >= _LOOKED_AT or b"\n" not in first):
+        return True  # the first line alone is longer than what was looked at, or still being written
     return any(parsed(line) is not None for line in lines[:2]) or any(not line.lstrip().startswith((b"{", b'"', b"}", b"]")) for line in lines[1:2])
 
 
@@ -125,8 +128,7 @@ def lines(stream: Any) -> Iterator[Piece | Run]:
             while (chunk := stream.read(_CHUNK)) and (end := chunk.find(b"\n")) < 0:
                 pass
             rest = chunk[end + 1 :] if chunk else b""
-    yield from cutter.feed(rest)
-    yield from cutter.end()
+    yield from cutter.last(rest)
 
 
 def _object_lines(block: bytes) -> int:
@@ -175,6 +177,15 @@ class _Cutter:
         self._size += len(bare)
         if _XML_END in bare or self._size > MAX_RECORD or len(self._open) > _MAX_XML_LINES:
             yield from self.end()
+
+    def last(self, rest: bytes) -> Iterator[Piece]:
+        """What stands behind the last line end, and the event that is still open."""
+        if rest.strip():
+            self.number += 1
+            *before, piece = [*self._line(rest.strip()), *self.end()]
+            yield from before
+            yield replace(piece, open=True)
+        yield from self.end()
 
     def too_long(self) -> Piece:
         """The line at hand is longer than a record may be."""

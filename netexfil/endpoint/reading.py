@@ -14,7 +14,7 @@ import orjson
 from netexfil.endpoint import audit, dialect, store
 from netexfil.endpoint.carriers import Part, parts, pieces
 from netexfil.endpoint.columns import TRIES, Columns
-from netexfil.endpoint.cutting import CarrierError, Piece, Run, piece_of
+from netexfil.endpoint.cutting import UNFINISHED, CarrierError, Piece, Run, piece_of
 from netexfil.endpoint.dialect import Shape
 from netexfil.endpoint.nested import EMPTY, event_xml, nest, sub
 from netexfil.endpoint.plain import text
@@ -56,7 +56,9 @@ class Account:
     def notes(self) -> list[Note]:
         if self.unreadable:
             return [Note(self.file, "unreadable", self.unreadable)]
-        return [Note(self.file, "refused", reason, self.first[reason], count) for reason, count in self.refused.items()]
+        kinds = {UNFINISHED: "unfinished"}  # the next run reads it whole: no loss
+        return [Note(self.file, kinds.get(reason, "refused"), reason, self.first[reason], count, loss=reason not in kinds)
+                for reason, count in self.refused.items()]
 
 
 class _Layout:
@@ -260,16 +262,19 @@ class Reader:
 
     def _piece(self, piece: Piece, account: Account) -> None:
         account.lines += 1
-        if piece.refused is not None:
-            account.refuse(piece.refused, piece.line)
-            return
+        reason = piece.refused or self._read(piece)
+        if reason is not None:
+            account.refuse(UNFINISHED if piece.open else reason, piece.line)
+
+    def _read(self, piece: Piece) -> str | None:
+        """Store what stands in a piece; why it cannot be, else None."""
+        if piece.open and piece.text is not None and "<Event" in piece.text and "</Event>" not in piece.text:
+            return UNFINISHED
         try:
             known = self._record(piece.record if piece.record is not None else piece.text, piece.line, 0)
         except RecursionError:
-            account.refuse("nested too deeply", piece.line)
-            return
-        if not known:
-            account.refuse("no dialect knows this line", piece.line)
+            return "nested too deeply"
+        return None if known else "no dialect knows this line"
 
     def _record(self, record: Any, line: int, depth: int, kept: Mapping[str, Any] = EMPTY) -> int:
         """Store one record, or those inside its wrapper; gives how many."""

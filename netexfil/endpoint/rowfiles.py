@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from netexfil.endpoint import cutting
@@ -32,32 +33,59 @@ def csv_delimiter(first: bytes) -> str | None:
 
 def rows(stream: Any, delimiter: str) -> Iterator[Piece]:
     csv.field_size_limit(cutting.MAX_RECORD)
-    lines = io.TextIOWrapper(stream, "utf-8", "replace", newline="")
+    text = io.TextIOWrapper(stream, "utf-8", "replace", newline="")
     try:
-        yield from _csv_rows(csv.reader(lines, delimiter=delimiter))
+        yield from _csv_rows(_Lines(text), delimiter)
     finally:
-        lines.detach()
+        text.detach()
 
 
-def _csv_rows(reader: Any) -> Iterator[Piece]:
-    header = [name.strip().split(" [")[0] for name in next(reader)]
-    before = reader.line_num
+class _Lines:
+    """Lines of text; those of one record are no more than a record may be."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self.number = self.size = 0
+        self.whole = True  # the last line given has an end
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = part = self._text.readline(cutting.MAX_RECORD)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self.size += len(line)
+        if self.size >= cutting.MAX_RECORD:
+            while part and not part.endswith(("\n", "\r")):
+                part = self._text.readline(cutting.MAX_RECORD)
+            raise csv.Error(f"longer than {cutting.MAX_RECORD >> 20} MiB")
+        self.whole = line.endswith(("\n", "\r"))
+        return line
+
+
+def _csv_rows(lines: _Lines, delimiter: str) -> Iterator[Piece]:
+    reader = csv.reader(lines, delimiter=delimiter)
+    header = [name.strip().split(" [")[0] for name in next(reader, ())]
     while True:
+        before, lines.size = lines.number, 0
         try:
             row = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield Piece(before + 1, refused=f"broken CSV: {error}", lines=max(reader.line_num - before, 1))
-            before = reader.line_num
+            yield Piece(before + 1, refused=f"broken CSV: {error}", lines=max(lines.number - before, 1))
+            reader = csv.reader(lines, delimiter=delimiter)  # the old one is inside the record still
             continue
-        start, before = before + 1, reader.line_num
         if not row:
             continue
-        if len(row) > len(header) + 1 or len(row) < len(header) // 2:
-            yield Piece(start, refused=f"CSV row with {len(row)} values for {len(header)} columns", lines=before - start + 1)
-            continue
-        yield Piece(start, record=dict(zip(header, row, strict=False)), lines=before - start + 1)
+        piece = Piece(before + 1, record=dict(zip(header, row, strict=False)), lines=lines.number - before)
+        if not lines.whole and len(row) < len(header):
+            piece = replace(piece, record=None, refused=cutting.UNFINISHED)
+        elif len(row) > len(header) + 1 or len(row) < len(header) // 2:
+            piece = replace(piece, record=None, refused=f"CSV row with {len(row)} values for {len(header)} columns")
+        yield piece
 
 
 _STAMP = re.compile(rb"\d\d?/\d\d?/\d{4} \d\d?:\d\d:\d\d(\.\d+)?( [AP]M)?\r?\n?$")
@@ -90,25 +118,39 @@ def _classic_record(start: int, block: Sequence[bytes]) -> Piece:
     return Piece(start, record=record, lines=len(block)) if "EventCode" in record else Piece(start, refused="no event", lines=len(block))
 
 
+_EVTX_HEAD, _EVTX_CHUNK, _EVTX_READ = 4096, 65536, 64 * 65536  # bytes of the file's head, of a chunk, and read at a time
+
+
 def evtx(stream: Any) -> Iterator[Piece]:
-    """Binary event logs through the `evtx` library; the line is the position of the record in the file."""
+    """Binary event logs through the `evtx` library; the line is the position of the record in the file.
+
+    A chunk holds all that its records need, so that some chunks behind the file's head are a log of their own.
+    """
     try:
         from evtx import PyEvtxParser
     except ImportError as error:
         raise CarrierError("an .evtx file needs the extra: pip install netexfil[evtx]") from error
-    try:
-        records = iter(PyEvtxParser(io.BytesIO(stream.read())).records_json())
-    except (RuntimeError, OSError, ValueError) as error:
-        raise CarrierError(f"evtx: {error}") from error
-    number = 0
-    while True:
-        number += 1
+    head, number = stream.read(_EVTX_HEAD), 0
+    while (block := stream.read(_EVTX_READ)) or not number:
         try:
-            found: Any = next(records)
-        except StopIteration:
-            return
+            records = iter(PyEvtxParser(io.BytesIO(head + block)).records_json())
         except (RuntimeError, OSError, ValueError) as error:
-            yield Piece(number, refused=f"evtx: {error}")
-            continue
-        record = cutting.parsed(found["data"].encode("utf-8", "replace"))
-        yield Piece(number, record=record) if isinstance(record, dict) else Piece(number, refused="evtx: no record")
+            raise CarrierError(f"evtx: {error}") from error
+        while (piece := _evtx_record(records, number + 1)) is not None:
+            number += 1
+            yield piece
+        if len(block) % _EVTX_CHUNK:
+            yield Piece(number + 1, refused="the last chunk of the log is cut")
+        if len(block) < _EVTX_READ:
+            return
+
+
+def _evtx_record(records: Iterator[Any], number: int) -> Piece | None:
+    try:
+        found: Any = next(records)
+    except StopIteration:
+        return None
+    except (RuntimeError, OSError, ValueError) as error:
+        return Piece(number, refused=f"evtx: {error}")
+    record = cutting.parsed(found["data"].encode("utf-8", "replace"))
+    return Piece(number, record=record) if isinstance(record, dict) else Piece(number, refused="evtx: no record")
