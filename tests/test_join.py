@@ -87,7 +87,7 @@ def test_a_port_used_again_is_refused() -> None:
 def test_a_session_joined_in_the_middle_bounds_the_clock() -> None:
     """Its first packet is later than its start by nobody knows how much: the offset is that much or more, and the note says so."""
     links, notes, _ = run([session(0, T, 50000, history="^dADFf")], [conn(0, T + 8.83, 50000)])
-    assert [(link["match"], link["confidence"]) for link in links] == [("five_tuple", 0.97)]
+    assert [(link["match"], link["confidence"], link["clock_offset"]) for link in links] == [("five_tuple", 0.97, None)]
     assert any("is at least 8.830 s ahead of" in note.reason and "start was not seen" in note.reason for note in notes)
 
 
@@ -106,6 +106,43 @@ def test_sessions_opened_together_before_the_capture_decide_no_clock(apart: floa
     links, _, _ = run(sessions, [conn(n, T + apart * n - 3000, 50000 + n) for n in range(4)])
     assert ties(links, "five_tuple") == {(n, n) for n in range(4)}
     assert all(link["clock_offset"] == (offset and pytest.approx(offset, abs=1)) for link in links)
+
+
+def lookup(sid: int, ts: float, took: float = 0.002) -> tuple[Any, ...]:
+    return session(sid, ts, 40000 + sid, resp="10.0.0.53", rport=53, proto="udp", duration=took, history="Dd", outbound=None)
+
+
+LOOKED: dict[str, tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], float | None]] = {
+    "one look-up": ([lookup(1, T + 0.006)], [], -41.0),
+    "whose answer is the address": ([lookup(1, T + 0.006), lookup(2, T + 5)], [("192.0.2.1", "drop.example", "dns", T + 0.006, T + 0.006, "dns")], -41.0),
+    "whose answer is another address": ([lookup(1, T + 0.006)], [("192.0.2.9", "x.example", "dns", T + 0.006, T + 0.006, "dns")], None),
+    "two look-ups": ([lookup(1, T + 0.006), lookup(2, T + 0.9)], [], None),
+    "no answer": ([lookup(1, T + 0.006, 0.0)], [], None),
+    "too slow for the process": ([lookup(1, T, 0.5)], [], None),
+    "what was looked up began": ([lookup(1, T + 0.006), session(2, T + 0.01, 50001, resp="192.0.2.8")], [], None),
+    "long before": ([lookup(1, T - 3)], [], None),
+}
+
+
+@pytest.mark.parametrize("case", LOOKED)
+def test_a_lookup_between_start_and_connection_decides_a_clock(case: str) -> None:
+    """The session's first seconds were not seen. The process starts, asks for the name, and connects, within 15 ms of its own clock."""
+    others, names, offset = LOOKED[case]
+    seen = T + (10 if names else 1)
+    sessions = [session(0, seen, 50000, history="^dADFf"), *others]
+    links, notes, _ = run(sessions, [conn(0, T + 0.015 - 41, 50000), event(1, T - 41, "process_start")], names=names)
+    assert (0, 0) in ties(links, "five_tuple")
+    assert links
+    assert all(link["clock_offset"] == (offset and pytest.approx(offset, abs=0.05)) for link in links)
+    assert any("with the look-up" in note.reason for note in notes) == (offset is not None)
+
+
+def test_remote_ends_of_sessions_joined_in_the_middle_are_no_offset() -> None:
+    """Behind a translator, too, their first packet only bounds the clock."""
+    sessions = [session(0, T + 0.3, 1024, orig="100.64.0.1", history="^dADFf")]
+    links, notes, _ = run(sessions, [conn(0, T + 40, 50000)])
+    assert [(link["match"], link["clock_offset"]) for link in links] == [("remote_time", None)]
+    assert any("at least 39.700 s ahead" in note.reason and "remote ends" in note.reason for note in notes)
 
 
 def test_a_session_whose_start_was_seen_decides_before_one_joined_in_the_middle() -> None:

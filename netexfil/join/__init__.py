@@ -4,6 +4,7 @@
 |---|---|
 | `prepare` | addresses, hosts, clocks and five-tuples as numbers |
 | `clocks` | offsets and drift of every clock from the matches themselves (NumPy) |
+| `lookups` | offsets that only a look-up before the session decides |
 | `remote` | offsets of clocks that no tuple decides, from remote ends in common |
 | `tuples` | same five-tuple or community id, at the same corrected time |
 | `carry` | through the process to its start, files, scripts, look-ups, alerts |
@@ -97,3 +98,18 @@ def _emit(con: duckdb.DuckDBPyConnection) -> None:
         "JOIN (SELECT eid, \"offset\" FROM join_event) t USING (eid)"
     )
     con.execute("DROP TABLE join_near")
+    if con.execute("SELECT 1 FROM join_offset WHERE how LIKE '%least' LIMIT 1").fetchall():
+        _bounded(con)
+
+
+def _bounded(con: duckdb.DuckDBPyConnection) -> None:
+    """What only bounds a clock moves its events, but is no offset; nor is what other clocks of such a host have borrowed."""
+    con.execute(
+        """
+        UPDATE link SET clock_offset = NULL WHERE eid IN (
+            WITH bound AS (SELECT clock, hk, how, bool_and(how LIKE '%least') OVER (PARTITION BY hk) AS loose
+                FROM join_offset JOIN join_clock USING (clock))
+            SELECT eid FROM join_event WHERE clock IN (SELECT clock FROM bound WHERE how LIKE '%least')
+                OR (hk IN (SELECT hk FROM bound WHERE loose) AND clock NOT IN (SELECT clock FROM bound)))
+        """
+    )

@@ -119,13 +119,15 @@ def _clocks(con: duckdb.DuckDBPyConnection) -> list[Note]:
 _SUPPORT = {
     "agreeing": " agree)", "few": ", too few to be certain)", "least": ", of a session whose start was not seen)",
     "remote": " of remote ends, no five-tuple)",
+    "far_least": " of remote ends, of sessions whose start was not seen)",
+    "lookup": ", with the look-up between its process's start and it)",
 }
 
 
 def _clock(row: tuple[str, str, str, str, float, int, str, float | None, bool]) -> Note:
     name, dialect, event_id, field, offset, support, how, extra, drifts = row
     where, many = "ahead of" if offset > 0 else "behind", "match" if support == 1 else "matches"
-    bound = "" if how != "least" else "at least " if offset > 0 else "at most "
+    bound = "" if not how.endswith("least") else "at least " if offset > 0 else "at most "
     said = f"{name}: {dialect} {event_id} {field} is {bound}{abs(offset):.3f} s {where} the capture ({support} {many}"
     said += _SUPPORT[how]
     return Note("clocks", "clock_offset", said + _cause(offset, extra) + ("; it drifts, and is followed" if drifts else ""), loss=False)

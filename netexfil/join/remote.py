@@ -98,7 +98,7 @@ def _remote(pairs: tuple[Any, ...]) -> tuple[clocks.Offsets, clocks.Segments]:
     real = clocks.plausible(found.offset)
     found = replace(
         found, clock=found.clock[real], offset=found.offset[real], support=found.support[real], width=found.width[real],
-        how=np.full(int(real.sum()), "remote"), extra=found.extra[real], lo=(found.lo[0][real], found.lo[1][real]),
+        how=np.where(found.how[real] == "least", "far_least", "remote"), extra=found.extra[real], lo=(found.lo[0][real], found.lo[1][real]),
         hi=(found.hi[0][real], found.hi[1][real]),
     )
     kept = np.isin(segments.clock, found.clock)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from netexfil.join import clocks
+from netexfil.join import clocks, lookups
 from netexfil.join.nearest import nearest
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def match(con: duckdb.DuckDBPyConnection) -> None:
     """Estimate the clocks (`join_offset`, `join_seg`), then fill `join_tuple` (eid, sid, via, resid, offset, accepted, support)."""
     _pairs(con)
     _estimate(con)
+    lookups.decide(con)
     _assign(con)
 
 
