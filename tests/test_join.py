@@ -15,7 +15,7 @@ T = 1_700_000_000.0
 SESSION = ("sid", "ts", "uid", "orig_h", "orig_p", "resp_h", "resp_p", "proto", "duration", "history", "outbound", "inside_h")
 EVENT = (
     "eid", "kind", "ts", "ts_field", "ts_rec", "host", "guid", "pid", "image", "local_ip", "local_p", "remote_ip", "remote_p", "proto",
-    "initiated", "dialect", "event_id", "line", "answers", "community_id", "host_ips",
+    "initiated", "dialect", "event_id", "line", "answers", "community_id", "host_ips", "host_id", "host_raw", "file",
 )
 
 
@@ -143,6 +143,29 @@ def test_remote_ends_of_sessions_joined_in_the_middle_are_no_offset() -> None:
     links, notes, _ = run(sessions, [conn(0, T + 40, 50000)])
     assert [(link["match"], link["clock_offset"]) for link in links] == [("remote_time", None)]
     assert any("at least 39.700 s ahead" in note.reason and "remote ends" in note.reason for note in notes)
+
+
+STARTED, CONNECTED = {"guid": None, "host_ips": "10.0.0.9,fe80::1"}, {"guid": None, "host_ips": "10.0.0.5"}
+NAMESAKES: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
+    "one machine": ({}, {}, True),
+    "two agents, addresses of their own": ({"host_id": "a"}, {"host_id": "b"}, False),
+    "two agents of one machine": ({"host_id": "a", "host_ips": "10.0.0.5,10.0.0.9"}, {"host_id": "b"}, True),
+    "two full names": ({"host_raw": "WS1.a.example"}, {"host_raw": "ws1.b.example."}, False),
+    "one full name": ({"host_raw": "WS1.a.example"}, {"host_raw": "ws1.a.example."}, True),
+    "a short name and a full one": ({"host_raw": "WS1.a.example"}, {"host_raw": "WS1"}, True),
+    "no names, two files": ({"host": None, "file": "a.log"}, {"host": None, "file": "b.log"}, False),
+    "no names, one file": ({"host": None, "file": "a.log"}, {"host": None, "file": "a.log"}, True),
+}
+
+
+@pytest.mark.parametrize("case", NAMESAKES)
+def test_machines_that_share_a_name_share_no_process(case: str) -> None:
+    """The same pid and image on both: a start there is not the start of what connected here."""
+    one, other, same = NAMESAKES[case]
+    events = [event(0, T - 5, "process_start", **STARTED | one), conn(1, T, 50000, **CONNECTED | other)]
+    links, _, _ = run([session(0, T, 50000)], events)
+    assert ties(links, "five_tuple") == {(1, 0)}
+    assert ties(links, "process") == ({(0, 0)} if same else set())
 
 
 def test_a_session_whose_start_was_seen_decides_before_one_joined_in_the_middle() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netexfil.errors import NetexfilError, Note
+from netexfil.join.machines import NOBODY
 from netexfil.join.prepare import canonical
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 FOREVER = 1e12
 SHARED = 3  # an address that goes back and forth more often than this per host is shared
-
-# Addresses that name no host: unspecified, loopback, link-local IPv4, multicast, broadcast (also of a /24).
-NOBODY = r"^(0\.|127\.|169\.254\.|22[4-9]\.|23[0-9]\.|255\.)|\.255$|^(::|::1|ff[0-9a-f]{2}:.*)$"
 
 
 def given(file: str | None) -> list[tuple[str, str, float, float]]:
@@ -93,7 +91,7 @@ def _sightings(con: duckdb.DuckDBPyConnection) -> None:
         seen AS (SELECT hk, l AS id, min(t) AS t0, max(t) AS t1 FROM join_event WHERE l IS NOT NULL AND t IS NOT NULL
           GROUP BY hk, l, floor(t / 3600)),
         named AS (SELECT h.hk, a.id, coalesce(n.first_ts, n.last_ts) AS t0, coalesce(n.last_ts, n.first_ts) AS t1 FROM name n
-        JOIN (SELECT DISTINCT hk, name FROM join_host) h ON h.name = lower(split_part(n.name, '.', 1)) JOIN join_addr a ON a.address
+        JOIN (SELECT DISTINCT hk, name FROM join_host WHERE alone) h ON h.name = lower(split_part(n.name, '.', 1)) JOIN join_addr a ON a.address
           = n.address
         WHERE n.kind = 'host' AND t0 IS NOT NULL),
         every AS (SELECT hk, id, t0, t1 FROM seen UNION ALL SELECT s.hk, a.id, t0, t1 FROM spelled s JOIN join_addr a USING

@@ -8,7 +8,7 @@ of. All tables are temporary.
 |---|---|---|
 | `join_addr` | an address of telemetry, names or the user's map | address, form, id (its hash), own (a host's), told (by an event), here, far |
 | `join_odd` | an address not written in its canonical form | address, form |
-| `join_host` | a monitored host | hk, name |
+| `join_host` | a monitored host, by each name and identity that events give it | host, ident, name, hk, alone (nobody else has its name) |
 | `join_clock` | a clock: one time field of one kind of event of one host | clock, hk, dialect, event_id, kind, ts_field |
 | `join_session` | a session that may be tied | sid, h (hash of uid), key, pair, community_id, ts, dur, a, b, ap, bp, proto, midstream |
 | `join_event` | an event | eid, kind, clock, hk, ts, ts_rec, key, pair, community_id, l, lp, r, rp, proto, side, here, far, pid, base, pk |
@@ -24,6 +24,8 @@ from __future__ import annotations
 
 import ipaddress
 from typing import TYPE_CHECKING
+
+from netexfil.join import machines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +60,7 @@ def clear(con: duckdb.DuckDBPyConnection, keep: tuple[str, ...] = ()) -> None:
 def build(con: duckdb.DuckDBPyConnection, given: Sequence[str] = ()) -> None:
     """Fill the working tables from `session` and `event`. `given`: addresses of hosts that the user names."""
     clear(con)
-    _hosts(con)
+    machines.build(con)
     _addresses(con, given)
     _sessions(con)
     _events(con)
@@ -112,21 +114,6 @@ def _addresses(con: duckdb.DuckDBPyConnection, given: Sequence[str]) -> None:
     )
     con.execute("DROP TABLE join_left")
     con.execute("DROP TABLE join_given")
-
-
-def _hosts(con: duckdb.DuckDBPyConnection) -> None:
-    """Hosts by name; an agent's id stands for the name that some event gives with it."""
-    con.execute(
-        """
-        CREATE TEMP TABLE join_host AS
-        WITH said AS (SELECT DISTINCT host, host_id FROM event),
-        named AS (SELECT host_id, min(host) AS host FROM said WHERE host IS NOT NULL AND host_id IS NOT NULL GROUP BY host_id),
-        whole AS (
-            SELECT said.host, said.host_id, coalesce(said.host, named.host, said.host_id, '') AS name
-            FROM said LEFT JOIN named USING (host_id))
-        SELECT host, host_id, name, (dense_rank() OVER (ORDER BY name))::INTEGER AS hk FROM whole
-        """
-    )
 
 
 def _key(a: str, ap: str, b: str, bp: str, proto: str) -> str:
@@ -200,13 +187,13 @@ def _translated(con: duckdb.DuckDBPyConnection) -> None:
 
 def _events(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
-        """
+        f"""
         CREATE TEMP TABLE join_clock AS
         SELECT row_number() OVER () - 1 AS clock, * FROM (
             SELECT DISTINCT h.hk, h.name, coalesce(e.dialect, '') AS dialect, coalesce(e.event_id, '') AS event_id,
                 coalesce(e.kind, '') AS kind, coalesce(e.ts_field, '') AS ts_field
-            FROM (SELECT DISTINCT host, host_id, dialect, event_id, kind, ts_field FROM event) e
-            JOIN join_host h ON e.host IS NOT DISTINCT FROM h.host AND e.host_id IS NOT DISTINCT FROM h.host_id
+            FROM (SELECT DISTINCT host, {machines.IDENT.format("")} AS ident, dialect, event_id, kind, ts_field FROM event) e
+            JOIN join_host h ON e.host IS NOT DISTINCT FROM h.host AND e.ident IS NOT DISTINCT FROM h.ident
             ORDER BY ALL)
         """
     )
@@ -220,7 +207,7 @@ def _events(con: duckdb.DuckDBPyConnection) -> None:
         SELECT e.eid, coalesce(e.kind, '') AS kind, c.clock::INTEGER AS clock, h.hk, e.ts, e.ts_rec, e.community_id, e.guid,
             l.id AS l, nullif(e.local_p, 0) AS lp, r.id AS r, e.remote_p AS rp, {proto} AS proto, (e.initiated IS FALSE)::UTINYINT AS side, l.here,
             coalesce(l.far AND l.id <> r.id, false) AS far, e.pid, lower(regexp_extract(e.image, '[^\\/]*$')) AS base
-        FROM event e JOIN join_host h ON e.host IS NOT DISTINCT FROM h.host AND e.host_id IS NOT DISTINCT FROM h.host_id
+        FROM event e JOIN join_host h ON e.host IS NOT DISTINCT FROM h.host AND {machines.IDENT.format("e.")} IS NOT DISTINCT FROM h.ident
         JOIN join_clock c ON c.hk = h.hk AND c.dialect = coalesce(e.dialect, '') AND c.event_id = coalesce(e.event_id, '')
             AND c.kind = coalesce(e.kind, '') AND c.ts_field = coalesce(e.ts_field, '')
         LEFT JOIN join_addr l ON l.address = e.local_ip LEFT JOIN join_addr r ON r.address = e.remote_ip)
