@@ -69,6 +69,14 @@ impl Stream {
         Self { sides: Default::default(), looks: 0, limit, held: 0, quiet: true, outcome: Outcome { want_more: true, ..Outcome::default() } }
     }
 
+    /// Read something of where it lies, and of its last bytes.
+    #[inline]
+    #[must_use]
+    pub fn touch(&self) -> u64 {
+        let [orig, resp] = self.sides.each_ref().map(|side| u64::from(side.bytes.last().copied().unwrap_or(0)));
+        orig ^ resp ^ u64::from(self.outcome.want_more) ^ self.outcome.wait.0 as u64
+    }
+
     /// Bytes taken up by what is kept.
     #[must_use]
     pub fn held(&self) -> usize {
@@ -132,6 +140,12 @@ impl Stream {
         let limit = self.limit;
         self.held += data.len().min(limit);
         self.side(orig).datagram(data, limit)
+    }
+
+    /// What a look at all there is said.
+    pub fn looked(&mut self, outcome: Outcome) {
+        self.looks += 1;
+        self.outcome = outcome;
     }
 
     /// Look at what there is. `done`: nothing more will come.

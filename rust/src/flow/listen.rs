@@ -65,6 +65,7 @@ impl Flows {
         if conn.heard || packet.payload.is_empty() || limit == 0 {
             return false;
         }
+        let mut first = None;
         if conn.stream.is_none() {
             if !room || conn.counts.iter().map(|count| count.pkts).sum::<u64>() > FIRST_PACKETS {
                 conn.heard = true;
@@ -77,6 +78,7 @@ impl Flows {
                     conn.hear(outcome);
                     return false;
                 }
+                first = Some(outcome).filter(|_| packet.payload.len() <= limit);
             }
             conn.stream = Some(self.spares.pop().map_or_else(
                 || Box::new(Stream::new(limit)),
@@ -94,6 +96,11 @@ impl Flows {
         };
         let more = stream.held().saturating_sub(before);
         self.held += more;
-        new
+        match first {
+            // It is kept whole, so another look would say the same.
+            Some(outcome) => stream.looked(outcome),
+            None => return new,
+        }
+        false
     }
 }

@@ -12,6 +12,11 @@ pub struct Recent {
 }
 
 impl Recent {
+    #[inline]
+    pub fn touch(&self) -> u64 {
+        u64::from(self.last[0].0)
+    }
+
     /// Was a packet with this content just seen? `known`: its IP header carries an identification. `pkts`: packets of this side, this one included.
     #[inline]
     pub fn repeated(&mut self, content: u32, known: bool, time: i64, pkts: u64) -> bool {

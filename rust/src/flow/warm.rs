@@ -3,6 +3,7 @@
 
 use std::hint::black_box;
 
+use super::conn::Conn;
 use super::slot::Slot;
 use super::take::Keyed;
 use super::{Flows, Place};
@@ -56,13 +57,21 @@ impl Flows {
             *place = keyed.and_then(|keyed| self.table.first(keyed.2));
         }
         let mut sum = 0_u64;
-        for place in places.into_iter().flatten().chain(self.timers.next_few(SOON)).map(Place) {
-            sum ^= if place.is_attempt() {
-                self.attempts.get(place.index()).map_or(0, |attempt| attempt.start().cast_unsigned())
+        let mut slots = [None; AHEAD + SOON];
+        for (slot, place) in slots.iter_mut().zip(places.into_iter().flatten().chain(self.timers.next_few(SOON)).map(Place)) {
+            if place.is_attempt() {
+                sum ^= self.attempts.get(place.index()).map_or(0, |attempt| attempt.start().cast_unsigned());
             } else {
-                self.slot(place).map_or(0, Slot::touch)
-            };
+                *slot = self.slot(place);
+                sum ^= slot.map_or(0, Slot::touch);
+            }
         }
-        black_box(sum);
+        // Those that are kept whole, and then their first bytes.
+        let mut whole = [None; AHEAD + SOON];
+        for (conn, slot) in whole.iter_mut().zip(slots) {
+            *conn = slot.and_then(|slot| self.wide.get(slot.wide.checked_sub(1)?));
+            sum ^= conn.map_or(0, Conn::touch);
+        }
+        black_box(whole.into_iter().flatten().filter_map(|conn| conn.stream.as_deref()).fold(sum, |sum, stream| sum ^ stream.touch()));
     }
 }

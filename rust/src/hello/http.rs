@@ -14,8 +14,21 @@ const LONGEST_LINE: usize = 8192;
 
 /// Can a request begin with the first of these bytes?
 pub(super) fn may_begin(bytes: &[u8]) -> bool {
-    METHODS.iter().chain(&[PREFACE]).any(|method| bytes.first().is_some_and(|first| method.first() == Some(first)))
+    bytes.first().is_some_and(|first| first.is_ascii() && FIRST >> first & 1 == 1)
 }
+
+/// First letters of the methods and the preface, a bit each.
+const FIRST: u128 = {
+    let (mut left, mut letters) = (METHODS, 0);
+    if let [first, ..] = PREFACE {
+        letters |= 1 << *first;
+    }
+    while let [[first, ..], rest @ ..] = left {
+        letters |= 1 << *first;
+        left = rest;
+    }
+    letters
+};
 
 fn request_line(bytes: &[u8]) -> Option<&[u8]> {
     METHODS.iter().find(|method| bytes.starts_with(method))?;

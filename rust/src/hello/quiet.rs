@@ -1,6 +1,6 @@
 //! The short answer on streams of which no parser can know anything yet.
 
-use super::{ENOUGH, Streams, TLS_PORTS, UNKNOWN_AFTER, dns, http};
+use super::{ENOUGH, Streams, TLS_PORTS, UNKNOWN_AFTER, dns, http, text};
 
 /// `Some` where every parser says that it does not know these streams, at once and by their first bytes: whether more bytes are wanted.
 /// A test holds it against `inspect`.
@@ -11,12 +11,16 @@ pub fn quiet(streams: Streams<'_>) -> Option<bool> {
     let tls = |bytes: &[u8]| matches!(bytes, [20..=24 | 0x80.., ..]);
     let asks = matches!(orig, [0 | 3..=5 | b'S', ..]) || http::may_begin(orig);
     let answers = matches!(resp, [b'H' | b'S', ..] | [_, _, 0, 0, 10, ..]);
-    // What line protocols, XMPP and TLS further on cannot be without.
-    let further = |bytes: &[u8]| memchr::memchr3(b'\n', b'<', 0x16, bytes).is_some();
-    if tls(orig) || tls(resp) || asks || answers || further(orig) || further(resp) || TLS_PORTS.contains(&streams.resp_port) || dns::parse_stream(streams).is_some() {
+    let further = further(orig) || further(resp) || text::in_lines(orig, resp);
+    if tls(orig) || tls(resp) || asks || answers || further || TLS_PORTS.contains(&streams.resp_port) || dns::parse_stream(streams).is_some() {
         return None;
     }
     Some(streams.unknown_yet())
+}
+
+/// What SSH behind other lines, XMPP and TLS further on cannot be without: how a banner, a stream and a hello begin.
+fn further(bytes: &[u8]) -> bool {
+    memchr::memchr3_iter(b'\n', b'<', 0x16, bytes).any(|at| matches!(bytes.get(at..), Some([b'\n', b'S', ..] | [b'<', b's', ..] | [0x16, 3, ..])))
 }
 
 impl Streams<'_> {

@@ -52,10 +52,14 @@ pub struct Dialogue<'a> {
 /// Both sides cut into lines; `None` where a side does not begin with text.
 #[must_use]
 pub fn dialogue(streams: Streams<'_>) -> Option<Dialogue<'_>> {
+    in_lines(streams.orig, streams.resp).then(|| Dialogue { client: side(streams.orig), server: side(streams.resp) })
+}
+
+/// Do both sides begin with text, and is there a line?
+pub fn in_lines(orig: &[u8], resp: &[u8]) -> bool {
     let printable = |bytes: &[u8]| bytes.iter().take(4).all(|byte| matches!(byte, b'\t' | b'\r' | b'\n' | 0x20..=0x7e));
     let line = |bytes: &[u8]| memchr::memchr(b'\n', bytes).is_some();
-    let texts = (line(streams.orig) || line(streams.resp)) && printable(streams.orig) && printable(streams.resp) && !(streams.orig.is_empty() && streams.resp.is_empty());
-    texts.then(|| Dialogue { client: side(streams.orig), server: side(streams.resp) })
+    printable(orig) && printable(resp) && (line(orig) || line(resp))
 }
 
 impl Dialogue<'_> {

@@ -105,9 +105,18 @@ pub fn parse(streams: Streams<'_>) -> Option<Outcome> {
         return sealed(streams);
     }
     let mut outcome = Outcome { services: vec!["ssl"], ..Outcome::default() };
-    let client_done = read_client(client, &mut outcome);
-    let server_done = read_server(server, &mut outcome);
+    let (server_done, chose) = read_server(server, &mut outcome);
+    let opening = opening(client);
+    let client_done = opening.over;
     outcome.want_more = !(done || client_done && server_done);
+    // What the client said is asked for once, at the last look.
+    if !outcome.want_more || streams.one_sided() || streams.depth > 0 {
+        let chosen = outcome.facts.alpn.take();
+        opening.tell(&mut outcome);
+        if chose {
+            outcome.facts.alpn = chosen;
+        }
+    }
     let waits = [(client, client_done), (server, server_done)].map(|(bytes, read)| if read { usize::MAX } else { bytes.len().saturating_add(missing(bytes)) });
     let [client, server] = waits.map(|wait| wait.min(PATIENCE));
     outcome.wait = if swapped { (server, client) } else { (client, server) };
@@ -122,41 +131,56 @@ fn missing(bytes: &[u8]) -> usize {
     record.min(message).max(1)
 }
 
-/// True when nothing more can come from the client.
-fn read_client(bytes: &[u8], outcome: &mut Outcome) -> bool {
-    if ssl2(bytes).is_some() {
-        return true;
-    }
-    let (joined, over) = clear_handshake(bytes);
-    let Some(first) = handshake::messages(&joined).next().filter(|message| message.kind == CLIENT_HELLO) else {
-        return over || !bytes.is_empty() && !begins(bytes) && bytes.len() >= 16;
-    };
-    let Some(client) = handshake::client_hello(first, false) else { return over };
-    client.tell(&mut outcome.facts, &mut outcome.hints, Carrier::Tls);
-    over || first.complete
+/// What the client's stream begins with.
+struct Opening {
+    /// The handshake messages in the clear, where the first is a ClientHello.
+    hello: Option<Vec<u8>>,
+    /// Nothing more can come from the client.
+    over: bool,
 }
 
-/// True when the server's clear messages are over.
-fn read_server(bytes: &[u8], outcome: &mut Outcome) -> bool {
+fn opening(bytes: &[u8]) -> Opening {
+    if ssl2(bytes).is_some() {
+        return Opening { hello: None, over: true };
+    }
+    let (joined, over) = clear_handshake(bytes);
+    let complete = handshake::messages(&joined).next().filter(|message| message.kind == CLIENT_HELLO).map(|hello| hello.complete && hello.body.len() >= 2);
+    match complete {
+        None => Opening { hello: None, over: over || !bytes.is_empty() && !begins(bytes) && bytes.len() >= 16 },
+        Some(complete) => Opening { hello: Some(joined), over: over || complete },
+    }
+}
+
+impl Opening {
+    fn tell(&self, outcome: &mut Outcome) {
+        let first = self.hello.as_deref().and_then(|joined| handshake::messages(joined).next());
+        if let Some(client) = first.and_then(|message| handshake::client_hello(message, false)) {
+            client.tell(&mut outcome.facts, &mut outcome.hints, Carrier::Tls);
+        }
+    }
+}
+
+/// Whether the server's clear messages are over, and whether it said which of the offered protocols it took.
+fn read_server(bytes: &[u8], outcome: &mut Outcome) -> (bool, bool) {
     if let Some((4, version)) = ssl2(bytes) {
         outcome.facts.tls_version = Some(handshake::version_name(version));
-        return true;
+        return (true, false);
     }
     if !bytes.is_empty() && hello_kind(bytes).is_none() {
         // An alert, or no TLS at all, in answer.
-        return bytes.len() >= 16 || records(bytes).any(|record| record.kind == ALERT && record.complete);
+        let over = bytes.len() >= 16 || records(bytes).any(|record| record.kind == ALERT && record.complete);
+        return (over, false);
     }
     let (joined, over) = clear_handshake(bytes);
-    let mut last = over;
-    let mut version = 0;
+    let (mut last, mut chose, mut version) = (over, false, 0);
     for message in handshake::messages(&joined) {
-        last |= read_server_message(message, &mut version, outcome);
+        last |= read_server_message(message, &mut version, &mut chose, outcome);
     }
-    last
+    (last, chose)
 }
 
 /// True when this was the server's last clear message.
-fn read_server_message(message: Message<'_>, version: &mut u16, outcome: &mut Outcome) -> bool {
+fn read_server_message(message: Message<'_>, version: &mut u16, chose: &mut bool, outcome: &mut Outcome) -> bool {
     let facts = &mut outcome.facts;
     match message.kind {
         SERVER_HELLO => {
@@ -167,7 +191,7 @@ fn read_server_message(message: Message<'_>, version: &mut u16, outcome: &mut Ou
             }
             // From TLS 1.3 on the choice is sealed; what was offered stays. Before, the server's word stands, also if it chose none.
             if message.complete && !sealed {
-                facts.alpn = server.alpn;
+                (facts.alpn, *chose) = (server.alpn, true);
             }
             *version = server.version;
             message.complete && sealed
