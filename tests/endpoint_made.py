@@ -63,6 +63,8 @@ FACTS: dict[str, tuple[str, int, dict[str, str], Record]] = {
         "kind": "process_start", "image": r"C:\Tools\pscp.exe", "pid": 4711, "parent_pid": 4000, "user": r"CORP\ada", "command_line": CREATED["CommandLine"]}),
     "filtered": (SECURITY, 5156, FILTERED, {
         "kind": "net_conn", "pid": 4711, "local_ip": "10.1.2.3", "local_p": 50124, "remote_ip": "198.51.100.1", "remote_p": 22, "proto": "tcp", "initiated": True}),
+    "created for another": (SECURITY, 4688, CREATED | {"SubjectUserName": "WS1$", "TargetUserName": "bob", "TargetDomainName": "CORP"}, {
+        "kind": "process_start", "pid": 4711, "user": r"CORP\bob"}),
     "script": (SHELL, 4104, SCRIPT, {"kind": "script", "target": SCRIPT["ScriptBlockText"]}),
 }
 STAMP = "2026-03-04T05:06:08.500Z"

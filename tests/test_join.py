@@ -168,6 +168,31 @@ def test_machines_that_share_a_name_share_no_process(case: str) -> None:
     assert ties(links, "process") == ({(0, 0)} if same else set())
 
 
+def elastic_end(eid: int, ts: float, port: int) -> tuple[Any, ...]:
+    return conn(eid, ts, port, dialect="elastic", event_id="disconnect_received")
+
+
+def test_an_event_that_tells_of_an_end_is_held_against_ends() -> None:
+    """Connections of thirty seconds each: what was told at their ends is no clock that is thirty seconds ahead."""
+    sessions = [session(n, T + 60 * n, 50000 + n, duration=30.0) for n in range(4)]
+    links, notes, _ = run(sessions, [elastic_end(n, T + 60 * n + 30.2 + 7, 50000 + n) for n in range(4)])
+    assert {(link["eid"], link["sid"], round(link["seconds_apart"])) for link in links} == {(n, n, 30) for n in range(4)}
+    assert all(link["clock_offset"] == pytest.approx(7.2, abs=0.01) for link in links)
+    assert any("7.200 s ahead" in note.reason for note in notes)
+
+
+@pytest.mark.parametrize(("count", "late", "offset"), [(1, 40.0, 5.0), (1, 9000.0, None), (6, 9000.0, None), (1, 25200.0, 5.0), (6, 77777.0, 5.0)])
+def test_what_is_written_down_long_after_it_was_says_nothing_of_the_clock(count: int, late: float, offset: float | None) -> None:
+    """Processes older than the sensor are written down when it starts, each of its own age; a delay that is the same for all is the record's clock."""
+    seen = [conn(n, T + 60 * n + 5, 50000 + n, dialect="falcon", ts_field="ContextTimeStamp", ts_rec=T + 60 * n + 5 + (late if offset else 0)) for n in range(4)]
+    starts = [event(10 + n, T + 5 - 50 - (0 if offset else 300 * n), "process_start", dialect="falcon", ts_field="ProcessStartTime", guid="g1" if not n else f"x{n}",
+                    ts_rec=T + 5 - 50 + late) for n in range(count)]
+    links, _, _ = run([session(n, T + 60 * n, 50000 + n) for n in range(4)], seen + starts)
+    carried = [link for link in links if (link["eid"], link["match"]) == (10, "process")]
+    assert len(carried) == 4
+    assert all(link["clock_offset"] == (offset and pytest.approx(offset, abs=0.01)) for link in carried)
+
+
 def test_a_session_whose_start_was_seen_decides_before_one_joined_in_the_middle() -> None:
     """Even one of UDP, though the other's bound would lie nearer to zero."""
     sessions = [session(0, T, 50000, history="^dADFf"), session(1, T + 5, 50001, rport=53, proto="udp", history="Dd")]

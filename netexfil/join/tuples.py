@@ -28,6 +28,11 @@ KEYS = (
 EVERYBODY = r"^(22[4-9]|23[0-9])\.|^ff|\.255$"  # multicast and broadcast: processes share the port
 # Clocks that are decided. One known only to be no further behind than a session that was joined in the middle shows is taken at its word.
 DECIDED = "SELECT clock FROM join_offset WHERE how <> 'least' OR \"offset\" > 0"
+# Clocks of events that tell when a connection ended.
+ENDS = "SELECT clock FROM join_clock WHERE (dialect, event_id) IN (('elastic', 'disconnect_received'), ('ocsf', '2'))"
+# Kinds of record whose own time a product writes down with one delay: of so many events (few: only a usual delay, or a zone's whole hours) so near
+# each other. What was only looked up or concluded later (processes older than the sensor, alerts) says nothing of the record's clock.
+CONSTANT, DELAY = 3, 120.0
 WAIT = 300.0  # seconds an event may come before a session whose start was not seen
 WATCHED = 30.0  # seconds: more than this before it, and with other sessions seen to begin this near on both sides, the start would have been seen
 
@@ -65,8 +70,9 @@ def _pairs(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(f"INSERT INTO join_crowd SELECT '{via}', key FROM join_there GROUP BY key HAVING count(*) > {REUSED}")
         con.execute(
             f"""
-            INSERT INTO join_pair SELECT eid, sid, '{via}', clock, a.ts, a.ts - t.ts, dur, tcp, midstream
-                FROM join_asked a JOIN join_there t ON a.key = t.key AND a.same = t.same
+            INSERT INTO join_pair SELECT eid, sid, '{via}', clock, a.ts, a.ts - t.ts - CASE WHEN ends THEN dur ELSE 0 END,
+                CASE WHEN ends THEN 0 ELSE dur END, tcp, midstream AND NOT ends
+                FROM (SELECT *, clock IN ({ENDS}) AS ends FROM join_asked) a JOIN join_there t ON a.key = t.key AND a.same = t.same
                 WHERE a.key NOT IN (SELECT key FROM join_crowd WHERE via = '{via}') AND abs(a.ts - t.ts) < {clocks.REACH}
             """
         )
@@ -176,6 +182,13 @@ def _assign(con: duckdb.DuckDBPyConnection) -> None:
         """
     )
     _contested(con)
+    # What ended is as far from its session's start as that lasted.
+    con.execute(
+        f"""
+        UPDATE join_tuple SET resid = resid + s.dur FROM join_event e, join_session s
+            WHERE e.eid = join_tuple.eid AND s.sid = join_tuple.sid AND e.clock IN ({ENDS})
+        """
+    )
     # Where nothing decides the clock, the event is as far from its session as it says.
     con.execute(
         """
@@ -227,11 +240,12 @@ def _crowded(con: duckdb.DuckDBPyConnection) -> None:
     """Add to `join_fit` the events on tuples in constant use (NTP, IKE …): the neighbours in corrected time, nothing else."""
     for via, key, _ in KEYS:
         crowd = f"{key} IN (SELECT key FROM join_crowd WHERE via = '{via}')"
+        told = f"{crowd} AND clock NOT IN ({ENDS})"
         if not con.execute(f"SELECT 1 FROM join_crowd WHERE via = '{via}' LIMIT 1").fetchall():
             continue
         events = f"""
             SELECT e.eid AS id, {key} AS g, e.ts - o.offset - coalesce(d.drift, 0) AS t FROM join_event e
-                JOIN join_offset o USING (clock) LEFT JOIN join_drift d USING (eid) WHERE {crowd}
+                JOIN join_offset o USING (clock) LEFT JOIN join_drift d USING (eid) WHERE {told}
         """
         sessions = f"SELECT sid AS id, {key} AS g, ts AS t FROM join_session WHERE {crowd}"
         nearest(con, events, sessions, "join_near", 1, clocks.HALF_DAY, 600.0)
@@ -263,10 +277,12 @@ def correct(con: duckdb.DuckDBPyConnection) -> None:
         CREATE TEMP TABLE join_lent AS
         WITH record AS (
             SELECT c.hk, c.dialect, median(e.ts_rec - (e.ts - t.offset - t.resid)) AS r
-            FROM join_tuple t JOIN join_event e USING (eid) JOIN join_clock c USING (clock) WHERE e.ts_rec IS NOT NULL GROUP BY ALL),
+            FROM join_tuple t JOIN join_event e USING (eid) JOIN join_clock c USING (clock)
+            WHERE e.ts_rec IS NOT NULL AND clock NOT IN ({ENDS}) GROUP BY ALL),
         gap AS (
-            SELECT clock, median(ts - ts_rec) AS g FROM join_event
-            WHERE ts_rec IS NOT NULL AND clock NOT IN ({DECIDED}) GROUP BY clock),
+            SELECT clock, median(ts - ts_rec) AS g FROM join_event WHERE ts_rec IS NOT NULL AND clock NOT IN ({DECIDED}) GROUP BY clock
+            HAVING CASE WHEN count(*) < {CONSTANT} THEN abs(g - round(g / {clocks.HOUR}) * {clocks.HOUR}) <= {DELAY}
+                ELSE quantile_cont(ts - ts_rec, 0.75) - quantile_cont(ts - ts_rec, 0.25) <= {DELAY} END),
         own AS (
             SELECT c.hk, c.dialect, c.ts_field, median(o.offset) AS f
             FROM join_offset o JOIN join_clock c USING (clock) WHERE clock IN ({DECIDED}) GROUP BY ALL),
