@@ -8,28 +8,15 @@ use super::window::BEFORE;
 
 /// A bit for each byte of which `test` sets the highest bit.
 #[inline(always)]
-fn bits(chunk: &[u8; 64], test: impl Fn(u8x16) -> u8x16) -> u64 {
+pub fn bits(chunk: &[u8; 64], test: impl Fn(u8x16) -> u8x16) -> u64 {
     let (parts, _) = chunk.as_chunks::<16>();
     parts.iter().rev().fold(0, |all, part| all << 16 | u64::from(test(u8x16::new(*part)).move_mask().cast_unsigned()))
 }
 
 #[inline(always)]
-fn equal(chunk: &[u8; 64], byte: u8) -> u64 {
+pub fn equal(chunk: &[u8; 64], byte: u8) -> u64 {
     bits(chunk, |part| part.cmp_eq(u8x16::splat(byte)))
 }
-
-/// Bytes that no plain JSON line has: of control, beyond ASCII, backslashes.
-#[inline(always)]
-fn odd(chunk: &[u8; 64]) -> u64 {
-    let last = u8x16::splat(0x1f);
-    // Bytes beyond ASCII have the highest bit.
-    bits(chunk, |part| part | part.max(last).cmp_eq(last) | part.cmp_eq(u8x16::splat(b'\\')))
-}
-
-/// Separators of a row, at most.
-pub const MOST: usize = 192;
-/// So many are taken at once.
-const GROUP: usize = 12;
 
 thread_local! {
     /// Those of the part before: memory that is asked for anew costs more than what is written there.
@@ -54,16 +41,6 @@ impl Drop for Marks {
 impl Marks {
     /// Of rows whose cells are separated.
     pub fn read(&mut self, text: &[u8], separator: u8) {
-        self.take(text, |chunk| (equal(chunk, separator), equal(chunk, b'\n')));
-    }
-
-    /// Of JSON lines: quotes are their separators; besides the ends of lines, all that makes a line none of the plain kind is an end.
-    pub fn read_json(&mut self, text: &[u8]) {
-        self.take(text, |chunk| (equal(chunk, b'"'), odd(chunk)));
-    }
-
-    #[inline(always)]
-    fn take(&mut self, text: &[u8], marks: impl Fn(&[u8; 64]) -> (u64, u64)) {
         let (chunks, rest) = text.as_chunks::<64>();
         if self.cells.capacity() == 0 {
             (self.cells, self.lines) = SPARE.take();
@@ -73,9 +50,8 @@ impl Marks {
         let mut last = [b' '; 64];
         last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
         for chunk in chunks.iter().chain([&last]) {
-            let (cells, lines) = marks(chunk);
-            self.cells.extend_from_slice(&cells.to_le_bytes());
-            self.lines.push(lines);
+            self.cells.extend_from_slice(&equal(chunk, separator).to_le_bytes());
+            self.lines.push(equal(chunk, b'\n'));
         }
         self.cells.extend([0; 8]);
     }
@@ -125,34 +101,6 @@ impl Marks {
         Some(at)
     }
 
-    /// All separators of the row that begins at `row` and ends at a place of its window, and behind them that place, more than once. `None`: there
-    /// are too many. Places are found without waiting for those before them, so that what is asked of them need not wait either.
-    #[inline]
-    #[allow(clippy::cast_possible_truncation)] // windows are far shorter than 4 GB
-    pub fn all(&self, row: usize, end: usize, found: &mut [u32; MOST]) -> Option<()> {
-        let shift = row.wrapping_sub(BEFORE);
-        let (mut at, mut count) = (BEFORE, 0);
-        while at < end {
-            let mut marks = self.window(at.wrapping_add(shift))?;
-            // The bytes of a word of which all are there.
-            marks &= u64::MAX >> (64 - (end - at).min(56));
-            let more = marks.count_ones() as usize;
-            for to in found.get_mut(count..)?.first_chunk_mut::<GROUP>()? {
-                *to = at as u32 + marks.trailing_zeros();
-                marks &= marks.wrapping_sub(1);
-            }
-            count += GROUP.min(more);
-            while marks != 0 {
-                *found.get_mut(count)? = at as u32 + marks.trailing_zeros();
-                marks &= marks - 1;
-                count += 1;
-            }
-            at += 56;
-        }
-        found.get_mut(count..count + 4)?.fill(end as u32);
-        Some(())
-    }
-
     /// Whether a row has no separator between two places of its window; places further apart than a word's bits are not looked at.
     #[inline]
     pub fn none(&self, row: usize, from: usize, to: usize) -> bool {
@@ -173,8 +121,6 @@ mod tests {
             let Ok(chunk) = <[u8; 64]>::try_from(chunk) else { return Ok(()) };
             let expected = (0..64).filter(|at| chunk.get(*at) == Some(&b'\t')).fold(0, |marks, at| marks | 1_u64 << at);
             prop_assert_eq!(equal(&chunk, b'\t'), expected);
-            let strange = |byte: &u8| !(0x20..0x80).contains(byte) || *byte == b'\\';
-            prop_assert_eq!(odd(&chunk), (0..).zip(&chunk).filter(|(_, byte)| strange(byte)).fold(0, |marks, (at, _)| marks | 1_u64 << at));
         }
 
         #[test]
@@ -187,12 +133,6 @@ mod tests {
             let mut starts = vec![0; expected.len()];
             if marks.starts(BEFORE, 0, &mut starts).is_some() {
                 prop_assert_eq!(&starts, &expected);
-            }
-            let mut all = [0; MOST];
-            if marks.all(BEFORE, text.len(), &mut all).is_some() {
-                let from: Vec<u32> = places(b'\t').filter(|at| *at >= BEFORE).filter_map(|at| u32::try_from(at).ok()).collect();
-                prop_assert_eq!(all.get(..from.len()), Some(from.as_slice()));
-                prop_assert!(all.iter().skip(from.len()).take(4).all(|at| *at as usize == text.len()));
             }
             for (from, to) in [(0, text.len() / 2), (text.len() / 3, text.len() / 2), (text.len() / 2, text.len())] {
                 let none = !text[from..to].contains(&b'\t');

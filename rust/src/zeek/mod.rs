@@ -16,6 +16,7 @@ mod marks;
 mod part;
 mod plan;
 mod quick;
+mod quotes;
 mod reader;
 pub mod scan;
 mod shape;

@@ -12,10 +12,11 @@ use super::json;
 use super::lines::{self, Line, Piece, Span, Stop, Taker, Wrap};
 use super::marks::Marks;
 use super::plan::{File, Plan};
+use super::quotes::{self, Quotes};
 use super::shape::{self, Shape};
 use super::sink::{Row, Sink, Tally};
 use super::tsv::{self, Cells};
-use super::window::{BEFORE, Window};
+use super::window::Window;
 
 /// What the parts of all files share.
 pub struct Common {
@@ -99,6 +100,7 @@ pub struct Part<'a> {
     shape: (usize, Shape),
     cells: Cells,
     marks: Marks,
+    quotes: Quotes,
     scratch: Scratch,
     pub sink: Sink<'a>,
     pub tally: Tally,
@@ -127,6 +129,7 @@ impl<'a> Part<'a> {
             shape: (0, Shape::default()),
             cells: Cells::default(),
             marks: Marks::default(),
+            quotes: Quotes::default(),
             scratch: Scratch::default(),
             sink: Sink::new(&shared.plan, &file.path, number, forward),
             tally: Tally::default(),
@@ -212,37 +215,52 @@ impl<'a> Part<'a> {
 
     /// Whole JSON lines; those that look like the ones before are read where they stand.
     fn objects(&mut self, text: &[u8], at: u64) {
-        let mut marks = std::mem::take(&mut self.marks);
-        marks.read_json(text);
-        let (mut start, mut clean) = (0, true);
-        for end in marks.ends() {
-            if text.get(end) != Some(&b'\n') {
-                clean = false;
-                continue;
-            }
-            if self.shape.0 != self.keys.order.len() {
-                self.shape = (self.keys.order.len(), self.keys.shape(&self.shared.plan, &self.file.name));
-            }
-            match if clean { self.object(text, &marks, start, end) } else { None } {
-                None => self.line(Line { data: text.get(start..end).unwrap_or_default(), whole: true, at: at + start as u64 }),
-                Some(taken) => self.took(taken),
-            }
-            (start, clean) = (end + 1, true);
+        let mut quotes = std::mem::take(&mut self.quotes);
+        let mut start = 0;
+        while let Some(rest) = text.get(start..).filter(|rest| !rest.is_empty()) {
+            // As many lines as fit in a piece, or one that does not.
+            let piece = rest.get(..quotes::PIECE).and_then(|piece| memchr::memrchr(b'\n', piece));
+            let piece = piece.or_else(|| if rest.len() > quotes::PIECE { memchr::memchr(b'\n', rest) } else { None });
+            let end = start + piece.map_or(rest.len(), |last| last + 1);
+            quotes.read(text.get(start..end).unwrap_or_default(), start);
+            self.piece(text, (start, end), quotes.all(), at);
+            start = end;
         }
         self.tally.end = at + text.len() as u64;
         self.told(self.tally.end);
-        self.marks = marks;
+        self.quotes = quotes;
     }
 
-    /// One JSON line, if it is of the plain kind.
+    /// Those of a piece of a block, with its quotes.
+    fn piece(&mut self, text: &[u8], (mut start, last): (usize, usize), mut quotes: &[u32], at: u64) {
+        while start < last {
+            if self.shape.0 != self.keys.order.len() {
+                self.shape = (self.keys.order.len(), self.keys.shape(&self.shared.plan, &self.file.name));
+            }
+            let end;
+            if let Some((taken, marks)) = self.object(text, start, quotes) {
+                self.took(taken);
+                end = quotes.get(marks).map_or(last, |end| *end as usize);
+                quotes = quotes.get(marks + 1..).unwrap_or_default();
+            } else {
+                let rest = text.get(start..last).unwrap_or_default();
+                end = start + memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+                self.line(Line { data: text.get(start..end).unwrap_or_default(), whole: true, at: at + start as u64 });
+                quotes = quotes.get(quotes.iter().take_while(|place| **place as usize <= end).count()..).unwrap_or_default();
+            }
+            start = end + 1;
+        }
+    }
+
+    /// One JSON line, if it is of the plain kind, and how many quotes it has.
     #[inline]
-    fn object(&mut self, text: &[u8], marks: &Marks, start: usize, end: usize) -> Option<Taken> {
+    fn object(&mut self, text: &[u8], start: usize, quotes: &[u32]) -> Option<(Taken, usize)> {
         let (keep, channels) = (self.shared.plan.keep.as_ref()?, self.sink.channels.as_mut()?);
         let mut spans = Spans::default();
-        let row = Window::new(text, start, end, self.scratch.room())?;
-        self.shape.1.find(row, marks, start, BEFORE + (end - start), &mut spans)?;
-        let taken = channels.plain_json(keep, row, &spans)?;
-        (taken == Taken::Summed || shape::numbers(row, &spans)).then_some(taken)
+        let window = Window::at(text, start, self.scratch.room())?;
+        let marks = self.shape.1.find(shape::Line { window, start, quotes: quotes.first_chunk()? }, &mut spans)?;
+        let taken = channels.plain_json(keep, window, &spans)?;
+        (taken == Taken::Summed || shape::numbers(window, &spans)).then_some((taken, marks))
     }
 
     fn took(&mut self, taken: Taken) {

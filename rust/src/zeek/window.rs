@@ -34,6 +34,12 @@ impl<'a> Window<'a> {
         Some(Self(&room.0))
     }
 
+    /// Around a row of a block that ends where it may; no more than `LONGEST` bytes of it are there.
+    #[inline]
+    pub fn at(text: &'a [u8], start: usize, room: &'a mut Room) -> Option<Self> {
+        Self::new(text, start, text.len().min(start + LONGEST), room)
+    }
+
     /// The eight bytes from a place on; of places that no window has, any.
     #[inline(always)]
     pub fn word(self, at: usize) -> u64 {
