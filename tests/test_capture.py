@@ -95,6 +95,43 @@ def test_packets_captured_twice_count_their_bytes_once(tmp_path: Path) -> None:
     assert "duplicate" in row["hints"]
 
 
+def datagrams(count: int, port: int, ident: int, first: int = 0xC0) -> list[bytes]:
+    """Different ones; `ident` of the first of them, 0: none has one."""
+    content = [bytes([first, number]) * 500 for number in range(count)]
+    return [p.ip4("10.0.0.5", "192.0.2.9", 17, p.udp(40000, port, data), ident and ident + number) for number, data in enumerate(content)]
+
+
+@pytest.mark.parametrize(
+    ("port", "ident", "seconds", "low", "high"),
+    [
+        (4433, 5, 0.004, 40, 40),  # the same identification: captured twice
+        (4433, 5, -0.004, 40, 40),  # and written in another order
+        (4433, 5, 0.2, 80, 80),
+        (443, 0, 0.02, 40, 40),  # QUIC never seals two packets alike
+        (4433, 0, 0.02, 40, 80),  # captured twice, or sent twice
+        (4433, 0, 0.2, 80, 80),
+    ],
+)
+def test_copies_that_come_some_dozens_of_datagrams_later(tmp_path: Path, port: int, ident: int, seconds: float, low: int, high: int) -> None:
+    sent = datagrams(40, port, ident)
+    burst = [*((i * 1e-5, data) for i, data in enumerate(sent)), *((seconds + i * 1e-5, data) for i, data in enumerate(sent))]
+    row = one(tmp_path, p.pcap([(time + 1, data) for time, data in burst], link=101))
+    assert (row["orig_pkts"], row["orig_low"], row["orig_high"]) == (80, low * 1000, high * 1000)
+    assert row["orig_quality"] == ("exact" if low == high else "bounded")
+
+
+def test_what_was_sent_twice_is_no_copy(tmp_path: Path) -> None:
+    sent = [*datagrams(40, 443, 5), *datagrams(40, 443, 105)]
+    row = one(tmp_path, p.pcap([(i * 1e-5, data) for i, data in enumerate(sent)], link=101))
+    assert (row["orig_low"], row["orig_high"], row["hints"]) == (80_000, 80_000, "open")
+
+
+def test_a_copy_with_a_tag_of_which_less_was_stored(tmp_path: Path) -> None:
+    frames = [bytes(12) + tag + b"\x08\x00" + data for data in datagrams(9, 4433, 5) for tag in (b"", b"\x81\x00\x00\x05")]
+    row = one(tmp_path, p.pcap([(i * 1e-5, frame[:128], len(frame)) for i, frame in enumerate(frames)]))
+    assert (row["orig_bytes"], row["orig_low"], row["orig_high"]) == (18_000, 9_000, 9_000)
+
+
 def test_retransmissions_and_gaps(tmp_path: Path) -> None:
     frames = p.talk(sent=[b"a" * 100, b"b" * 100, b"c" * 100], answer=b"y" * 50)
     again = [*frames[:5], (0.045, frames[4][1]), *frames[5:]]

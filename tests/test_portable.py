@@ -143,6 +143,28 @@ def test_equals_the_core_on_any_datagrams(tmp_path, steps, port):
     assert assert_same(tmp_path / "any.pcap")
 
 
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    numbers=st.lists(st.integers(0, 60), min_size=1, max_size=200),
+    gaps=st.lists(st.sampled_from([0, 10_000, 100_000, 900_000, -2_000_000, 60_000_000]), min_size=1, max_size=9),  # nanoseconds
+    identified=st.booleans(), port=st.sampled_from([53, 443, 4433]), stored=st.sampled_from([50, 70, 80, 400]),
+)  # fmt: skip
+def test_equals_the_core_on_repeated_datagrams(tmp_path, numbers, gaps, identified, port, stored):
+    time, packets = 10**18, []
+    for place, number in enumerate(numbers):
+        time += gaps[place % len(gaps)]
+        payload = (b"\x40" * 3 + bytes([number])) * 40
+        ip = struct.pack(">BBHHHBBH", 0x45, 0, 188, number + 1 if identified else 0, 0, 64, 17, 0) + HOSTS[0] + HOSTS[1]
+        packets.append((time, (bytes(12) + b"\x08\x00" + ip + struct.pack(">HHHH", 50_000, port, 168, 0) + payload)[:stored]))
+    data = bytearray(pcap(packets))
+    at = 24
+    for _, frame in packets:
+        struct.pack_into("<I", data, at + 12, 202)
+        at += 16 + len(frame)
+    (tmp_path / "any.pcap").write_bytes(data)
+    assert assert_same(tmp_path / "any.pcap")
+
+
 HELLO = packet(24, 1, 1, 10, 500, ((HOSTS[0], 50_000), (HOSTS[1], 22)))
 
 

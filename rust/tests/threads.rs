@@ -89,10 +89,11 @@ struct Deed {
 
 fn act() -> impl Strategy<Value = Act> {
     let turns = || prop::collection::vec((any::<bool>(), 1..900_u16), 0..6);
+    let burst = prop::collection::vec((prop::bool::weighted(0.9), 1..30_u16), 0..60);
     prop_oneof![
         (prop::sample::select(vec![443_u16, 22, 8080, 53]), turns(), 0..4_u8).prop_map(|(port, turns, end)| Act::Talk(port, turns, end)),
         prop::collection::vec((0..6_u8, 2000..2004_u16, 0..6_u8), 1..4).prop_map(Act::Ftp),
-        (prop::sample::select(vec![53_u16, 443, 9999]), turns()).prop_map(|(port, turns)| Act::Datagrams(port, turns)),
+        (prop::sample::select(vec![53_u16, 443, 9999]), prop_oneof![turns(), burst]).prop_map(|(port, turns)| Act::Datagrams(port, turns)),
         (0..3_u8).prop_map(Act::Ping),
         (1..5_u16).prop_map(Act::Syn),
     ]

@@ -62,7 +62,8 @@ def _truth(session: Session, index: int) -> tuple[int, int | None, str]:
     side, peer = session.sides[index], session.sides[1 - index]
     seen = side.unique()
     if session.proto != TCP and side.pkts:
-        return (seen, None, "bounded") if "midstream" in session.marks else (seen, seen, "exact")
+        high = None if "midstream" in session.marks else seen + side.doubtful
+        return seen, high, "exact" if high == seen else "bounded"
     if session.proto != TCP:
         return 0, None, "unknown"
     proven = side.acknowledged()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 from netexfil.read.portable.end import WORD, delta
 
-# Within this long a second packet of the same content is a copy, in units of 100 µs: without and with an IP identification.
-COPIED = (20, 10_000)
+# A copy of a packet follows within this long, in units of 100 µs: as one of the next two where it has an IP identification; where it has none, or
+# further behind (a sensor that writes from several queues was seen to be 20 ms late).
+KNOWN, NEAR = 10_000, 500
+EARLIER = 64  # datagrams before the last two that are remembered, where they came that near
 
 FLIGHT = 65_535  # a SYN may stand this many bytes below what was seen of its conversation before it
 
@@ -25,6 +28,8 @@ class Side:
     proven: int | None = None
     syn: bool = False
     recent: list[tuple[object, int]] = field(default_factory=list)
+    earlier: deque[tuple[object, int]] = field(default_factory=lambda: deque(maxlen=EARLIER))
+    doubtful: int = 0  # payload of datagrams that were captured twice, or sent twice
 
     def unwrap(self, seq: int) -> int:
         at = seq if self.at is None else self.at + delta(seq, self.at % WORD)
@@ -42,12 +47,17 @@ class Side:
     def unique(self) -> int:
         return sum(high - low for low, high in self.seen)
 
-    def repeated(self, shape: object, known: bool, now: int) -> bool:
-        """Was this packet just seen? A copy follows within COPIED[known]; `known`: the IP header has an identification of its own."""
+    def repeated(self, shape: object, known: bool, now: int, far: bool = False) -> bool:
+        """Was this packet just seen? `known`: the IP header has an identification of its own; `far`: look further back than two packets."""
         now //= 100_000
-        if self.pkts > 1 and any(old == shape and 0 <= now - at <= COPIED[known] for old, at in self.recent):
+        recent = self.pkts > 1 and any(old == shape and abs(now - at) <= (KNOWN if known else NEAR) for old, at in self.recent)
+        if recent or (far and any(old == shape and abs(now - at) <= NEAR for old, at in self.earlier)):
             return True
-        self.recent = [*self.recent[-1:], (shape, now)]
+        if len(self.recent) > 1:
+            oldest = self.recent.pop(0)
+            if abs(now - oldest[1]) <= NEAR:
+                self.earlier.append(oldest)
+        self.recent.append((shape, now))
         return False
 
     def sent(self) -> int:

@@ -3,13 +3,18 @@
 use super::slot::bit;
 use super::conn::NEVER;
 use super::{Flows, Place};
+use crate::decode;
 
 impl Flows {
     /// Take over the open sessions of another table, whose packets were other ones up to the same time.
     pub fn absorb(&mut self, other: Self) {
-        let Self { slots, mut wide, attempts, mut followed, live, held, .. } = other;
+        let Self { slots, mut wide, attempts, rings, mut followed, live, held, .. } = other;
         for (number, mut slot) in slots.into_all().filter(|(_, slot)| slot.has(bit::LIVE)) {
+            if slot.wide == 0 && slot.key.proto != decode::TCP {
+                slot.flanks.iter_mut().for_each(|flank| flank.at = self.rings.adopt(&rings, flank.at));
+            }
             if let Some(conn) = slot.wide.checked_sub(1).and_then(|room| wide.get_mut(room)) {
+                conn.counts.iter_mut().for_each(|count| count.earlier = self.rings.adopt(&rings, count.earlier));
                 slot.wide = self.wide.put(std::mem::take(conn)) + 1;
             }
             let (hash, due) = (slot.key.hash(self.seeds), slot.armed);

@@ -33,6 +33,10 @@ pub struct Count {
     pub at: i64,
     pub syn: bool,
     pub recent: Recent,
+    /// What is remembered of the datagrams before those, by its number and one more.
+    pub earlier: u32,
+    /// Payload of datagrams that were captured twice, or sent twice.
+    pub doubtful: u64,
 }
 
 /// A SYN may stand this many bytes below what was seen of its conversation before it: the first windows of a sender. Of the new conversations
@@ -44,7 +48,7 @@ pub const UNKNOWN: i64 = i64::MIN;
 
 impl Default for Count {
     fn default() -> Self {
-        Self { pkts: 0, ip_bytes: 0, bytes: 0, seen: Ranges::default(), proven: UNKNOWN, begin: UNKNOWN, at: UNKNOWN, syn: false, recent: Recent::default() }
+        Self { pkts: 0, ip_bytes: 0, bytes: 0, seen: Ranges::default(), proven: UNKNOWN, begin: UNKNOWN, at: UNKNOWN, syn: false, recent: Recent::default(), earlier: 0, doubtful: 0 }
     }
 }
 

@@ -48,7 +48,7 @@ impl Flows {
         count.pkts += 1;
         count.ip_bytes += u64::from(packet.ip_bytes);
         let (content, known) = finish::fingerprint(packet);
-        if packet.length > 0 && known && count.recent.repeated(content, known, time, count.pkts) {
+        if packet.length > 0 && known && count.recent.repeated(content, time, count.pkts) {
             conn.marks.set(Marks::DUPLICATE, true);
         }
         if effect.turned {
@@ -62,7 +62,7 @@ impl Flows {
 
     pub(super) fn datagram(&mut self, place: Place, orig: bool, packet: &Packet<'_>) {
         let time = self.time;
-        let Some(conn) = self.conn_mut(place) else { return };
+        let Some(conn) = self.here.filter(|here| here.0 == place).and_then(|here| self.wide.get_mut(here.1)) else { return };
         conn.last = time;
         let udp = packet.proto == crate::decode::UDP;
         let bit = if orig { 1 } else { 2 };
@@ -76,8 +76,9 @@ impl Flows {
         count.pkts += 1;
         count.ip_bytes += u64::from(packet.ip_bytes);
         count.bytes += u64::from(packet.length);
-        let (content, known) = finish::fingerprint(packet);
-        if count.recent.repeated(content, known, time, count.pkts) {
+        let fingerprint = finish::fingerprint(packet);
+        if count.recent.recalled(&mut count.earlier, &mut self.rings, fingerprint, time, count.pkts) {
+            count.doubtful += u64::from(doubtful(packet, fingerprint.1));
             conn.marks.set(Marks::DUPLICATE, true);
             return;
         }
@@ -105,10 +106,22 @@ fn headless(conn: &mut Conn, orig: bool, packet: &Packet<'_>, time: i64) {
 /// UDP ports on which QUIC is spoken.
 const QUIC_PORTS: [u16; 2] = [443, 8443];
 
+/// Is it a datagram on QUIC's ports whose first byte is one of these?
+fn quic(packet: &Packet<'_>, mask: u8, value: u8) -> bool {
+    let port = QUIC_PORTS.contains(&packet.target_port) || QUIC_PORTS.contains(&packet.source_port);
+    port && packet.payload.first().is_some_and(|first| first & mask == value)
+}
+
 /// Is a session's first datagram one of QUIC's short headers (RFC 9000, 17.3.1)? A conversation opens with long ones.
 fn in_the_middle(packet: &Packet<'_>) -> bool {
-    let quic = QUIC_PORTS.contains(&packet.target_port) || QUIC_PORTS.contains(&packet.source_port);
-    quic && packet.payload.first().is_some_and(|first| first & 0xc0 == 0x40)
+    quic(packet, 0xc0, 0x40)
+}
+
+/// Payload of a repeated datagram that may have been sent twice: without an identification, a copy is not told from that. QUIC, whose packets
+/// have the fixed bit set (RFC 9000, 17.2), never seals two packets alike (RFC 9001, 5.3).
+#[inline]
+pub(super) fn doubtful(packet: &Packet<'_>, known: bool) -> u32 {
+    if known || quic(packet, 0x40, 0x40) { 0 } else { packet.length }
 }
 
 /// Count the payload bytes seen, each once; where the segment lies in its stream (0: first byte), if that is known.

@@ -1,10 +1,11 @@
 //! The packets that most are: the next one in order of an open session that is plain and stays so. They change a few numbers of its slot;
 //! what the general path would make of them is the same (`Limits::general` leaves only that one; tests hold them against each other).
 
+use super::count::doubtful;
 use super::finish;
 use super::marks::Marks;
-use super::recent::Recent;
-use super::slot::{Slot, bit, side};
+use super::recent::{Recent, Rings};
+use super::slot::{Flank, Slot, bit, side};
 use super::tcp::{ACK, FIN, INITIAL_WINDOW, RST, SYN, WITHOUT_ACKS};
 use crate::decode::{self, Packet};
 
@@ -19,12 +20,12 @@ const ENDED: u8 = side::DID_CLOSE | side::DID_EOF | side::FIN | side::RESET;
 impl Slot {
     /// Take a packet of this session; false where it is one for the general path.
     #[inline]
-    pub fn take(&mut self, forward: bool, packet: &Packet<'_>, time: i64) -> bool {
+    pub fn take(&mut self, rings: &mut Rings, forward: bool, packet: &Packet<'_>, time: i64) -> bool {
         let orig = self.has(bit::ORIG_IS_A) == forward;
         match packet.proto {
             _ if self.wide != 0 => false,
             decode::TCP => self.segment(usize::from(!orig), packet, time),
-            _ => self.datagram(usize::from(!orig), packet, time),
+            _ => self.datagram(rings, usize::from(!orig), packet, time),
         }
     }
 
@@ -72,28 +73,30 @@ impl Slot {
         }
         if packet.length > 0 {
             let (content, known) = finish::fingerprint(packet);
-            let repeated = known && self.repeated(side, content, known, time);
+            let repeated = known && self.recall(side, |recent, flank| recent.repeated(content, time, u64::from(flank.pkts)));
             self.marks.set(Marks::DUPLICATE, repeated);
         }
         true
     }
 
     #[inline]
-    fn datagram(&mut self, side: usize, packet: &Packet<'_>, time: i64) -> bool {
+    fn datagram(&mut self, rings: &mut Rings, side: usize, packet: &Packet<'_>, time: i64) -> bool {
         let udp = packet.proto == decode::UDP;
         let lettered = !udp || self.letters[0] & (1 << side) != 0;
         let heard = !udp || packet.carrier || packet.payload.is_empty() || self.has(bit::HEARD);
+        // What is different or doubtful is no more than what is there in all.
         let room = self.flanks.get(side).is_some_and(|flank| flank.last.checked_add(packet.length).is_some());
         if !(lettered && heard && room && self.count(side, packet)) {
             return false;
         }
         self.last = time;
         self.marks.set(Marks::CARRIER, packet.carrier);
-        let (content, known) = finish::fingerprint(packet);
-        let repeated = self.repeated(side, content, known, time);
+        let fingerprint = finish::fingerprint(packet);
+        let repeated = self.recall(side, |recent, flank| recent.recalled(&mut flank.at, rings, fingerprint, time, u64::from(flank.pkts)));
         if let Some(flank) = self.flanks.get_mut(side) {
             flank.last += packet.length;
-            flank.acked += if repeated { 0 } else { packet.length };
+            let (new, doubt) = if repeated { (0, doubtful(packet, fingerprint.1)) } else { (packet.length, 0) };
+            (flank.acked, flank.start) = (flank.acked + new, flank.start + doubt);
         }
         self.marks.set(Marks::DUPLICATE, repeated);
         self.marks.set(Marks::CUT, !repeated && packet.payload.len() < packet.length as usize);
@@ -109,11 +112,12 @@ impl Slot {
         true
     }
 
+    /// Ask what is remembered of the last packets of a side.
     #[inline]
-    fn repeated(&mut self, at: usize, content: u32, known: bool, time: i64) -> bool {
-        let (Some(last), Some(bits), Some(flank)) = (self.recent.get_mut(at), self.sides.get_mut(at), self.flanks.get(at)) else { return false };
+    fn recall(&mut self, at: usize, ask: impl FnOnce(&mut Recent, &mut Flank) -> bool) -> bool {
+        let (Some(last), Some(bits), Some(flank)) = (self.recent.get_mut(at), self.sides.get_mut(at), self.flanks.get_mut(at)) else { return false };
         let mut recent = Recent { last: *last, next: *bits & side::NEXT != 0 };
-        let repeated = recent.repeated(content, known, time, u64::from(flank.pkts));
+        let repeated = ask(&mut recent, flank);
         *last = recent.last;
         *bits = *bits & !side::NEXT | if recent.next { side::NEXT } else { 0 };
         repeated

@@ -8,8 +8,10 @@ use super::tcp::State;
 use crate::decode::{self, Packet};
 use crate::session::{Quality, Session, Side};
 
-/// Payload bytes that go into the fingerprint of a datagram, in chunks of eight.
+/// Payload bytes that go into the fingerprint of a datagram, in chunks of eight: fewer of one that was cut, as less was stored of its copy with a
+/// VLAN tag.
 const CHUNKS: usize = 16;
+const FEW_CHUNKS: usize = 4;
 
 /// What tells a packet from its neighbours, and whether its IP header has an identification.
 #[inline]
@@ -20,7 +22,8 @@ pub fn fingerprint(packet: &Packet<'_>) -> (u32, bool) {
     if packet.proto == decode::TCP {
         state = mix(mix(state, u64::from(tcp.seq)), (u64::from(tcp.ack) << 16) | u64::from(tcp.flags));
     } else {
-        for chunk in packet.payload.chunks(8).take(CHUNKS) {
+        let cut = packet.payload.len() < packet.length as usize;
+        for chunk in packet.payload.chunks(8).take(if cut { FEW_CHUNKS } else { CHUNKS }) {
             let mut bytes = [0; 8];
             if let Some(place) = bytes.get_mut(..chunk.len()) {
                 place.copy_from_slice(chunk);
@@ -142,13 +145,18 @@ fn side(conn: &Conn, index: usize, bytes: Option<u64>) -> Side {
     Side { bytes, pkts: count.pkts, ip_bytes: count.ip_bytes, low, high, quality }
 }
 
-/// Every datagram is counted by its header; one that was captured twice counts once. `joined`: what went before was not seen.
+/// Every datagram is counted by its header; one that was captured twice counts once, and one that was perhaps sent twice bounds it. `joined`:
+/// what went before was not seen.
 fn datagram_truth(count: &Count, joined: bool) -> (u64, Option<u64>, Quality) {
     if count.pkts == 0 {
         return (0, None, Quality::Unknown); // nothing was sent, or nothing of it was seen: the other side does not say
     }
     let seen = count.seen.unique();
-    if joined { (seen, None, Quality::Bounded) } else { (seen, Some(seen), Quality::Exact) }
+    match (joined, count.doubtful) {
+        (true, _) => (seen, None, Quality::Bounded),
+        (false, 0) => (seen, Some(seen), Quality::Exact),
+        (false, doubtful) => (seen, Some(seen + doubtful), Quality::Bounded),
+    }
 }
 
 /// Was this side seen from its SYN to its FIN, without a reset? It took no more than it acknowledged then.

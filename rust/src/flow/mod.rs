@@ -38,6 +38,7 @@ use expect::{Event, What};
 use key::Key;
 use marks::Marks;
 pub use part::Lost;
+use recent::Rings;
 use slab::Slab;
 use slot::{Slot, bit};
 use table::Table;
@@ -97,19 +98,22 @@ pub struct Load {
     pub held: usize,
     /// Control sessions read line by line.
     pub followed: usize,
+    /// Sides whose datagrams are remembered.
+    pub recalled: usize,
 }
 
 impl Load {
     /// Could it be more than the limits allow? (What is read line by line grows so slowly that half of what is allowed is early enough.)
     #[must_use]
     pub fn exceeds(self, limits: Limits) -> bool {
-        self.live > limits.sessions || self.held > HELLO_TOTAL || self.followed > follow::FOLLOWED / 2
+        self.live > limits.sessions || self.held > HELLO_TOTAL || self.followed > follow::FOLLOWED / 2 || self.recalled > recent::MOST
     }
 }
 
 impl std::ops::AddAssign for Load {
     fn add_assign(&mut self, more: Self) {
-        (self.live, self.held, self.followed) = (self.live + more.live, self.held + more.held, self.followed + more.followed);
+        (self.live, self.held) = (self.live + more.live, self.held + more.held);
+        (self.followed, self.recalled) = (self.followed + more.followed, self.recalled + more.recalled);
     }
 }
 
@@ -123,6 +127,8 @@ pub struct Flows {
     /// The one that is worked on.
     here: Option<(Place, u32)>,
     attempts: Slab<Attempt>,
+    /// Datagrams before the last two, of sides that send many.
+    rings: Rings,
     live: usize,
     timers: Wheel,
     /// Highest time so far; timers never go back.
@@ -184,6 +190,7 @@ impl Flows {
             wide: Slab::default(),
             here: None,
             attempts: Slab::default(),
+            rings: Rings::default(),
             live: 0,
             timers: Wheel::default(),
             now: i64::MIN,
@@ -219,7 +226,7 @@ impl Flows {
 
     #[must_use]
     pub fn load(&self) -> Load {
-        Load { live: self.live, held: self.held, followed: self.followed.len() }
+        Load { live: self.live, held: self.held, followed: self.followed.len(), recalled: self.rings.used }
     }
 
     /// Sessions that are done.

@@ -80,6 +80,7 @@ impl Flows {
         let Some(conn) = self.wide.get_mut(room) else { return };
         self.table.remove(conn.key.hash(self.seeds), place.0);
         let session = finish::session(conn);
+        conn.counts.iter().for_each(|count| self.rings.free(count.earlier));
         (conn.stream, conn.told) = (None, None);
         self.done.push(session);
         self.wide.free(room);

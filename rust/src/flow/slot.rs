@@ -13,7 +13,8 @@ use super::tcp::{Conversation, End, State};
 use super::{ATTEMPT, LOGIN_IDLE, TCP_IDLE, UDP_IDLE};
 use crate::decode::{self, Tunnel};
 
-/// One side of a plain session. UDP and ICMP: payload of all datagrams in `last`, of different ones in `acked`.
+/// One side of a plain session. UDP and ICMP: payload of all datagrams in `last`, of different ones in `acked`, of doubtful ones in `start`, and in
+/// `at` the number of what is remembered of earlier ones.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Flank {
     /// Sequence numbers: where it began, what follows next, what the other side has, where its latest packet began.
@@ -266,12 +267,14 @@ fn restore(flank: &Flank, bits: u8, end: &mut End, count: &mut Count) {
 /// A side that sent datagrams.
 fn datagrams(count: &Count) -> Option<(Flank, u8)> {
     let (pkts, ip_bytes) = counts(count)?;
-    let flank = Flank { last: u32::try_from(count.bytes).ok()?, acked: u32::try_from(count.seen.unique()).ok()?, pkts, ip_bytes, ..Flank::default() };
+    let (last, acked, start) = (u32::try_from(count.bytes).ok()?, u32::try_from(count.seen.unique()).ok()?, u32::try_from(count.doubtful).ok()?);
+    let flank = Flank { start, last, acked, at: count.earlier, pkts, ip_bytes };
     let like = Count { recent: count.recent, ..counted(&flank) };
     (*count == like).then_some((flank, if count.recent.next { side::NEXT } else { 0 }))
 }
 
 fn counted(flank: &Flank) -> Count {
     let seen = Ranges::one(0, u64::from(flank.acked));
-    Count { pkts: u64::from(flank.pkts), ip_bytes: u64::from(flank.ip_bytes), bytes: u64::from(flank.last), seen, ..Count::default() }
+    let (pkts, ip_bytes, bytes) = (u64::from(flank.pkts), u64::from(flank.ip_bytes), u64::from(flank.last));
+    Count { pkts, ip_bytes, bytes, seen, earlier: flank.at, doubtful: u64::from(flank.start), ..Count::default() }
 }

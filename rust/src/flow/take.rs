@@ -16,7 +16,7 @@ impl Flows {
 
     #[inline]
     pub(super) fn take(&mut self, (key, forward, hash): &Keyed, packet: &Packet<'_>) {
-        let Self { table, attempts, slots, time, limits, .. } = self;
+        let Self { table, attempts, slots, rings, time, limits, .. } = self;
         let mut taken = false;
         let found = table.find(*hash, |place| {
             let place = Place(place);
@@ -24,7 +24,7 @@ impl Flows {
                 return attempts.get(place.index()).is_some_and(|attempt| attempt.key().0 == *key);
             }
             let Some(slot) = slots.get_mut(place.index()).filter(|slot| slot.key == *key) else { return false };
-            taken = !limits.general && slot.take(*forward, packet, *time);
+            taken = !limits.general && slot.take(rings, *forward, packet, *time);
             true
         });
         if !taken {

@@ -282,5 +282,5 @@ impl State {
 }
 
 fn load_of(portion: &Portion) -> Load {
-    Load { live: portion.packets, held: portion.bytes, followed: 0 }
+    Load { live: portion.packets, held: portion.bytes, followed: 0, recalled: portion.packets }
 }
