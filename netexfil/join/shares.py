@@ -65,7 +65,13 @@ def usual(name: str) -> Floats:
 
 
 def blend(good: Floats, tried: Floats, prior: Floats) -> Floats:
-    """Shares right of each cell: first all distances of a number of candidates together, then each by itself."""
+    """Shares right of each cell: first a place in all, whose odds move those of `prior`; then all distances of a number of candidates together; then
+    each by itself."""
+    cases = tried.sum((-2, -1), keepdims=True)
+    expected = np.clip(((tried * prior).sum((-2, -1), keepdims=True) + prior.mean((-2, -1), keepdims=True)) / (cases + 1), 0.001, 0.999)
+    found = (good.sum((-2, -1), keepdims=True) + PRIOR * expected) / (cases + PRIOR)
+    odds = prior / (1 - prior) * found / (1 - found) * (1 - expected) / expected
+    prior = odds / (1 + odds)
     whole = (good.sum(-1, keepdims=True) + PRIOR * prior) / (tried.sum(-1, keepdims=True) + PRIOR)
     return np.asarray((good + PRIOR * whole) / (tried + PRIOR))
 

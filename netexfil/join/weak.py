@@ -18,7 +18,7 @@ from netexfil.join.tuples import DECIDED
 if TYPE_CHECKING:
     import duckdb
 
-RIGHT = 2.0  # seconds: a clock that is off by less can be taken at its word
+RIGHT = 2.0  # seconds: a clock that is off by less can be taken at its word; where only one event is near, by less than the window
 TRUST, WEIGHT = 0.9, 10.0  # usual share of clocks that are right, and how many clocks it weighs as much as
 GOOD = 0.5  # a session with such a link is not searched by time alone
 LOOKUP = 300.0  # seconds in which a looked-up address is used
@@ -88,7 +88,7 @@ def weak(con: duckdb.DuckDBPyConnection, window: tuple[float, float]) -> None:
     )
     _loose(con)
     shares.known(con)
-    trusted = _trusted(con)
+    trusted, alone = _trusted(con, RIGHT), _trusted(con, min(-window[0], window[1]))
     for kind in _classes(-window[0], window[1]):
         if not _any(con, kind.events) and kind.name != "sibling":
             continue
@@ -98,7 +98,7 @@ def weak(con: duckdb.DuckDBPyConnection, window: tuple[float, float]) -> None:
             f"""
             INSERT INTO join_weak
             SELECT f.eid, f.sid, '{kind.match}', '{kind.name}', f.place, f.candidates, f.dt,
-                s.share * CASE WHEN t.offset IS NULL THEN {trusted} ELSE 1 END AS confidence
+                s.share * CASE WHEN t.offset IS NOT NULL THEN 1 WHEN f.candidates = 1 THEN {alone} ELSE {trusted} END AS confidence
             FROM join_tied f JOIN join_level USING (pop) JOIN join_share s USING (level, place, n, far)
                 JOIN (SELECT eid, "offset" FROM join_event) t USING (eid)
             WHERE confidence >= {LEAST}
@@ -199,9 +199,10 @@ def _spoken(con: duckdb.DuckDBPyConnection) -> float:
     return min(1.0, float(found) / float(expected)) if expected else 1.0
 
 
-def _trusted(con: duckdb.DuckDBPyConnection) -> float:
-    """How far an event whose clock nothing decides can be taken at its word: the share of clocks that are right, of those that are decided."""
-    rows = con.execute(f"SELECT count(*) FILTER (abs(\"offset\") <= {RIGHT}), count(*) FROM join_offset WHERE clock IN ({DECIDED})").fetchall()
+def _trusted(con: duckdb.DuckDBPyConnection, room: float) -> float:
+    """How far an event whose clock nothing decides can be taken at its word: the share of clocks that are right within `room` seconds, of those
+    that are decided."""
+    rows = con.execute(f"SELECT count(*) FILTER (abs(\"offset\") <= {room}), count(*) FROM join_offset WHERE clock IN ({DECIDED})").fetchall()
     right, decided = rows[0]
     return float((right + TRUST * WEIGHT) / (decided + WEIGHT))
 
