@@ -125,12 +125,17 @@ def judge(con: duckdb.DuckDBPyConnection, job: Job, days: Sequence[int] | None =
 
 
 def sifting(job: Job) -> read.Worth | None:
-    """What the judgement asks of sessions, for a reader that leaves the others out; None where a join or a budget may ask of any."""
+    """What the judgement, and the join, ask of sessions, for a reader that leaves the others out; None where a budget may ask of any."""
     from netexfil import detect
 
-    if job.join or job.budget is not None or job.options.sift is not None:
-        return job.options.sift
-    return read.Worth(*detect.worth(job.policy), silent=int(job.policy.threshold("outbound_volume")))
+    if job.budget is not None:
+        return None
+    worth = job.options.sift or read.Worth(*detect.worth(job.policy), silent=int(job.policy.threshold("outbound_volume")))
+    if not job.join:
+        return worth
+    from netexfil import join
+
+    return replace(worth, reach=partial(join.reach, file=job.hosts))
 
 
 T = TypeVar("T")
@@ -153,9 +158,9 @@ def analyze(con: duckdb.DuckDBPyConnection, job: Job, progress: Progress | None 
     job = replace(job, options=replace(job.options, sift=sifting(job)))
     unasked = tables.LISTED if job.join else tables.LISTED | tables.JOINED
     tables.create(con, without=unasked if read.engine(job.options) == "core" else ())
-    notes = load(con, job, progress)
+    told = load_events(con, job, progress) if job.join else []  # what it speaks of is to be known when sessions are chosen
+    notes = load(con, job, progress) + told
     if job.join:
-        notes += load_events(con, job, progress)
         notes += link(con, job)
     findings, more = _patient(con, lambda: score(con, job))
     return Result(tuple(findings), tuple(notes + more))

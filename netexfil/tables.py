@@ -125,9 +125,13 @@ SPOKE: Mapping[str, str] = {"inside_h": "VARCHAR", "protocol": "VARCHAR", "day":
 # Inside hosts that sent something outward on a day, beside those that `channel` holds: filled where a reader left sessions out.
 ACTIVE: Mapping[str, str] = {"inside_h": "VARCHAR", "day": "INTEGER"}
 
+# Inside hosts that sent something outward and that no telemetry could be tied to, beside those that `session` holds: filled where a reader left
+# sessions out. None of them sent as much as those do that sent most.
+AWAY: Mapping[str, str] = {"inside_h": "VARCHAR"}
+
 TABLES: Mapping[str, Mapping[str, str]] = {
     "session": SESSION, "name": NAME, "event": EVENT, "alert": ALERT, "link": LINK, "unmatched": UNMATCHED, "fact": FACT,
-    "channel": CHANNEL, "fleet": FLEET, "spoke": SPOKE, "active": ACTIVE,
+    "channel": CHANNEL, "fleet": FLEET, "spoke": SPOKE, "active": ACTIVE, "away": AWAY,
 }
 
 

@@ -10,6 +10,7 @@
 | `carry` | through the process to its start, files, scripts, look-ups, alerts |
 | `hosts` | who had which address when |
 | `weak` | same host and remote end, or host alone, near in time |
+| `reach` | which sessions it could be, before they are read |
 | `gaps` | what cannot be said: unknown owners, alerts without a session, wrong clocks |
 """
 
@@ -20,12 +21,13 @@ from typing import TYPE_CHECKING
 from netexfil import tables
 from netexfil.errors import Note
 from netexfil.join.gaps import owner_unknown, unmatched_alerts
+from netexfil.join.reach import reach
 from netexfil.policy import Policy
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["link", "owner_unknown", "unmatched_alerts"]
+__all__ = ["link", "owner_unknown", "reach", "unmatched_alerts"]
 
 WINDOW = (-300.0, 60.0)
 SURE = ("five_tuple", "community_id", "process")
@@ -46,7 +48,7 @@ def link(con: duckdb.DuckDBPyConnection, policy: Policy, window: tuple[float, fl
     from netexfil.join import carry, gaps, prepare, remote, tuples, weak
     from netexfil.join import hosts as ledger
 
-    tables.create(con, ("session", "event", "alert", "name", "link", "unmatched"))
+    tables.create(con, ("session", "event", "alert", "name", "link", "unmatched", "away"))
     con.execute("DELETE FROM link")
     given = ledger.given(hosts)
     prepare.build(con, [address for _, address, _, _ in given])

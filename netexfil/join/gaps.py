@@ -168,17 +168,19 @@ def _blind(con: duckdb.DuckDBPyConnection) -> list[Note]:
     """Addresses that sent and that no host with telemetry has; not a translator's where what a host told of leads to its session."""
     rows = con.execute(
         f"""
-        SELECT coalesce(s.inside_h, s.orig_h) AS host, count(*) AS n, coalesce(sum(s.bytes_out_low), 0)::BIGINT AS sent
-        FROM session s WHERE s.outbound IN ('true', 'pull') AND s.ts IS NOT NULL AND s.sid NOT IN (SELECT sid FROM join_unknown)
-            AND s.sid NOT IN (SELECT sid FROM join_weak WHERE class IN ('nat', 'served') AND confidence >= {WORTH})
-        GROUP BY 1 ORDER BY sent DESC, host
+        SELECT host, sum(n)::BIGINT AS n, coalesce(sum(sent), 0)::BIGINT AS sent, count(*) OVER () FROM (
+            SELECT coalesce(s.inside_h, s.orig_h) AS host, 1 AS n, s.bytes_out_low AS sent
+            FROM session s WHERE s.outbound IN ('true', 'pull') AND s.ts IS NOT NULL AND s.sid NOT IN (SELECT sid FROM join_unknown)
+                AND s.sid NOT IN (SELECT sid FROM join_weak WHERE class IN ('nat', 'served') AND confidence >= {WORTH})
+            UNION ALL SELECT inside_h, 0, 0 FROM away)
+        GROUP BY host ORDER BY sent DESC, host LIMIT {NAMED}
         """
     ).fetchall()
     found = []
     if rows:
-        most = ", ".join(f"{host} ({n} sessions, {sent} bytes out)" for host, n, sent in rows[:NAMED])
-        more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
-        found.append(Note("links", "blind_spot", f"no telemetry from {len(rows)} hosts that sent outbound: {most}{more}", loss=False))
+        most, hosts = ", ".join(f"{host} ({n} sessions, {sent} bytes out)" for host, n, sent, _ in rows), rows[0][3]
+        more = f" and {hosts - NAMED} more" if hosts > NAMED else ""
+        found.append(Note("links", "blind_spot", f"no telemetry from {hosts} hosts that sent outbound: {most}{more}", loss=False))
     old = con.execute(
         "SELECT count(*) FROM session WHERE sid IN (SELECT sid FROM join_unknown WHERE code = 'midstream') AND outbound IN ('true', 'pull')"
     ).fetchall()[0][0]

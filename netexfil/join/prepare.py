@@ -59,12 +59,17 @@ def clear(con: duckdb.DuckDBPyConnection, keep: tuple[str, ...] = ()) -> None:
 
 def build(con: duckdb.DuckDBPyConnection, given: Sequence[str] = ()) -> None:
     """Fill the working tables from `session` and `event`. `given`: addresses of hosts that the user names."""
-    clear(con)
-    machines.build(con)
-    _addresses(con, given)
+    addresses(con, given)
     _sessions(con)
     _events(con)
     _translated(con)
+
+
+def addresses(con: duckdb.DuckDBPyConnection, given: Sequence[str] = ()) -> None:
+    """Fill `join_host`, `join_addr` and `join_odd`; no other working table stays."""
+    clear(con)
+    machines.build(con)
+    _addresses(con, given)
 
 
 def canonical(text: str) -> str:
@@ -221,4 +226,4 @@ def count(con: duckdb.DuckDBPyConnection, table: str) -> int:
     return int(row[0]) if row else 0
 
 
-__all__ = ["build", "canonical", "clear", "count"]
+__all__ = ["addresses", "build", "canonical", "clear", "count"]

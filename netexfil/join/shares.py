@@ -219,6 +219,7 @@ def cells(con: duckdb.DuckDBPyConnection, which: str = "true") -> tuple[Floats, 
 
     Hosts of each size count as often as they do among the ties that are to be judged.
     """
+    # Whole numbers are counted there and weighed here: the order in which threads come does not matter.
     rows = con.execute(
         f"""
         WITH wanted AS (
@@ -227,13 +228,14 @@ def cells(con: duckdb.DuckDBPyConnection, which: str = "true") -> tuple[Floats, 
         had AS (SELECT hide, size, count(*) AS n FROM sized WHERE place = 1 GROUP BY hide, size),
         ratio AS (SELECT hide, size, w.n / h.n * sum(h.n) OVER (PARTITION BY hide) / sum(w.n) OVER (PARTITION BY hide) AS counts
             FROM wanted w JOIN had h USING (size))
-        SELECT hide, place - 1 AS place, n, far, sum(counts) AS tried, coalesce(sum(counts) FILTER (good), 0) AS good
-            FROM sized JOIN ratio USING (hide, size) WHERE told GROUP BY ALL
+        SELECT hide, place - 1 AS place, n, far, any_value(counts) AS counts, count(*) AS tried, count(*) FILTER (good) AS good
+            FROM sized JOIN ratio USING (hide, size) WHERE told GROUP BY hide, place, n, far, size ORDER BY hide, place, n, far, size
         """
     ).fetchnumpy()
     tried, good = np.zeros((4, *SHAPE)), np.zeros((4, *SHAPE))
     index = tuple(np.asarray(rows[name], np.int64) for name in ("hide", "place", "n", "far"))
-    tried[index], good[index] = np.asarray(rows["tried"], float), np.asarray(rows["good"], float)
+    for name, sums in (("tried", tried), ("good", good)):
+        np.add.at(sums, index, np.asarray(rows["counts"], float) * np.asarray(rows[name], float))
     return tried, good
 
 

@@ -5,7 +5,7 @@ Fills `session` (the READ columns) and `name`. Captures go to `capture` (core) o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]  # what, done, all (bytes); called often, prints nothing itself
 Turn = Callable[[str], str]  # a query that gives READ columns, `orig_side` and `resp_side` -> one that gives all columns of `session`
+# What telemetry could be tied to, once names are known: addresses of its hosts, and a function that gives the outside addresses whose sessions
+# may be tied whoever the inside host is, of those of its hosts that are met (None: all). None: it could be tied to any session.
+Reach = Callable[["duckdb.DuckDBPyConnection"], tuple[list[str], Callable[[Collection[str] | None], list[str]]] | None]
 # By format: given whether only outbound sessions are wanted, the pieces of the file that lists them. One of them may be asked for, once.
 Files = Mapping[str, Callable[[bool], Iterable[bytes]]]
 Use = Callable[[Files], None]
@@ -26,13 +29,15 @@ Use = Callable[[Files], None]
 @dataclass(frozen=True, slots=True)
 class Worth:
     """Bytes below which sessions can be no part of a finding: of a pair of hosts (`odd`: of one that spoke something odd or in clear), of a
-    host to an entity on all days; an upload of an unknown kind counts from `silent` on. Conn logs below `size` bytes are read at once."""
+    host to an entity on all days; an upload of an unknown kind counts from `silent` on. Conn logs below `size` bytes are read at once. `reach`:
+    where telemetry is joined."""
 
     pair: int
     odd: int
     entity: int
     silent: int
     size: int = 64 << 20
+    reach: Reach | None = None
 
 
 @dataclass(frozen=True, slots=True)

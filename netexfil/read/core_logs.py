@@ -65,7 +65,10 @@ def _reader(files: Sequence[Log], logs: Sequence[str], options: Options, policy:
     return _core.Logs(_spans(files, options), specs, _names(), policy_networks(policy), watched, options.threads, hot)
 
 
-def sieve(files: Sequence[Log], worth: Worth, bits: int, families: bytes, special: Sequence[str], options: Options, policy: Policy) -> Any:
+def sieve(
+    files: Sequence[Log], worth: Worth, bits: int, families: bytes, special: Sequence[str], reach: tuple[list[str], list[str]] | None,
+    options: Options, policy: Policy,
+) -> Any:
     """A first reading of conn logs that keeps no row; see `sift`. `bits`: the binary logarithm of the slots in which pairs are added up."""
     from netexfil import _core
 
@@ -73,7 +76,7 @@ def sieve(files: Sequence[Log], worth: Worth, bits: int, families: bytes, specia
     specs = [_spec(by_name[name]) for name in (*fields.SUMMED, *fields.FLAGS)]
     limits, watched = (worth.pair, worth.odd, worth.entity, worth.silent), [int(port) for port in policy.watched]
     spans, networks = _spans(files, options), policy_networks(policy)
-    return _core.Sieve(spans, specs, _names(), networks, watched, limits, bits, families, list(special), options.threads)
+    return _core.Sieve(spans, specs, _names(), networks, watched, limits, bits, families, list(special), reach, options.threads)
 
 
 def channels(files: Sequence[Log], wanted: Sequence[str], large: int, daily: bool, options: Options, policy: Policy) -> Any:

@@ -91,7 +91,8 @@ def _sifted(
     if not sift.fits(by_log, options):
         return None
     job = sift.Job(con, by_log, options, policy, progress)
-    tables.spare(con)
+    if options.sift.reach is None:  # what the telemetry says is held already
+        tables.spare(con)
     while True:
         try:
             return sift.read(job, lambda small: _others(con, small, reader, options, policy, progress), turn)

@@ -10,20 +10,24 @@ host sent to all addresses of a family of names (`rust/src/zeek/channel/sieve.rs
 
 Of the others only the hosts and days stay (table `active`). A family is what names of one entity have in common, or more: too much may be
 kept, never too little. Where something does not allow it, everything is read as ever.
+
+Where telemetry is joined (`Worth.reach`), all sessions are kept as well that it could be tied to: of its hosts, and with the outside addresses
+that those of them told of whose own address no session has. Their pairs count from `Worth.odd` on, as a link makes them candidates. What the join
+asks of all sessions is answered by few: the first and last moments by the hosts of the outermost rows, and which hosts without telemetry sent most by
+all sessions of those that may have; the others are counted (table `away`). Both answers are held against the kept sessions at the end.
 """
 
 from __future__ import annotations
 
 import os
-import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netexfil import tables
-from netexfil.entity import SECOND_LEVEL, SHARED
-from netexfil.read import core_logs, fields, merging, names
+from netexfil.read import core_logs, families, fields, merging, names
+from netexfil.read.bounds import Bounds
 from netexfil.read.logs import Tally, columns
 
 if TYPE_CHECKING:
@@ -96,22 +100,28 @@ def read(job: Job, others: Callable[[Mapping[str, Sequence[Log]]], list[Tally]],
     try:
         told = {log.file: log for log in others({log: files for log, files in job.by_log.items() if log not in (*LATER, *CERTIFICATES, "conn")})}
         special, tallies = _named(job)
-        counts, hot = _learn(job, special)
+        counts, hot, bounds = _learn(job, special)
         later = [log for log in (*LATER, *CERTIFICATES) if log in job.by_log]
-        tallies += _sessions(job, hot) + _facts(job, later, hot) if later else _at_once(job, hot, turn)
+        # Of much that is said little may be of kept sessions, so that these come first where memory is spared.
+        frugal = later and not bounds
+        tallies += _sessions(job, hot) + _facts(job, later, hot) if frugal else _facts(job, later, hot) + _at_once(job, hot, turn)
         told |= {tally.file: tally for tally in tallies}
         if any({fields.log_of(name) for name in tally.passed} & fields.LOGS.keys() for tally in told.values()):
             raise Unfit("files that hold several logs")
-        if later:
+        if frugal:
             _parts(con, turn)
         else:
             _forget(con, "session")
         merging.announce(con, "fact_new")
         _sound(con, counts)
+        if bounds:
+            merging.merge(con)
+            if unsure := bounds.unsure(con):
+                raise Unfit(unsure)
         if _files(job) != before:
             raise Unfit("a file was changed between the readings")
     except Exception:
-        for table in ("session", "name", "active", "fact_new", "checksum_weird"):
+        for table in ("session", "name", "active", "away", "fact_new", "checksum_weird"):
             con.execute(f"DELETE FROM {table}")
         raise
     finally:
@@ -124,13 +134,6 @@ def _files(job: Job) -> list[tuple[int, int]]:
     """What the files are now: a log that is rotated between the readings is another."""
     found = [os.stat(file.path) for files in job.by_log.values() for file in files]
     return [(one.st_dev, one.st_ino) for one in found]
-
-
-# What the cleaned name of a family is: three labels where the owner of an entity has three or more, else two.
-_CLEAN = "trim(lower(name), ' .')"
-_THREE = r"\.(" + "|".join(suffix.replace(".", r"\.") for suffix in SHARED) + r")$|\.(" + "|".join(sorted(SECOND_LEVEL)) + r")\.[^.]{2}$"
-_FAMILY = rf"""CASE WHEN regexp_matches(clean, '{_THREE}') AND regexp_matches(clean, '[^.]+\.[^.]+\.[^.]+$')
-    THEN regexp_extract(clean, '[^.]+\.[^.]+\.[^.]+$') ELSE regexp_extract(clean, '[^.]*\.?[^.]+$') END"""
 
 
 def _named(job: Job) -> tuple[list[str], list[Tally]]:
@@ -151,10 +154,7 @@ def _named(job: Job) -> tuple[list[str], list[Tally]]:
     if "http" in job.by_log:
         told += job.stream("http", lambda rows: names.fill(con, "http", rows))
         con.execute("INSERT INTO family SELECT address, name FROM name WHERE source = 'http'")
-    con.execute(f"""CREATE OR REPLACE TEMP TABLE family AS SELECT DISTINCT address, {_FAMILY} AS family FROM
-        (SELECT address, {_CLEAN} AS clean FROM family) WHERE clean <> ''""")
-    con.execute("""CREATE OR REPLACE TEMP TABLE family_many AS SELECT family, CAST(row_number() OVER () AS INTEGER) AS number
-        FROM family GROUP BY family HAVING count(*) > 1""")
+    families.group(con)
     said = con.execute("SELECT DISTINCT uid FROM fact_new WHERE kind IN ('ssh', 'ftp') AND uid IS NOT NULL").fetchall()
     return [*special, *(row[0] for row in said)], told
 
@@ -174,13 +174,10 @@ def _asked(job: Job, log: str, special: list[str]) -> list[Tally]:
     return told
 
 
-def _learn(job: Job, special: Sequence[str]) -> tuple[Mapping[str, tuple[int, int]], core_logs.Hot]:
-    """The first reading: counts of files, and what the second is to take. Fills `active`."""
-    con, conn = job.con, job.by_log["conn"]
-    bits = min(max((_size(conn) // ROW).bit_length(), 10), 21)
-    sieve = core_logs.sieve(conn, job.worth, bits, _families(con), special, job.options, job.policy)
-    with core_logs.telling(sieve, conn, job.progress):
-        sieve.run()
+def _learn(job: Job, special: Sequence[str]) -> tuple[Mapping[str, tuple[int, int]], core_logs.Hot, Bounds | None]:
+    """The first reading: counts of files, and what the second is to take. Fills `active` and `away`."""
+    con = job.con
+    sieve, reach = _sieved(job, special)
     refused, lost = sieve.trouble()
     met = [tally for tally in core_logs.tallies(sieve) if {fields.log_of(name) for name in tally.passed} & fields.LOGS.keys()]
     if lost or met:
@@ -190,46 +187,42 @@ def _learn(job: Job, special: Sequence[str]) -> tuple[Mapping[str, tuple[int, in
     tables.insert(con, "active", active)
     ends = con.execute("SELECT DISTINCT fuid FROM fact_new WHERE kind = 'ftp' AND fuid IS NOT NULL").fetchall()
     announced = [row[0].rsplit(" ", 1)[0] for row in ends]
-    found = {*remotes, *servers, *announced, *_kin(con, [*remotes, *servers, *announced], sieve.families())}
+    found = {*remotes, *servers, *announced, *families.kin(con, [*remotes, *servers, *announced], sieve.families())}
     if several:
         dav = con.execute("SELECT DISTINCT address FROM name WHERE kind = 'dns' AND (starts_with(name, 'dav.') OR starts_with(name, 'webdav.'))")
         found |= {*sieve.spoken(), *(row[0] for row in dav.fetchall())}
     for table in ("family", "family_many", "family_hot"):
         con.execute(f"DROP TABLE {table}")
+    bounds = None
+    if reach:
+        mine, theirs = reach
+        _, whole, away, line, outer = sieve.reached()
+        tables.insert(con, "away", [(host,) for host in away])
+        found, hosts, bounds = found | {*theirs}, [*hosts, *whole, *mine], Bounds(tuple(outer), line, mine, theirs)
     if len(found) > MOST:
         raise Unfit("too many addresses")
-    return {path: (tcp, unseen) for path, tcp, unseen in sieve.counts()}, (list(found), [*hosts, *announced], servers, refused)
+    return {path: (tcp, unseen) for path, tcp, unseen in sieve.counts()}, (list(found), [*hosts, *announced], servers, refused), bounds
 
 
-def _families(con: duckdb.DuckDBPyConnection) -> bytes:
-    """The families that several addresses share, as the core takes them: 16 bytes of the address, 4 of the family's number."""
-    found = con.execute("SELECT f.address, m.number FROM family f JOIN family_many m USING (family)")
-    return b"".join(_packed(found))
-
-
-def _packed(found: duckdb.DuckDBPyConnection) -> Iterator[bytes]:
-    while rows := found.fetchmany(65_536):
-        packed = bytearray()
-        for address, number in rows:
-            try:
-                bare = socket.inet_pton(socket.AF_INET6, address if ":" in address else f"::ffff:{address}")
-            except (OSError, ValueError):
-                continue  # what DNS calls an address may be none
-            packed += bare + number.to_bytes(4, "big")
-        yield bytes(packed)
-
-
-def _kin(con: duckdb.DuckDBPyConnection, addresses: Sequence[str], numbers: Sequence[int]) -> list[str]:
-    """All addresses that share a family with one of these, and those of the families with these numbers."""
-    con.execute("CREATE OR REPLACE TEMP TABLE family_hot (address VARCHAR, number INTEGER)")
-    tables.insert(con, "family_hot", [(address, None) for address in addresses], kinds=_HOT)
-    tables.insert(con, "family_hot", [(None, number) for number in numbers], kinds=_HOT)
-    found = con.execute("""SELECT DISTINCT address FROM family WHERE family IN (SELECT family FROM family WHERE address IN
-        (SELECT address FROM family_hot WHERE address IS NOT NULL) UNION SELECT family FROM family_many JOIN family_hot USING (number))""")
-    return [row[0] for row in found.fetchall()]
-
-
-_HOT = {"address": "VARCHAR", "number": "INTEGER"}
+def _sieved(job: Job, special: Sequence[str]) -> tuple[Any, tuple[list[str], list[str]] | None]:
+    """The sieve, and what telemetry could be tied to: addresses of its hosts, and outside addresses. Read once more where some of its hosts are not
+    met: the ends that those told of are wanted, too."""
+    conn, grouped = job.by_log["conn"], families.packed(job.con)
+    bits = min(max((_size(conn) // ROW).bit_length(), 10), 21)
+    asked = job.worth.reach(job.con) if job.worth.reach else None
+    if job.worth.reach and asked is None:
+        raise Unfit("telemetry that could be tied to any session")
+    reach = (asked[0], [*asked[0], *asked[1](None)]) if asked else None
+    while True:
+        sieve = core_logs.sieve(conn, job.worth, bits, grouped, special, reach, job.options, job.policy)
+        with core_logs.telling(sieve, conn, job.progress):
+            sieve.run()
+        if asked is None or reach is None:
+            return sieve, None
+        more = set(asked[1](sieve.reached()[0]))
+        if more <= set(reach[1]):
+            return sieve, reach
+        reach = (reach[0], [*reach[0], *more])
 
 
 def _sessions(job: Job, hot: core_logs.Hot) -> list[Tally]:
@@ -252,7 +245,7 @@ def _store(con: duckdb.DuckDBPyConnection, kept: Mapping[str, str], rows: str) -
 
 
 def _at_once(job: Job, hot: core_logs.Hot, turn: Turn | None) -> list[Tally]:
-    """The second reading where no other log is to be asked about its rows: straight to `session`."""
+    """The second reading where all that other logs say of its rows is known: straight to `session`."""
     return job.stream("conn", lambda rows: _together(job.con, rows, turn), hot)
 
 

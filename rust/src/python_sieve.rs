@@ -8,10 +8,12 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::python_logs::{FieldSpec, FileSpec, NetworkSpec, broken, describe, files, plan};
-use crate::zeek::{self, Families, Found, Keep, Limits, Reader, SURE};
+use crate::zeek::{self, Families, Found, Keep, Limits, Reach, Reader, SURE, Wanted};
 
 /// See `Sieve::days`.
 type Days = (Vec<(String, i32)>, Vec<String>, bool);
+/// See `Sieve::reached`.
+type Told = (Vec<String>, Vec<String>, Vec<String>, i64, [Option<f64>; 3]);
 
 /// See `netexfil/read/sift.py`.
 #[pyclass(frozen, module = "netexfil._core")]
@@ -26,9 +28,10 @@ pub struct Sieve {
 #[pymethods]
 impl Sieve {
     /// Begin to read conn logs. `fields` are those of `FIELDS` and `FLAGS`, in that order; `limits` the bytes (see `zeek::Limits`) small,
-    /// least, family, large; `families` as `Families::new` takes them; `special` the uids that matter whatever their sessions moved.
+    /// least, family, large; `families` as `Families::new` takes them; `special` the uids that matter whatever their sessions moved;
+    /// `reach` addresses of hosts with telemetry, and those whose sessions it may be tied to.
     #[new]
-    #[pyo3(signature = (found, fields, names, networks, watched, limits, bits, families, special, threads=2))]
+    #[pyo3(signature = (found, fields, names, networks, watched, limits, bits, families, special, reach, threads=2))]
     #[allow(clippy::too_many_arguments)] // one call, by name
     fn new(
         found: Vec<FileSpec>,
@@ -40,6 +43,7 @@ impl Sieve {
         bits: u32,
         families: &[u8],
         special: Vec<String>,
+        reach: Option<(Vec<String>, Vec<String>)>,
         threads: usize,
     ) -> PyResult<Self> {
         if !fields.iter().map(|field| field.0.as_str()).eq(zeek::FIELDS.into_iter().chain(zeek::FLAGS)) {
@@ -48,7 +52,8 @@ impl Sieve {
         let (small, least, family, large) = limits;
         let keep = Keep::new(&networks.0, &networks.1, watched, false).ok_or_else(|| PyValueError::new_err("not a network"))?;
         let mut plan = plan(vec![("conn".into(), fields)], names, networks, None)?;
-        let sieve = Arc::new(zeek::Sieve::new(Limits { small, least, family, large }, bits, Families::new(families), &special));
+        let reach = reach.map(|(mine, theirs)| Reach { mine: zeek::addresses(&mine), theirs: zeek::addresses(&theirs) });
+        let sieve = Arc::new(zeek::Sieve::new(Limits { small, least, family, large }, bits, Families::new(families), &special, reach));
         (plan.keep, plan.channels) = (Some(keep), Some(Arc::new(zeek::Channels::sieve(&sieve))));
         let paths = found.iter().map(|file| file.0.clone()).collect();
         let reader = Reader::new(plan, files(found), threads);
@@ -96,6 +101,14 @@ impl Sieve {
         }
         let first = found.days.keys().next().map(|(_, day)| *day);
         Ok((sure, texts(&maybe), found.days.keys().any(|(_, day)| Some(*day) != first)))
+    }
+
+    /// For a join: addresses of hosts with telemetry that were met; hosts whose sessions are all wanted, and others that sent outward, with
+    /// the bytes that none of these reaches; the first and last moments (see `zeek::Wanted`).
+    fn reached(&self) -> PyResult<Option<Told>> {
+        let found = self.found.lock().map_err(broken)?;
+        let told = |Wanted { here, whole, away, line, outer }: Wanted| (texts(&here), texts(&whole), texts(&away), line, outer);
+        Ok(self.sieve.wanted(&found).map(told))
     }
 
     /// For each file its TCP sessions, and those whose originator no sensor saw.

@@ -27,7 +27,7 @@ mod window;
 mod wrapped;
 
 pub(crate) use channel::truth;
-pub use channel::{Addresses, Channel, Channels, FIELDS, FLAGS, Families, Found, Hot, Limits, Order, PROTOCOLS, SURE, Sieve, addresses, written};
+pub use channel::{Addresses, Channel, Channels, FIELDS, FLAGS, Families, Found, Hot, Limits, Order, PROTOCOLS, Reach, SURE, Sieve, Wanted, addresses, written};
 pub use columns::schema;
 pub use keep::Keep;
 pub use lines::head;

@@ -102,9 +102,7 @@ impl Local {
             let [orig, resp] = [orig, resp].map(|address| halves(value::bits(address)));
             let uid = if sieve.names_sessions() { get(1) } else { None };
             let uid = uid.as_ref().map(AsRef::as_ref);
-            #[allow(clippy::cast_possible_truncation)] // a day, or the nearest that there is
-            let day = (ts / 86_400.0).floor() as i32;
-            sifting.met(sieve, &Met { orig, resp, uid, day, ends: &ends, service, sides: given.sides() });
+            sifting.met(sieve, &Met { orig, resp, uid, start: ts, duration: duration.unwrap_or(0.0), ends: &ends, service, sides: given.sides() });
             return Ok(());
         }
         let last = ts + duration.unwrap_or(0.0);

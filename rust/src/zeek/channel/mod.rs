@@ -10,6 +10,7 @@ mod local;
 mod order;
 mod places;
 mod plain;
+mod reach;
 mod record;
 mod service;
 mod sieve;
@@ -28,6 +29,7 @@ pub use local::Local;
 pub use order::Order;
 pub use places::{Layout, Spans};
 pub use plain::{Block, Scratch, Taken};
+pub use reach::{Reach, Wanted};
 pub use sieve::{Found, Limits, SURE, Sieve};
 pub use truth::PROTOCOLS;
 

@@ -275,14 +275,15 @@ impl Local {
 
     /// What the sieve learns of it.
     fn sift<P: Places>(&mut self, keep: &Keep, row: &Row<'_, P>, port: u16, [orig, resp]: [Halves; 2], v6: bool) -> Option<Taken> {
-        let Rest { start, service, ends, sides, .. } = self.rest(keep, row, port, v6)?;
+        let Rest { start, duration, service, ends, sides, .. } = self.rest(keep, row, port, v6)?;
         let (sieve, sifting) = self.sieve.as_mut()?;
         let uid = if sieve.names_sessions() { Some(row.bytes(1)?) } else { None };
         if !row.places.flags(row.text) || uid.is_some_and(|uid| memchr::memchr(b'\\', uid).is_some()) {
             return None;
         }
-        let day = i32::try_from(start / 86_400_000_000).ok()?;
-        sifting.met(sieve, &Met { orig, resp, uid, day, ends: &ends, service, sides });
+        #[allow(clippy::cast_precision_loss)] // below 2^53
+        let (start, duration) = (start as f64 / 1e6, duration as f64 / 1e6);
+        sifting.met(sieve, &Met { orig, resp, uid, start, duration, ends: &ends, service, sides });
         Some(Taken::Summed)
     }
 

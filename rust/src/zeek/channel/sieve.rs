@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::hot::{Addresses, Families, Quick};
+use super::reach::{self, Reach, Reached, Wanted};
 use super::record::{Address, Halves, fold};
 use super::service::Service;
 use super::truth::{self, Ends, Moved, Quality, Sent};
@@ -50,6 +51,8 @@ pub struct Found {
     pub days: HashMap<(Halves, i32), u8, Quick>,
     /// File -> TCP sessions, and those whose originator no sensor saw.
     pub counts: HashMap<u32, (u64, u64)>,
+    /// What a join asks for, where there is one.
+    pub reached: Reached,
     /// A row was refused.
     pub refused: bool,
     /// There is too much to be told apart, or rows were read with the wrong header.
@@ -72,6 +75,7 @@ impl Found {
             let sums = self.counts.entry(file).or_default();
             *sums = (sums.0 + tcp, sums.1 + lost);
         }
+        self.reached.join(other.reached);
         self.refused |= other.refused;
         self.lost |= other.lost || [&self.remotes, &self.servers, &self.spoken].iter().any(|set| set.len() > MOST) || self.days.len() > MOST_DAYS;
     }
@@ -85,22 +89,29 @@ pub struct Sieve {
     families: Families,
     /// Hashes of the uids of which other logs say something that decides.
     special: HashSet<u64, Quick>,
+    /// What telemetry can speak of; pairs that it may be tied to count as much as those that spoke something odd.
+    reach: Option<Reach>,
     found: Mutex<Found>,
 }
 
 impl Sieve {
     /// `bits`: the binary logarithm of the number of slots.
-    pub fn new(limits: Limits, bits: u32, families: Families, special: &[String]) -> Self {
+    pub fn new(limits: Limits, bits: u32, families: Families, special: &[String], reach: Option<Reach>) -> Self {
         let bits = bits.clamp(4, 26);
         let slots = |wanted: bool| (0..if wanted { 1_usize << bits } else { 0 }).map(|_| AtomicU32::new(0)).collect();
         let capped = |limit: i64| limit.clamp(1, CAP);
         let limits = Limits { small: capped(limits.small), least: capped(limits.least), family: capped(limits.family), large: limits.large };
         let special = special.iter().map(|uid| word(uid.as_bytes())).collect();
-        Self { limits, pairs: slots(true), wide: slots(!families.is_empty()), shift: 64 - bits, families, special, found: Mutex::default() }
+        Self { limits, pairs: slots(true), wide: slots(!families.is_empty()), shift: 64 - bits, families, special, reach, found: Mutex::default() }
     }
 
     pub fn found(&self) -> Found {
         self.found.lock().map(|mut found| std::mem::take(&mut *found)).unwrap_or(Found { lost: true, ..Found::default() })
+    }
+
+    /// What a join wants of what was found; `None`: there is none.
+    pub fn wanted(&self, found: &Found) -> Option<Wanted> {
+        self.reach.as_ref().map(|reach| found.reached.wanted(reach))
     }
 
     pub fn lose(&self) {
@@ -151,7 +162,9 @@ pub struct Met<'a> {
     pub orig: Halves,
     pub resp: Halves,
     pub uid: Option<&'a [u8]>,
-    pub day: i32,
+    /// Seconds since 1970.
+    pub start: f64,
+    pub duration: f64,
     pub ends: &'a Ends,
     pub service: Service,
     pub sides: [Sent; 2],
@@ -187,7 +200,13 @@ impl Sifting {
         let counts = named || truth::way(ends, row.service, &moved, limits.large).is_some();
         let protocol = truth::protocol(ends, row.service, &moved);
         let special = !sieve.special.is_empty() && row.uid.is_some_and(|uid| sieve.special.contains(&word(uid)));
-        let loose = special || odd(ends, row.service) || (counts && matches!(truth::PROTOCOLS.get(usize::from(protocol)), Some(&("DNS" | "FTP" | "HTTP" | "Unknown"))));
+        let tied = sieve.reach.as_ref().map(|reach| (reach.mine.contains(&inside), reach.theirs.contains(&remote)));
+        if let Some((_, tied)) = tied {
+            let (out, back) = (moved.out.low, moved.back.unwrap_or(0));
+            self.found.reached.met(&reach::Row { inside, inward, counts: named, tied, out, back, start: row.start, end: row.start + row.duration });
+        }
+        let linked = matches!(tied, Some((true, _) | (_, true)));
+        let loose = special || linked || odd(ends, row.service) || (counts && matches!(truth::PROTOCOLS.get(usize::from(protocol)), Some(&("DNS" | "FTP" | "HTTP" | "Unknown"))));
         let most = if moved.out.quality == Quality::Exact { moved.out.low } else { moved.out.low.max(moved.out.high) };
         let amount = u32::try_from(most.clamp(0, CAP)).unwrap_or(0);
         let pair = fold(inside.mixed() ^ 0x9e37_79b9_7f4a_7c15, remote.mixed() ^ 0xe703_7ed1_a0b4_28db);
@@ -206,7 +225,9 @@ impl Sifting {
         }
         if !inward {
             let sure = named && ends.orig == Side::Inside;
-            *self.found.days.entry((inside, row.day)).or_default() |= if sure { SURE } else { MAYBE };
+            #[allow(clippy::cast_possible_truncation)] // a day, or the nearest that there is
+            let day = (row.start / 86_400.0).floor() as i32;
+            *self.found.days.entry((inside, day)).or_default() |= if sure { SURE } else { MAYBE };
             let other = counts && !matches!(truth::PROTOCOLS.get(usize::from(protocol)), Some(&("HTTPS" | "QUIC")));
             if other || matches!(ends.port, 21 | 25 | 143 | 465 | 587 | 989 | 990 | 993) {
                 self.found.spoken.insert(remote);
