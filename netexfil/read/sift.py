@@ -110,7 +110,7 @@ def read(job: Job, others: Callable[[Mapping[str, Sequence[Log]]], list[Tally]],
             raise Unfit("files that hold several logs")
         if frugal:
             _parts(con, turn)
-        else:
+        elif not bounds:  # telemetry may know the others, too
             _forget(con, "session")
         merging.announce(con, "fact_new")
         _sound(con, counts)
