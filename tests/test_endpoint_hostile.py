@@ -44,7 +44,9 @@ def test_numbers_that_python_refuses_stop_nothing(tmp_path: Path) -> None:
     assert len(read(path)[0]) == len(odd) + len(RECORDS)
 
 
+PART = made.flat(made.SHELL, 4104, made.SCRIPT | {"MessageTotal": "2"})
 LONG = {
+    "thousands of scripts in parts": "".join(json.dumps(PART | {"ScriptBlockId": f"{n // 2}", "MessageNumber": f"{n % 2 + 1}"}) + "\n" for n in range(5000)),
     "a broken record before many": "[\n{\"broken\": \n" + ",\n".join(json.dumps({**RECORDS[1], "pad": "x" * 600}) for _ in range(8000)) + "]",
     "declarations without an end": "<?xml version='1.0'?>\n" + "<?xml " * 40_000,
     "data without an end": "<Event><System><EventID>3</EventID></System><EventData>" + "<Data>" * 40_000 + "</Event>\n",

@@ -81,22 +81,22 @@ def is_xml(first: bytes) -> bool:
 
 def xml_events(stream: Any) -> Iterator[Piece]:
     """Events from a file of event XML, however laid out: a log saved by the event viewer stands in one line. The rest is cut by lines."""
-    rest, line, looked = b"", 1, 0
+    rest, line, looked = bytearray(), 1, 0
     while chunk := stream.read(_CHUNK):
         rest += chunk
         at = 0
         while (end := rest.find(_XML_END, max(at, looked))) >= 0:
             end += len(_XML_END)
-            yield from _between(rest[at:end], line)
+            yield from _between(bytes(rest[at:end]), line)
             line += rest.count(b"\n", at, end)
             at = end
-        rest = rest[at:]
+        del rest[:at]
         looked = max(len(rest) - len(_XML_END), 0)
         if len(rest) > MAX_RECORD:
             yield Piece(line, refused=f"longer than {MAX_RECORD >> 20} MiB")
             line += rest.count(b"\n")
-            rest, looked = b"", 0
-    yield from _between(rest, line)
+            rest, looked = bytearray(), 0
+    yield from _between(bytes(rest), line)
 
 
 def _between(block: bytes, line: int) -> Iterator[Piece]:
@@ -114,21 +114,21 @@ def _between(block: bytes, line: int) -> Iterator[Piece]:
 
 def lines(stream: Any) -> Iterator[Piece | Run]:
     """One record a line; a line that opens an XML event is continued until it is closed."""
-    cutter, rest = _Cutter(), b""
+    cutter, held, size = _Cutter(), [b""], 0  # held: of the line at hand
     while chunk := stream.read(_CHUNK):
         whole = chunk.rfind(b"\n") + 1
-        if not whole:
-            rest += chunk
-        else:
-            yield from cutter.feed(rest + chunk[:whole])
-            rest = chunk[whole:]
-        if len(rest) > MAX_RECORD:
+        if whole:
+            yield from cutter.feed(b"".join((*held, chunk[:whole])))
+            held, size = [], 0
+        held.append(chunk[whole:])
+        size += len(chunk) - whole
+        if size > MAX_RECORD:
             yield cutter.too_long()
-            rest = b""
             while (chunk := stream.read(_CHUNK)) and (end := chunk.find(b"\n")) < 0:
                 pass
-            rest = chunk[end + 1 :] if chunk else b""
-    yield from cutter.last(rest)
+            held = [chunk[end + 1 :] if chunk else b""]
+            size = len(held[0])
+    yield from cutter.last(b"".join(held))
 
 
 def _object_lines(block: bytes) -> int:

@@ -51,8 +51,8 @@ def complete(con: duckdb.DuckDBPyConnection, side: Sequence[tuple[Any, ...]]) ->
         """SELECT count(*) FILTER (kind IN ('net_conn', 'dns', 'file_create') AND image IS NULL AND guid IS NOT NULL AND host_id IS NOT NULL)
                 , count(*) FILTER (kind = 'host_info'), count(*) FILTER (event_id = 'userinfo'),
                   count(*) FILTER (kind = 'process_start' AND dialect LIKE 'falcon%'), count(*) FILTER (dialect = 'defender-evidence') FROM event"""
-    ).fetchone()
-    wanted = zip((_PROCESS, _HOST, _USER, _PROCESS, _EVIDENCE), needed or (), strict=False)
+    ).fetchall()[0]
+    wanted = zip((_PROCESS, _HOST, _USER, _PROCESS, _EVIDENCE), needed, strict=False)
     for statement in dict.fromkeys(sql for sql, count in wanted if count):
         con.execute(statement)
     _scripts(con, side)
@@ -60,14 +60,20 @@ def complete(con: duckdb.DuckDBPyConnection, side: Sequence[tuple[Any, ...]]) ->
 
 def _scripts(con: duckdb.DuckDBPyConnection, side: Sequence[tuple[Any, ...]]) -> None:
     """Script blocks logged in parts: the first part takes the whole text, the others become kind `script_part`."""
+    import numpy as np
+
     groups: dict[str, dict[int, int]] = defaultdict(dict)
     for eid, script, part, total in side:
         if script and part and total and total > 1:
             groups[script].setdefault(part, eid)
-    for by_part in groups.values():
-        if len(by_part) < 2:
-            continue
-        eids = [by_part[part] for part in sorted(by_part)]
-        texts = dict(con.execute("SELECT eid, target FROM event WHERE eid IN (SELECT unnest(?))", [eids]).fetchall())
-        con.execute("UPDATE event SET target = ? WHERE eid = ?", ["".join(texts.get(eid) or "" for eid in eids), eids[0]])
-        con.execute("UPDATE event SET kind = 'script_part', target = NULL WHERE eid IN (SELECT unnest(?))", [eids[1:]])
+    rows = [(by_part[part], by_part[min(by_part)], part) for by_part in groups.values() if len(by_part) > 1 for part in by_part]
+    if not rows:
+        return
+    columns = zip(("eid", "head", "part"), zip(*rows, strict=True), strict=True)
+    con.register("incoming", {name: np.array(column, np.int64) for name, column in columns})
+    con.execute("""CREATE OR REPLACE TEMP TABLE script_part AS SELECT * FROM incoming;
+        UPDATE event SET target = w.target FROM (SELECT head, coalesce(string_agg(target, '' ORDER BY part), '') AS target
+            FROM script_part JOIN event USING (eid) GROUP BY head) w WHERE event.eid = w.head;
+        UPDATE event SET kind = 'script_part', target = NULL WHERE eid IN (SELECT eid FROM script_part WHERE eid <> head);
+        DROP TABLE script_part""")
+    con.unregister("incoming")
