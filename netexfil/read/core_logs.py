@@ -100,7 +100,8 @@ def _spec(one: fields.Field) -> tuple[str, str, list[str], bool, bool]:
 def _names() -> dict[str, Any]:
     return {
         "aliases": dict(fields.ALIASES), "words": list(fields.LOGS), "signs": list(fields.SIGNS), "names": list(fields.NAMES),
-        "wraps": list(fields.WRAPS),
+        "wraps": list(fields.WRAPS), "datasets": list(fields.DATASETS), "dataset_logs": dict(fields.DATASET_LOGS), "ecs": list(fields.ECS),
+        "event_duration": fields.EVENT_DURATION,
     }  # fmt: skip
 
 

@@ -111,7 +111,34 @@ OTHER = frozenset(
 
 # Keys in which a JSON line names its log, and keys under which shippers wrap the line itself.
 NAMES = ("_path", "@stream", "@path", "zeek_log", "log_type", "stream")
-WRAPS = ("message", "event", "log", "_raw", "json", "data", "result", "zeek", "msg")
+WRAPS = ("message", "event", "log", "_raw", "json", "data", "result", "zeek", "msg", "_source")
+
+# Zeek's logs as Filebeat's module and Elastic's integration keep them: keys in which a record names its dataset (`zeek.connection`), the logs
+# of datasets that are called otherwise, and for a dataset (empty: for all) what stands for a field of Zeek's. Fields that kept their name
+# stand under `zeek.<dataset>.`. The first key that a record has is taken. `EVENT_DURATION` is in nanoseconds.
+DATASETS = ("event_dataset", "data_stream_dataset")
+DATASET_LOGS: Mapping[str, str] = {"connection": "conn"}
+EVENT_DURATION = "event_duration"
+ECS: Sequence[tuple[str, str, str]] = (
+    ("", "@timestamp", "ts"), ("", "zeek_session_id", "uid"), ("", "source_ip", "id_orig_h"), ("", "source_address", "id_orig_h"),
+    ("", "source_port", "id_orig_p"), ("", "destination_ip", "id_resp_h"), ("", "destination_address", "id_resp_h"),
+    ("", "destination_port", "id_resp_p"), ("", "network_transport", "proto"), ("", "network_community_id", "community_id"),
+    ("connection", "network_application", "service"), ("connection", "network_protocol", "service"), ("connection", EVENT_DURATION, "duration"),
+    ("connection", "zeek_connection_state", "conn_state"), ("connection", "source_packets", "orig_pkts"),
+    ("connection", "source_bytes", "orig_ip_bytes"), ("connection", "destination_packets", "resp_pkts"),
+    ("connection", "destination_bytes", "resp_ip_bytes"), ("ssl", "zeek_ssl_server_cert_chain_fuids", "cert_chain_fuids"),
+    ("ssl", "tls_server_subject", "subject"), ("ssl", "tls_server_issuer", "issuer"), ("ssl", "tls_client_ja3", "ja3"),
+    ("ssl", "zeek_ssl_next_protocol", "next_protocol"), ("ssl", "tls_next_protocol", "next_protocol"),
+    ("ssl", "zeek_ssl_validation_status", "validation_status"), ("x509", "zeek_session_id", "id"),
+    ("x509", "zeek_x509_certificate_sub", "certificate_subject"), ("x509", "zeek_x509_certificate_iss", "certificate_issuer"),
+    ("files", "zeek_files_session_ids", "conn_uids"), ("dns", "dns_question_name", "query"), ("http", "http_request_method", "method"),
+    ("http", "url_domain", "host"), ("http", "url_original", "uri"), ("http", "user_agent_original", "user_agent"),
+    ("ftp", "zeek_ftp_data_channel_originating_host", "data_channel_orig_h"), ("ftp", "zeek_ftp_data_channel_response_host", "data_channel_resp_h"),
+    ("ftp", "zeek_ftp_data_channel_response_port", "data_channel_resp_p"), ("socks", "zeek_socks_request_port", "request_p"),
+    ("tunnel", "zeek_tunnel_type", "tunnel_type"), ("dhcp", "zeek_dhcp_address_assigned", "assigned_addr"),
+    ("dhcp", "zeek_dhcp_address_client", "client_addr"), ("dhcp", "zeek_dhcp_hostname", "host_name"),
+    ("ntlm", "zeek_ntlm_server_name_netbios", "server_nb_computer_name"), ("ntlm", "zeek_ntlm_server_name_dns", "server_dns_computer_name"),
+)  # fmt: skip
 
 
 def log_of(name: str) -> str:

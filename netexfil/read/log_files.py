@@ -11,12 +11,13 @@ if TYPE_CHECKING:
     from netexfil.read.find import Log
 
 _SESSIONS = frozenset({"conn", "netexfil"})
+OURS = frozenset({"eve", "csv"})  # dialects that only the portable engine reads
 
 
 def plain_conn(log: Log) -> bool:
     """Zeek's conn log of finished sessions, by its header or name; a JSON file may still hold other logs."""
     name = log.head.path.lower().strip()
-    return log.head.dialect != "eve" and fields.log_of(name) == "conn" and name not in fields.OPEN
+    return log.head.dialect not in OURS and fields.log_of(name) == "conn" and name not in fields.OPEN
 
 
 def holds_sessions(log: Log) -> bool:

@@ -56,25 +56,25 @@ def read(
     _empty(con, merging.NEW, "fact_new")
     _empty(con, {"file": "VARCHAR"}, "checksum_weird")
     told = _sifted(con, by_log, reader, options, policy, progress, turn)
-    sifted, eve = told is not None, by_log.pop(_EVE, [])
+    sifted, apart = told is not None, by_log.pop(_APART, [])
     if told is None:
         conn = by_log.pop("conn", [])
-        told = _eve(con, eve, options, policy, progress)
+        told = _apart(con, apart, options, policy, progress)
         told += _others(con, by_log, reader, options, policy, progress)
         told += _sessions(con, conn, reader, options, policy, progress, turn)
         told += _met(con, told, files, reader, options, policy)
     con.execute("DROP TABLE fact_new")
-    if eve:
-        suricata.bounds(con, [file.path for file in eve])
+    if eve := [file.path for file in apart if file.head.dialect == "eve"]:
+        suricata.bounds(con, eve)
     merging.merge(con)
     notes = [note for tally in told for note in tally.notes]
     notes += [] if sifted else [*_sessionless(con, files, told, options), *offload(con)]
-    for table in ("checksum_weird", "raw_conn_eve", *(f"raw_{log}" for log in fields.LOGS)):
+    for table in ("checksum_weird", "raw_conn_apart", *(f"raw_{log}" for log in fields.LOGS)):
         con.execute(f"DROP TABLE IF EXISTS {table}")
     return notes
 
 
-_MIXED, _EVE = "*", "eve"
+_MIXED, _APART = "*", "apart"
 
 
 def _sifted(
@@ -108,14 +108,14 @@ def _sifted(
 def _expected(file: Log) -> str:
     """The log that a file is taken for by its header or name; `*` for JSON that may hold any; empty for a TSV log that we do not read."""
     log = fields.log_of(file.head.path)
-    if file.head.dialect == "eve":
-        return _EVE
+    if file.head.dialect in log_files.OURS:
+        return _APART
     return log if log in fields.LOGS else "" if file.head.dialect == "tsv" else _MIXED
 
 
 def _group(file: Log, streams: bool) -> str:
     expected = _expected(file)
-    return expected if streams or expected in ("", _EVE) else _MIXED
+    return expected if streams or expected in ("", _APART) else _MIXED
 
 
 def _created(described: Mapping[str, str], table: str, unless: str = "") -> str:
@@ -145,15 +145,14 @@ def _others(
     return told
 
 
-def _eve(con: duckdb.DuckDBPyConnection, files: Sequence[Log], options: Options, policy: Policy, progress: Progress | None) -> list[Tally]:
-    """Suricata's logs: always by the portable engine."""
+def _apart(con: duckdb.DuckDBPyConnection, files: Sequence[Log], options: Options, policy: Policy, progress: Progress | None) -> list[Tally]:
+    """What only the portable engine reads: Suricata's logs, exported tables."""
     from netexfil.read import portable_logs
 
     if not files:
         return []
-    logs = [log for log in suricata.LOGS if log != "conn"]
-    told = _mixed(con, files, [*logs, "conn"], portable_logs, options, policy, progress)
-    con.execute("ALTER TABLE raw_conn RENAME TO raw_conn_eve")
+    told = _mixed(con, files, [*(log for log in fields.LOGS if log != "conn"), "conn"], portable_logs, options, policy, progress)
+    con.execute("ALTER TABLE raw_conn RENAME TO raw_conn_apart")
     return told
 
 
@@ -199,7 +198,7 @@ def _sessions(
     names.from_facts(con, "fact_new")
     _keep(con, options)
     merging.gather(con, "fact_new", "gathered")
-    for table, in con.execute("SELECT table_name FROM duckdb_tables() WHERE table_name IN ('raw_conn', 'raw_conn_eve')").fetchall():
+    for table, in con.execute("SELECT table_name FROM duckdb_tables() WHERE table_name IN ('raw_conn', 'raw_conn_apart')").fetchall():
         merging.sessions(con, table, "gathered")
     told: list[Tally] = []
     if files:
@@ -242,7 +241,7 @@ def _sessionless(con: duckdb.DuckDBPyConnection, files: Sequence[Log], told: Seq
 
     A conn log without rows is a quiet hour. Where facts are kept (`options.keep_facts`) the sessions may come with a later run.
     """
-    stated = any(log_files.holds_sessions(file) and _expected(file) not in (_MIXED, _EVE) for file in files)
+    stated = any(log_files.holds_sessions(file) and _expected(file) not in (_MIXED, _APART) for file in files)
     dropped = any(tally.dropped for tally in told)
     if stated or dropped or options.keep_facts or not any(tally.rows for tally in told) or con.execute("SELECT 1 FROM session LIMIT 1").fetchone():
         return []

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from netexfil import tables
-from netexfil.read import fields, rows, suricata
+from netexfil.read import exported, fields, rows, suricata
 from netexfil.read.logs import Tally, columns
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 BATCH = 20_000
 STREAMS = False  # conn rows go through the table raw_conn like all others
 INTERNAL = 1_000_000
+READ = {"eve": suricata.read, "csv": exported.read}
 ENCRYPTED = frozenset({"ssl", "ssh", "quic", "tls", "ftp", "ftp-data"})
 
 
@@ -31,7 +32,7 @@ def rows_of(
     keep = keeper(policy) if options.only_outbound else None
     for file in files:
         tally = rows.Tally(file.path)
-        read = suricata.read if file.head.dialect == "eve" else rows.read
+        read = READ.get(file.head.dialect, rows.read)
         for log, batch in _batches(read(file, logs, keep, options.ranges.get(file.path), tally), file.path):
             tables.insert(con, f"raw_{log}", batch, kinds=columns(log))
         notes = tuple(tally.notes.values())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from netexfil.errors import Note
-from netexfil.read import fields, text, values
+from netexfil.read import ecs, fields, text, values
 
 if TYPE_CHECKING:
     from netexfil.read.find import Log
@@ -169,7 +169,7 @@ def _row(header: Header, data: bytes, line: Line, tally: Tally) -> Sequence[Any]
         refuse(tally, line, reason if line.whole else "the last line is not complete")
         return None
     try:
-        return [_cell(header, cells[index], one) if index >= 0 else None for index, one in header.getters]
+        return [cell(header, cells[index], one) if index >= 0 else None for index, one in header.getters]
     except Refused as error:
         refuse(tally, line, str(error))
         return None
@@ -184,7 +184,7 @@ def refuse(tally: Tally, line: Line, reason: str) -> None:
         tally.note("unfinished", reason, line.number, loss=False)
 
 
-def _cell(header: Header, cell: bytes, one: fields.Field) -> Any:
+def cell(header: Header, cell: bytes, one: fields.Field) -> Any:
     """One TSV cell. Escapes are undone after a list is taken apart, so that an escaped comma stays in its element."""
     if not cell or cell == header.unset:
         if one.filled:
@@ -275,6 +275,12 @@ def unwrap(record: Mapping[str, Any], default: str) -> dict[str, Any]:
     outer = flat(record)
     if "uid" in outer or ("ts" in outer and any(sign in outer for sign, _ in fields.SIGNS)):
         return outer
+    found = ecs.record(outer)
+    if found is not None:
+        original = outer.get("event_original")
+        if isinstance(original, str) and original.lstrip().startswith("{"):
+            return _named(unwrap(parse(original.encode("utf-8", "surrogatepass")), default), found)
+        return found
     for key in fields.WRAPS:
         inner = record.get(key)
         if isinstance(inner, str) and inner.lstrip().startswith("{"):
@@ -287,6 +293,9 @@ def unwrap(record: Mapping[str, Any], default: str) -> dict[str, Any]:
 def _named(inner: dict[str, Any], outer: Mapping[str, Any]) -> dict[str, Any]:
     """A wrapper's word for the log (a path or a source type), where the record itself has none."""
     if any(name in inner for name in fields.NAMES):
+        return inner
+    if "_path" in outer:
+        inner["_path"] = outer["_path"]
         return inner
     for key in ("log_file_path", "sourcetype", "source", "path", "file"):
         word = re.split(r"[/\\:_.]", str(outer.get(key, "")).lower().removesuffix(".log"))

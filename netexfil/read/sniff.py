@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from netexfil.read import fields, rows, text
+from netexfil.read import exported, fields, rows, text
 
 PEEK = 1 << 16
 
@@ -35,7 +35,7 @@ class Head:
     """What the first bytes say.
 
     kind: `capture`, `log` or `other` (then `reason` says what it is).
-    dialect: for a log `tsv`, `json` or `eve`. path: the log's name (`conn`, `ssl` …), empty where a JSON file names none or mixes several.
+    dialect: for a log `tsv`, `json`, `eve` or `csv`. path: the log's name (`conn`, `ssl` …), empty where a JSON file names none or mixes several.
     wrap: `plain`, `gzip`, `zstd`. mark: files that may be copies of each other share it. first_ts: of a capture's first packet.
     """
 
@@ -62,7 +62,7 @@ def look(path: str) -> Head:
         return Head("other", "empty")
     if not peek:
         return Head("other", f"damaged {wrap} file")
-    for tell in (_capture, _known, _tsv, _json, _words):
+    for tell in (_capture, _known, _tsv, _json, _csv, _words):
         head = tell(path, peek, wrap)
         if head is not None:
             return head
@@ -172,6 +172,13 @@ def _is_log(record: Mapping[str, Any], name: str) -> bool:
     named = any(isinstance(record.get(key), str) for key in fields.NAMES[:3])
     signed = ("uid" in record or "fuid" in record or "id_orig_h" in record) and any(key in record for key, _ in fields.SIGNS)
     return timed and (named or signed or fields.log_of(name) in fields.LOGS or name in fields.OTHER)
+
+
+def _csv(path: str, peek: bytes, wrap: str) -> Head | None:
+    """An exported table with Zeek's names in its first line."""
+    found = exported.header(peek)
+    name = exported.log(found[1], stem(path)) if found else None
+    return None if name is None else Head("log", dialect="csv", path=name, wrap=wrap, mark=_mark(*peek.split(b"\n", 2)[:2]))
 
 
 def _words(path: str, peek: bytes, wrap: str) -> Head | None:

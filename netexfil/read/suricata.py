@@ -173,8 +173,6 @@ KINDS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Made | None
     "flow": _flow, "tls": _tls, "ssh": _ssh, "quic": _quic, "dns": _dns, "http": _http, "ftp": _ftp,
 }  # fmt: skip
 
-LOGS = ("conn", "ssl", "ssh", "quic", "dns", "http", "ftp")
-
 
 def bounds(con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> None:
     """Write what frame bytes say of payload into the sessions of these files."""

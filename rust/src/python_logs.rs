@@ -13,7 +13,7 @@ use pyo3::types::{PyBytes, PyDict};
 use crate::error::Note;
 use crate::python::{Source, Stream};
 use crate::side::{Networks, Side};
-use crate::zeek::{self, Field, File, Hot, Keep, Kind, Log, Plan, Reader, Tally};
+use crate::zeek::{self, Ecs, Field, File, Hot, Keep, Kind, Log, Plan, Reader, Tally};
 
 /// name, kind, names in logs, required, filled
 pub type FieldSpec = (String, String, Vec<String>, bool, bool);
@@ -54,6 +54,12 @@ pub fn plan(logs: Vec<(String, Vec<FieldSpec>)>, names: &Bound<'_, PyDict>, (ins
     made.signs = get("signs")?.extract()?;
     made.names = get("names")?.extract()?;
     made.wraps = get("wraps")?.extract()?;
+    made.ecs = Ecs {
+        datasets: get("datasets")?.extract()?,
+        logs: get("dataset_logs")?.extract()?,
+        names: get("ecs")?.extract()?,
+        duration: get("event_duration")?.extract()?,
+    };
     let no_network = || PyValueError::new_err("not a network");
     made.keep = watched.map(|watched| Keep::new(&inside, &private, watched, true).ok_or_else(no_network)).transpose()?;
     made.networks = Some(Arc::new(Networks::new(&inside, &private).ok_or_else(no_network)?));

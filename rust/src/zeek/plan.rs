@@ -53,6 +53,19 @@ pub struct Log {
     pub fields: Vec<Field>,
 }
 
+/// How records of Elastic's Common Schema are turned back; see `netexfil/read/fields.py`.
+#[derive(Debug, Clone, Default)]
+pub struct Ecs {
+    /// Keys in which a record names its dataset.
+    pub datasets: Vec<String>,
+    /// Dataset -> log, where they are not called the same.
+    pub logs: HashMap<String, String>,
+    /// (dataset or nothing, their key, Zeek's).
+    pub names: Vec<(String, String, String)>,
+    /// The key of a duration in nanoseconds.
+    pub duration: String,
+}
+
 #[derive(Clone, Default)]
 pub struct Plan {
     pub logs: Vec<Log>,
@@ -64,6 +77,7 @@ pub struct Plan {
     pub signs: Vec<(String, String)>,
     pub names: Vec<String>,
     pub wraps: Vec<String>,
+    pub ecs: Ecs,
     /// Which rows of `conn` are wanted; `None`: all.
     pub keep: Option<Keep>,
     /// For the columns `orig_side` and `resp_side` of `conn`; `None`: they are null.

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::columns::Cell;
+use super::ecs;
 use super::json::{Keys, normal};
 use super::plan::Plan;
 use super::value::BETWEEN;
@@ -75,7 +76,7 @@ fn word(value: &Value) -> String {
 }
 
 type Record = serde_json::Map<String, Value>;
-type Flat = Vec<(String, Value)>;
+pub type Flat = Vec<(String, Value)>;
 
 /// Keys in one level; the first of two equal keys stays.
 fn flat(record: &Record, prefix: &str, out: &mut Flat) {
@@ -98,6 +99,14 @@ fn unwrap(keys: &Keys, record: &Record, plan: &Plan, depth: usize) -> Option<Fla
     if depth > 8 || has(keys.uid) || (has(keys.ts) && keys.signs.iter().any(|(id, _)| has(*id))) {
         return Some(outer);
     }
+    if let Some(found) = ecs::record(&outer, &plan.ecs) {
+        let original = outer.iter().find(|(name, _)| name == "event_original").and_then(|(_, text)| text.as_str());
+        return match original.filter(|text| text.trim_start().starts_with('{')).map(serde_json::from_str) {
+            None => Some(found),
+            Some(Ok(Value::Object(inner))) => Some(named(unwrap(keys, &inner, plan, depth + 1)?, &found, plan)),
+            Some(_) => None,
+        };
+    }
     for key in &plan.wraps {
         let inner = match record.get(key) {
             Some(Value::String(text)) if text.trim_start().starts_with('{') => match serde_json::from_str(text) {
@@ -115,6 +124,10 @@ fn unwrap(keys: &Keys, record: &Record, plan: &Plan, depth: usize) -> Option<Fla
 /// A wrapper's word for the log (a path or a source type), where the record itself has none.
 fn named(mut inner: Flat, outer: &Flat, plan: &Plan) -> Flat {
     if inner.iter().any(|(name, _)| plan.names.contains(name)) {
+        return inner;
+    }
+    if let Some(name) = outer.iter().find(|(name, _)| name == "_path") {
+        inner.push(name.clone());
         return inner;
     }
     for key in ["log_file_path", "sourcetype", "source", "path", "file"] {
