@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 import time
 from pathlib import Path
@@ -28,6 +29,17 @@ def test_one_conversation(tmp_path: Path) -> None:
     assert row["uid"].startswith("C")
     assert len(row["uid"]) == 18
     assert row["source"].endswith("one.pcap")
+
+
+def test_a_beginning_in_any_order_behind_an_acknowledgement_is_counted_whole(tmp_path: Path) -> None:
+    talk = p.talk(sent=[b"SSH-2.0-mine/v1\r\n", b"x" * 100], server=22)
+    times, heard = [time for time, _ in talk], p.ip4("192.0.2.9", "10.0.0.5", 6, p.tcp(22, 40000, 9001, 1018, p.ACK))
+    opening, rest = [data for _, data in talk[:4]], [(time + 0.02, data) for time, data in talk[4:]]
+    for order in itertools.permutations(opening):
+        row = one(tmp_path, p.pcap([*zip(times, [heard, *order], strict=False), *rest], link=101))
+        assert [row[f"orig_{name}"] for name in ("h", "low", "high", "quality")] == ["10.0.0.5", 117, 117, "exact"], row["history"]
+        assert [row[f"resp_{name}"] for name in ("low", "high", "quality")] == [50, 50, "exact"]
+        assert row["ssh_client"] == "SSH-2.0-mine/v1"
 
 
 @pytest.mark.parametrize("engine", ["core", "portable"])

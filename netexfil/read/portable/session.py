@@ -148,20 +148,15 @@ class Session:
         side, peer = self.sides[not orig], self.sides[orig]
         if len(packet.payload) < packet.length:
             self.marks.add("cut")
-        seq = side.unwrap(packet.seq)
-        if packet.flags & SYN:
-            seq += 1
-            if not side.syn and not side.seen:
-                side.begin = seq
-            side.syn = True
-        if side.begin is None:
-            side.begin = seq
+        syn = bool(packet.flags & SYN)
+        seq = side.unwrap(packet.seq) + syn
+        self.opening.shift(orig, side.begins(seq, syn, packet.length > 0))
         if not packet.flags & RST:
             if packet.length > 0:
                 side.add(seq, seq + packet.length)
             if packet.flags & ACK and (peer.begin is not None or peer.pkts == 0):
                 peer.acknowledge(packet.ack)
-        return seq - side.begin
+        return seq - (side.begin or 0)
 
     def take_datagram(self, orig: bool, packet: Packet, now: int) -> None:
         self.last = now

@@ -72,6 +72,15 @@ class Side:
         below = min([self.begin, *(low for low, _ in self.seen)]) - first
         return self.begin - first if 0 <= below <= FLIGHT else None
 
+    def begins(self, at: int, syn: bool, data: bool) -> int:
+        """A segment begins here, behind its SYN. By how much lower the stream begins with it than with what came before the SYN."""
+        lower = 0 if self.begin is None else self.begin - at
+        near = 0 < lower <= FLIGHT and not self.syn and (syn or (data and not self.seen))
+        if near or self.begin is None or (syn and not self.syn and not self.seen):
+            self.begin = at
+        self.syn |= syn
+        return lower if near else 0
+
     def acknowledge(self, ack: int) -> None:
         """The other side has everything below a number."""
         proven = ack if self.at is None else self.at + delta(ack, self.at % WORD)

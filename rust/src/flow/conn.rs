@@ -79,6 +79,19 @@ impl Count {
         (0..=FLIGHT).contains(&(lowest - self.position(seq.wrapping_add(1))))
     }
 
+    /// A segment begins here, behind its SYN. Does the stream begin with it? By how much lower than what was thought of as its first byte: what
+    /// the other side acknowledged, or data, may come before the SYN.
+    pub fn begins(&mut self, at: i64, syn: bool, data: bool) -> usize {
+        let nothing = self.seen.unique() == 0;
+        let lower = if self.begin == UNKNOWN { 0 } else { self.begin - at };
+        let near = (1..=FLIGHT).contains(&lower) && !self.syn && (syn || data && nothing);
+        if near || self.begin == UNKNOWN || syn && !self.syn && nothing {
+            self.begin = at;
+        }
+        self.syn |= syn;
+        if near { usize::try_from(lower).unwrap_or(0) } else { 0 }
+    }
+
     /// The other side acknowledged everything below a number.
     pub fn acknowledge(&mut self, ack: u32) {
         let proven = self.position(ack);

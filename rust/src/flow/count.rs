@@ -1,6 +1,6 @@
 //! A packet into its session: counts, truth about bytes, and what the state machine makes of it.
 
-use super::conn::{Conn, NEVER, UNKNOWN};
+use super::conn::{Conn, NEVER};
 use super::expire::next_look;
 use super::marks::Marks;
 use super::{ATTEMPT, CLOSE, Flows, LOGIN_IDLE, LOGIN_PORTS, LOOK_AGAIN, Place, TCP_IDLE, finish, tcp};
@@ -130,23 +130,17 @@ pub(super) fn truth(conn: &mut Conn, orig: bool, packet: &Packet<'_>) -> Option<
     let syn = flags & tcp::SYN != 0;
     conn.marks.set(Marks::CUT, packet.payload.len() < packet.length as usize);
     let count = conn.count(orig);
-    let mut seq = count.unwrap(packet.tcp.seq);
-    if syn {
-        seq += 1;
-        if !count.syn && count.seen.unique() == 0 {
-            count.begin = seq;
-        }
-        count.syn = true;
-    }
-    if count.begin == UNKNOWN {
-        count.begin = seq;
-    }
+    let seq = count.unwrap(packet.tcp.seq) + i64::from(syn);
+    let lower = count.begins(seq, syn, packet.length > 0);
     let begin = count.begin;
     if packet.length > 0 && flags & tcp::RST == 0 {
         count.seen.add(seq, seq + i64::from(packet.length));
     }
     if flags & tcp::ACK != 0 && flags & tcp::RST == 0 {
         conn.count(!orig).acknowledge(packet.tcp.ack);
+    }
+    if let Some(stream) = conn.stream.as_mut().filter(|_| lower > 0) {
+        stream.shift(orig, lower);
     }
     u64::try_from(seq - begin).ok()
 }
