@@ -12,6 +12,7 @@ Severity = Literal["critical", "high", "medium", "low", "info"]
 SEVERITIES: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical")
 ALERT_LINE: Severity = "medium"
 FIRST, LAST = -62_135_596_800.0, 253_402_300_799.0  # the years 1 to 9999
+UNDATED = 0.0  # `first_ts` and `last_ts` of a finding of kind `endpoint` whose alerts carry no time; null in its record
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,11 @@ class Finding:
         return self.suppressed is None and SEVERITIES.index(self.severity) >= SEVERITIES.index(ALERT_LINE)
 
     @property
+    def dated(self) -> bool:
+        """Its time is known; endpoint alerts may carry none."""
+        return self.kind != "endpoint" or self.last_ts != UNDATED
+
+    @property
     def pulled(self) -> bool:
         """The other end came and fetched it: the port is the inside host's."""
         return self.extra.get("direction") == "pull"
@@ -85,7 +91,9 @@ class Finding:
         """The contract's JSON object."""
         row = asdict(self)
         extra = row.pop("extra")
-        times = {"first_time": iso(self.first_ts), "last_time": iso(self.last_ts)}
+        times: dict[str, str | None] = {"first_time": iso(self.first_ts), "last_time": iso(self.last_ts)}
+        if not self.dated:
+            times = dict.fromkeys(("first_ts", "last_ts", "first_time", "last_time"))
         return {"schema": SCHEMA, "kind": row.pop("kind"), **row, **times, **extra}
 
     @classmethod
@@ -102,6 +110,7 @@ class Finding:
         values["extra"] = {n: v for n, v in record.items() if n not in known and n not in ("schema", "first_time", "last_time")}
         for name, kind in (("evidence", Evidence), ("links", Link)):
             values[name] = tuple(kind(**row) for row in record.get(name, ()))
+        values |= {name: UNDATED for name in ("first_ts", "last_ts") if values.get(name, 0) is None}
         for name in ("session_uids", "attack", "next_steps"):
             values[name] = tuple(record.get(name, ()))
         try:

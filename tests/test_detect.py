@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -317,6 +319,21 @@ def test_an_alert_that_no_channel_shows_is_told(match: str, remote: str, sent: i
     found = detect.score(con, INSIDE)
     assert [(f.kind, f.is_alert) for f in found] == [("endpoint", False)]
     assert said in found[0].evidence[1].text
+
+
+def test_an_alert_without_time_is_told_as_such() -> None:
+    """In no window, with no date, and hidden by no entry that is for a time: nobody knows whether it has expired."""
+    con = channels_of([session(MONDAY, HOST, OUT, 900, 500)])
+    join(con, [], [event(7, ts=None, image=r"C:\Temp\rclone.exe", pid=44)], [RULE])
+    tables.insert(con, "unmatched", [[7, "the sensor saw no session of this host"]])
+    [found] = detect.score(con, INSIDE)
+    record = found.record()
+    assert [record[name] for name in ("first_ts", "last_ts", "first_time", "last_time", "window")] == [None, None, None, None, ""]
+    assert Finding.from_record(record) == found
+    assert detect.score(con, INSIDE, [0, int(MONDAY // DAY)]) == []
+    for until, hidden in ((None, True), (dt.date(2099, 1, 1), False)):
+        allowed = replace(INSIDE, allow=(policy.Allow(process="rclone.exe", reason="a test", expires=until),))
+        assert (detect.score(con, allowed)[0].suppressed is not None) == hidden
 
 
 def test_windows_are_judged_one_by_one_where_no_process_is_known_for_sure() -> None:

@@ -218,6 +218,22 @@ def test_the_page_counts_only_what_left():
     assert html.summary([finding(), inside])["bytes"] == finding().bytes_out["low"]
 
 
+@pytest.mark.parametrize("form", sorted(report.FORMATS))
+def test_no_time_is_no_date(form, tmp_path):
+    undated = endpoint_only(first_ts=0.0, last_ts=0.0, window="")
+    made = written([finding(), undated], form)
+    if form == "parquet":
+        (tmp_path / "f.parquet").write_bytes(made)
+        assert duckdb.sql(f"SELECT count(first_ts), count(first_time) FROM '{tmp_path}/f.parquet'").fetchall() == [(1, 1)]
+    elif form not in ("ecs", "ocsf"):  # they ask for a time
+        assert b"1970" not in made
+    if form == "jsonl":
+        (tmp_path / "f.jsonl").write_bytes(made)
+        assert saved.findings(tmp_path / "f.jsonl")[0][1] == undated
+    if form == "console":
+        assert "no time" in written([undated], form, verbose=True).decode()
+
+
 def test_bounds_are_said():
     assert words.size({"low": 0, "high": None, "quality": "unknown"}) == "unknown"
     assert words.exact({"low": 5, "high": None, "quality": "bounded"}) == "≥ 5 B"

@@ -23,7 +23,7 @@ def suppressed(facts: Mapping[str, Any], policy: Policy) -> dict[str, Any] | Non
 
     Args:
         facts: host (address), host_name, remote, names (destination names), port, tool, images, users, bytes,
-            first_ts, last_ts, spans (of each session, where they are known).
+            first_ts, last_ts (None where no time is known: then no entry for some time fits), spans (of each session, where they are known).
     """
     for number, entry in enumerate(policy.allow, 1):
         if fits(entry, facts, policy):
@@ -34,6 +34,8 @@ def suppressed(facts: Mapping[str, Any], policy: Policy) -> dict[str, Any] | Non
 
 def fits(entry: Allow, facts: Mapping[str, Any], policy: Policy) -> bool:
     """Whether every field that the entry names holds. Times are the traffic's own, never the clock's."""
+    if facts["last_ts"] is None and (entry.expires is not None or entry.schedule is not None):
+        return False
     if entry.expires is not None and _local(facts["last_ts"], policy).date() >= entry.expires:
         return False
     return all(check(entry, facts, policy) for key, check in _CHECKS.items() if getattr(entry, key) is not None)

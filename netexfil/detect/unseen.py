@@ -17,7 +17,7 @@ from netexfil.detect.choose import alone
 from netexfil.detect.links import EVENT_COLUMNS, SEVERITY_POINTS, Tie, process_tool, told
 from netexfil.detect.pivots import next_steps
 from netexfil.detect.record import capped
-from netexfil.finding import Evidence, Finding, Link, iso
+from netexfil.finding import UNDATED, Evidence, Finding, Link, iso
 from netexfil.policy import Policy
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def _finding(rows: Sequence[dict[str, Any]], policy: Policy) -> Finding:
     event = {name: best[f"event_{name}"] for name in EVENT_COLUMNS if best[f"event_{name}"] is not None}
     session = next((row for row in rows if row["uid"]), None)
     evidence, score = capped(_evidence(rows, best, session, policy.threshold("outbound_volume")))
-    times = [row["event_ts"] for row in rows if row["event_ts"] is not None] or [0.0]
+    known = [row["event_ts"] for row in rows if row["event_ts"] is not None]
+    times = known or [UNDATED]
     address = session["orig_h"] if session else next(iter(str(best["ips"] or "").split(",")), None) or None
     # never the file or line: the same telemetry may come again under another name
     process = best["event_guid"] or best["event_pid"]
@@ -80,7 +81,8 @@ def _finding(rows: Sequence[dict[str, Any]], policy: Policy) -> Finding:
         "id": identity, "host": address or "", "host_name": event.get("host"), "remote": session["resp_h"] if session else None,
         "port": session["resp_p"] if session else None, "proto": session["proto"] if session else "tcp", "names": [], "tool": tool,
         "bytes": int(session["low"] or 0) if session else 0, "images": [event.get("image")], "users": [event.get("user")],
-        "first_ts": min(times), "last_ts": max(times), "uids": [session["uid"]] if session else [], "source": session["log"] if session else "",
+        "first_ts": min(known, default=None), "last_ts": max(known, default=None),
+        "uids": [session["uid"]] if session else [], "source": session["log"] if session else "",
         "image": event.get("image"), "pid": event.get("pid"), "hashes": event.get("hashes"),
     }
     return Finding(
@@ -92,7 +94,8 @@ def _finding(rows: Sequence[dict[str, Any]], policy: Policy) -> Finding:
                    "quality": (session["byte_quality"] or "unknown") if session else "unknown"},
         bytes_in=session["back"] if session else None, pcr=None, sessions=1 if session else 0, session_uids=(session["uid"],) if session else (),
         duration=session["duration"] if session else None, rate=None, in_progress=False, evidence=tuple(evidence), links=_links(rows),
-        attack=_attack(rows), suppressed=suppressed(facts, policy), window=iso(min(times))[:10], next_steps=next_steps(facts),
+        attack=_attack(rows), suppressed=suppressed(facts, policy), window=iso(min(known))[:10] if known else "",
+        next_steps=next_steps(facts) if known else (),
     )
 
 

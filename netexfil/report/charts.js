@@ -10,7 +10,7 @@ function draw_(tag, attributes, ...children) {
 
 function extent() {
   let from = Infinity, to = -Infinity;
-  for (const f of all) { from = Math.min(from, f.first); to = Math.max(to, f.last); }
+  for (const f of all) if (f.first !== null) { from = Math.min(from, f.first); to = Math.max(to, f.last); }
   if (!(from < Infinity)) return [0, 1];
   const edge = Math.max((to - from) * 0.02, 0.5);
   return [from - edge, to + edge];
@@ -39,7 +39,7 @@ const ranked = (() => {
 function binned(rows, from, to) {
   const bins = Array.from({length: TOP_HOSTS + 1}, () => new Float64Array(BINS)), wide = (to - from) / BINS;
   for (const f of rows) {
-    if (f.allowed || !f.low || f.last < from || f.first > to) continue;
+    if (f.allowed || !f.low || f.first === null || f.last < from || f.first > to) continue;
     const place = ranked.get(f.host) ?? TOP_HOSTS, lasted = Math.max(f.last - f.first, wide / 1e6);
     const begin = Math.max(0, Math.floor((f.first - from) / wide)), end = Math.min(BINS - 1, Math.floor((f.last - from) / wide));
     for (let bin = begin; bin <= end; bin += 1) {

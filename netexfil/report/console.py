@@ -153,7 +153,7 @@ def _details(finding: Finding) -> list[RenderableType]:
     """What -v adds: every reason, the sessions, the events behind the links, the time and the id."""
     lines: list[RenderableType] = [_text(words.suppression(finding), "dim")] if finding.suppressed else []
     lines += [_reason(e) for e in finding.evidence]
-    lines.append(_text(f"{iso(finding.first_ts)} – {iso(finding.last_ts)}, {words.span(finding.duration)}, {finding.confidence} confidence"))
+    lines.append(_text(f"{words.when(finding)}, {words.span(finding.duration)}, {finding.confidence} confidence"))
     shown = ", ".join(finding.session_uids[:8]) + (f" … {len(finding.session_uids) - 8} more" if len(finding.session_uids) > 8 else "")
     lines.append(_text(f"{finding.sessions} session{'s' if finding.sessions != 1 else ''}: {shown}"))
     lines += [_link(link) for link in words.best_links(finding)[:8]]
@@ -223,7 +223,7 @@ def _plain(findings: Sequence[Finding], out: Sink, options: Options) -> None:
         cells = (
             f"{finding.score:g}",
             finding.severity,
-            iso(finding.first_ts),
+            iso(finding.first_ts) if finding.dated else words.UNDATED,
             words.host(finding),
             words.destination(finding),
             finding.protocol,

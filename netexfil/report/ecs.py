@@ -29,7 +29,7 @@ def document(finding: Finding) -> dict[str, Any]:
     event: Mapping[str, Any] = links[0].event if links else {}
     client, server = words.ends(finding)
     fields = {
-        "@timestamp": iso(finding.last_ts),
+        "@timestamp": iso(finding.last_ts),  # that there is one is asked for
         "ecs": {"version": VERSION},
         "message": words.sentence(finding),
         "event": _event(finding),
@@ -65,8 +65,8 @@ def _event(finding: Finding) -> dict[str, Any]:
         "action": "exfiltration",
         "severity": SEVERITIES.index(finding.severity),
         "risk_score": finding.score,
-        "start": iso(finding.first_ts),
-        "end": iso(finding.last_ts),
+        "start": iso(finding.first_ts) if finding.dated else None,
+        "end": iso(finding.last_ts) if finding.dated else None,
         "duration": None if finding.duration is None else round(finding.duration * 1e9),
         "reason": "; ".join(e.text for e in words.reasons(finding, 5)) or None,
     }

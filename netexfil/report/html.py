@@ -96,7 +96,8 @@ def _page_record(finding: Finding, limit: int, whole: bool) -> dict[str, Any]:
     process, user = words.owner(finding)
     row: dict[str, Any] = {
         "id": finding.id, "kind": finding.kind, "score": finding.score, "severity": finding.severity, "confidence": finding.confidence,
-        "first": finding.first_ts, "last": finding.last_ts, "host": words.host(finding), "to": words.destination(finding),
+        "first": finding.first_ts if finding.dated else None, "last": finding.last_ts if finding.dated else None,
+        "host": words.host(finding), "to": words.destination(finding),
         "port": (finding.destination or {}).get("port"), "protocol": finding.protocol, "tool": words.tool(finding),
         "low": finding.bytes_out.get("low"), "size": words.size(finding.bytes_out), "exact": words.exact(finding.bytes_out),
         "quality": finding.bytes_out.get("quality"), "in": finding.bytes_in, "pcr": finding.pcr, "process": process, "user": user,
@@ -149,12 +150,13 @@ def _line(finding: Finding) -> dict[str, Any]:
 def summary(findings: Sequence[Finding]) -> dict[str, Any]:
     """Counts for the head of the page; bytes are the lower bound of what unsuppressed findings sent out (of `endpoint` findings nothing did)."""
     open_ = [f for f in findings if f.suppressed is None]
+    times = [iso(ts) for f in findings if f.dated for ts in (f.first_ts, f.last_ts)]
     by_severity = {s: sum(f.severity == s for f in open_) for s in reversed(SEVERITIES)}
     return {
         "findings": len(findings), "alerts": sum(f.is_alert for f in findings), "allowed": len(findings) - len(open_),
         "bytes": sum(f.bytes_out.get("low") or 0 for f in open_ if f.kind == "channel"), "hosts": len({words.host(f) for f in open_}),
         "destinations": len({words.destination(f) for f in open_ if f.destination}), "severities": by_severity,
-        "first": iso(min(f.first_ts for f in findings)) if findings else "", "last": iso(max(f.last_ts for f in findings)) if findings else "",
+        "first": min(times, default=""), "last": max(times, default=""),
     }  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def row(finding: Finding) -> dict[str, Any]:
     client, server = words.ends(finding)
     why = "; ".join(e.text for e in words.reasons(finding))
     return {
-        "ts": finding.last_ts,
+        "ts": finding.last_ts if finding.dated else None,
         "uid": finding.session_uids[0] if finding.session_uids else None,
         "proto": place.get("proto"),
         "note": NOTES[finding.kind],

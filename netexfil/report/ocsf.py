@@ -29,12 +29,13 @@ def write(findings: Sequence[Finding], _notes: Sequence[Note], out: Sink, _optio
 
 
 def record(finding: Finding) -> dict[str, Any]:
-    """One finding as class 2004. `time` is the end of what was seen; the program's clock is not in it."""
+    """One finding as class 2004. `time` is the end of what was seen (0: not known); the program's clock is not in it."""
     new = 3 if finding.suppressed else 1
+    first, last = _times(finding)
     row = {
         "activity_id": 1, "activity_name": "Create", "category_uid": 2, "category_name": "Findings", "class_uid": 2004,
         "class_name": "Detection Finding", "type_uid": 200401, "type_name": "Detection Finding: Create",
-        "time": _ms(finding.last_ts), "start_time": _ms(finding.first_ts), "end_time": _ms(finding.last_ts),
+        "time": last or 0, "start_time": first, "end_time": last,
         "duration": None if finding.duration is None else round(finding.duration * 1000), "count": max(1, finding.sessions),
         "severity_id": SEVERITY_ID[finding.severity], "severity": SEVERITY_NAME.get(finding.severity, finding.severity.title()),
         "status_id": new, "status": {1: "New", 3: "Suppressed"}[new], "is_alert": finding.is_alert,
@@ -48,8 +49,9 @@ def record(finding: Finding) -> dict[str, Any]:
     return {key: value for key, value in row.items() if value is not None}
 
 
-def _ms(ts: float) -> int:
-    return round(ts * 1000)
+def _times(finding: Finding) -> tuple[int, int] | tuple[None, None]:
+    """First and last moment in milliseconds, as far as they are known."""
+    return (round(finding.first_ts * 1000), round(finding.last_ts * 1000)) if finding.dated else (None, None)
 
 
 def _metadata(finding: Finding) -> dict[str, Any]:
@@ -61,13 +63,13 @@ def _metadata(finding: Finding) -> dict[str, Any]:
 
 
 def _info(finding: Finding) -> dict[str, Any]:
+    first, last = _times(finding)
     return {
         "uid": finding.id,
         "title": f"{'Pull' if finding.pulled else 'Upload'} over {finding.protocol} from {words.host(finding)}",
         "desc": "; ".join(f"{words.points(e.points)} {e.text}" for e in finding.evidence),
         "types": ["Exfiltration"],
-        "first_seen_time": _ms(finding.first_ts),
-        "last_seen_time": _ms(finding.last_ts),
+        **({} if first is None else {"first_seen_time": first, "last_seen_time": last}),
         "analytic": {"type_id": 2, "type": "Behavioral", "name": "netexfil", "uid": "netexfil"},
         "attacks": [entry for entry in (_attack(row.get("technique", "")) for row in finding.attack) if entry],
         "related_events_count": len(finding.session_uids),

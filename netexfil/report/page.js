@@ -24,7 +24,7 @@ function bytes(count) {
   while (Math.abs(count) >= 999.5 && unit < 4) { count /= 1000; unit += 1; }
   return unit === 0 ? `${Math.round(count)} B` : `${count.toFixed(count < 9.995 ? 2 : count < 99.95 ? 1 : 0)} ${units[unit]}`;
 }
-const time = ts => new Date(ts * 1000).toISOString().replace('T', ' ').slice(0, 19);
+const time = ts => ts === null ? 'no time' : new Date(ts * 1000).toISOString().replace('T', ' ').slice(0, 19);
 const signed = value => value === null || value === undefined ? '' : (value > 0 ? '+' : value < 0 ? '−' : '') + Math.abs(value).toFixed(2);
 
 // The fragment holds the whole state, so that a view can be sent as a link.
@@ -66,7 +66,7 @@ function zoomed() {
 function passing(but) {
   const wanted = state.q.toLowerCase().split(/\s+/).filter(Boolean), floor = levels.indexOf(state.sev), view = but === 'time' ? null : zoomed();
   return all.filter(f => (!state.proto || f.protocol === state.proto) && levels.indexOf(f.severity) >= floor && (state.allowed === '1' || !f.allowed)
-    && (!view || (f.last >= view[0] && f.first <= view[1]))
+    && (!view || (f.last !== null && f.last >= view[0] && f.first <= view[1]))
     && (but === 'cell' || ((!state.host || f.host === state.host) && (!state.to || f.to === state.to)))
     && wanted.every(word => haystack(f).includes(word)));
 }

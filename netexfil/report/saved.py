@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from netexfil.errors import Note, Unreadable
-from netexfil.finding import SEVERITIES, Finding
+from netexfil.finding import SEVERITIES, UNDATED, Finding
 
 MAX_LINE = 64 * 1024 * 1024  # bytes; a finding with thousands of sessions and links stays far below
 Shape = tuple[Any, ...] | Mapping[str, Any] | list[Any]
@@ -18,8 +18,8 @@ _NUMBER: Shape = (int, float, type(None))
 _WHOLE: Shape = (int, type(None))
 # What a record must be for the writers to rely on it: types, the fields of an object, or the elements of a list.
 _SHAPE: Mapping[str, Shape] = {
-    "id": (str,), "score": (int, float), "severity": (str,), "confidence": (str,), "kind": (str,), "first_ts": (int, float),
-    "last_ts": (int, float), "host": {"ip": _TEXT, "name": _TEXT}, "protocol": (str,), "tool": {"name": _TEXT, "source": _TEXT, "verdict": _TEXT},
+    "id": (str,), "score": (int, float), "severity": (str,), "confidence": (str,), "kind": (str,), "first_ts": _NUMBER,
+    "last_ts": _NUMBER, "host": {"ip": _TEXT, "name": _TEXT}, "protocol": (str,), "tool": {"name": _TEXT, "source": _TEXT, "verdict": _TEXT},
     "bytes_out": {"low": _WHOLE, "high": _WHOLE, "quality": _TEXT}, "bytes_in": _WHOLE, "pcr": _NUMBER, "sessions": (int,), "session_uids": [(str,)],
     "in_progress": (bool,),
     "evidence": [{"code": (str,), "value": (str, *_NUMBER), "unit": (str,), "threshold": (str, *_NUMBER), "points": (int, float), "text": (str,),
@@ -77,7 +77,10 @@ def _check(record: Any) -> None:
             raise ValueError(f"field {name!r} is of another type")
     if record["severity"] not in SEVERITIES or record["confidence"] not in ("high", "medium", "low") or record["kind"] not in ("channel", "endpoint"):
         raise ValueError("severity, confidence or kind is not a known word")
-    if not -6e10 < record["first_ts"] <= record["last_ts"] < 2.5e11:
+    times = (record["first_ts"], record["last_ts"])
+    if times == (None, None) and record["kind"] == "endpoint":
+        times = (UNDATED, UNDATED)
+    if None in times or not -6e10 < times[0] <= times[1] < 2.5e11:
         raise ValueError("first_ts and last_ts are not epoch seconds")
     if not 0 <= record["score"] <= 100 or not 0 <= (record.get("duration") or 0) < 1e12:
         raise ValueError("score or duration is out of range")

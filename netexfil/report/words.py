@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from netexfil.finding import iso
+
 if TYPE_CHECKING:
     from netexfil.finding import Evidence, Finding, Link
 
@@ -78,6 +80,14 @@ def exact(amount: Mapping[str, Any]) -> str:
 def signed(ratio: float | None) -> str:
     """A PCR: -1 only in, 0 both, +1 only out."""
     return "" if ratio is None else f"{ratio:+.2f}"
+
+
+UNDATED = "no time"
+
+
+def when(finding: Finding) -> str:
+    """Its first and last moment, or that none is known."""
+    return f"{iso(finding.first_ts)} – {iso(finding.last_ts)}" if finding.dated else UNDATED
 
 
 def span(seconds: float | None) -> str:

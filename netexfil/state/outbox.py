@@ -55,15 +55,16 @@ _WORTH_TELLING = f"""emitted_score IS NULL OR score >= emitted_score + {GROWN_PO
 def _values(finding: Finding) -> tuple[object, ...]:
     destination = finding.destination or {}
     return (
-        finding.id, int(finding.first_ts // keys.DAY), orjson.dumps(finding.record()).decode(), finding.score, finding.severity,
+        finding.id, int(finding.first_ts // keys.DAY) if finding.dated else None, orjson.dumps(finding.record()).decode(), finding.score,
+        finding.severity,
         int(finding.bytes_out.get("low") or 0), finding.suppressed is not None, finding.kind, finding.host.get("ip"),
         next(iter(destination.get("ips") or ()), None), destination.get("port"), destination.get("proto"),
         "pull" if finding.extra.get("direction") == "pull" else "true", _day(finding.window),
     )
 
 
-def _day(window: str) -> int:
-    """A window's date as days since 1970."""
+def _day(window: str) -> int | None:
+    """A window's date as days since 1970; None where no time is known."""
     from datetime import date
 
-    return (date.fromisoformat(window) - date(1970, 1, 1)).days
+    return (date.fromisoformat(window) - date(1970, 1, 1)).days if window else None
