@@ -251,6 +251,19 @@ def test_an_event_log_is_read_some_chunks_at_a_time(tmp_path: Path, monkeypatch:
     assert (len(got), account.first) == (4, {"the last chunk of the log is cut": 5})
 
 
+def test_a_copy_is_read_once(tmp_path: Path) -> None:
+    from netexfil import endpoint
+
+    for name, body in {"a": LINES, "b": LINES, "c": LINES.replace("WS1", "WS2"), "d": ""}.items():
+        (tmp_path / name).write_text(body)
+    (tmp_path / "e").symlink_to(tmp_path / "c")
+    con = duckdb.connect()
+    notes = endpoint.events(con, [str(tmp_path), str(tmp_path / "a"), str(tmp_path / "none")])
+    assert con.execute("SELECT count(*) FROM event").fetchone() == (2 * len(RECORDS),)
+    told = [(Path(note.file).name, note.kind, note.loss) for note in notes]
+    assert told == [("b", "duplicate", False), ("e", "duplicate", False), ("a", "duplicate", False), ("none", "unreadable", True)]
+
+
 def test_mixed_sources_and_unknown_lines_in_one_file(tmp_path: Path) -> None:
     path = tmp_path / "e.log"
     path.write_text("\n".join([

@@ -181,6 +181,16 @@ def test_an_event_that_tells_of_an_end_is_held_against_ends() -> None:
     assert any("7.200 s ahead" in note.reason for note in notes)
 
 
+def test_polls_show_no_clock() -> None:
+    """Who looks every minute which connections are open sees each half a minute late; that is no clock that is ahead."""
+    sessions = [session(n, T + 37.3 * n, 50000 + n, duration=90.0) for n in range(20)]
+    told = [conn(n, T + 60 * (37.3 * n // 60 + 1), 50000 + n, dialect="osquery-sockets", event_id=None) for n in range(20)]
+    links, notes, _ = run(sessions, told)
+    assert ties(links, "five_tuple") == {(n, n) for n in range(20)}
+    assert all(link["clock_offset"] is None and -1 < link["seconds_apart"] < 61 for link in links)
+    assert not any("28." in note.reason for note in notes)
+
+
 @pytest.mark.parametrize(("count", "late", "offset"), [(1, 40.0, 5.0), (1, 9000.0, None), (6, 9000.0, None), (1, 25200.0, 5.0), (6, 77777.0, 5.0)])
 def test_what_is_written_down_long_after_it_was_says_nothing_of_the_clock(count: int, late: float, offset: float | None) -> None:
     """Processes older than the sensor are written down when it starts, each of its own age; a delay that is the same for all is the record's clock."""

@@ -53,10 +53,11 @@ def _run(
 
     tables.create(con, ("event", "alert"))
     reader = reading.Reader(con)
-    for path in endpoint.files(files):
+    paths, notes = endpoint.distinct(endpoint.files(files))
+    for path in paths:
         reader.read(path)
     complete(con, reader.side)
-    notes = [note for account in reader.accounts for note in account.notes()]
+    notes += [note for account in reader.accounts for note in account.notes()]
     if common.exit_code(notes) and not reader.eid and not explain:
         raise Unreadable("; ".join(f"{note.file}: {note.reason}" for note in notes[:5]))
     rows = _explained(reader.accounts) if explain else _rows(con, rule, sigma, policy_file)

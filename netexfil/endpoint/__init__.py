@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +23,11 @@ def events(con: duckdb.DuckDBPyConnection, paths: Sequence[str], progress: Calla
 
     tables.create(con, ("event",))
     reader = reading.Reader(con, progress)
-    for path in files(paths):
+    wanted, notes = distinct(files(paths))
+    for path in wanted:
         reader.read(path)
     inside.complete(con, reader.side)
-    return [note for account in reader.accounts for note in account.notes()]
+    return notes + [note for account in reader.accounts for note in account.notes()]
 
 
 def files(paths: Sequence[str]) -> list[Path]:
@@ -32,6 +36,23 @@ def files(paths: Sequence[str]) -> list[Path]:
     for path in map(Path, paths):
         found += sorted((file for file in path.rglob("*") if file.is_file()), key=str) if path.is_dir() else [path]
     return found
+
+
+def distinct(paths: Sequence[Path]) -> tuple[list[Path], list[Note]]:
+    """The files without those that are another one's copy, byte for byte or by a link: an event that is read twice is no second event."""
+    sizes = Counter(path.stat().st_size for path in paths if path.is_file())
+    seen: dict[bytes, Path] = {}
+    kept, notes = [], []
+    for path in paths:
+        first = path
+        if path.is_file() and sizes[path.stat().st_size] > 1:
+            with contextlib.suppress(OSError), path.open("rb") as file:  # what cannot be read is told by who reads it
+                first = seen.setdefault(hashlib.file_digest(file, "blake2b").digest(), path)
+        if first is path:
+            kept.append(path)
+        else:
+            notes.append(Note(str(path), "duplicate", f"a copy of {first}, counted once", loss=False))
+    return kept, notes
 
 
 def alerts(con: duckdb.DuckDBPyConnection, policy: Policy, sigma: str | None = None) -> list[Note]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from netexfil import tables
 from netexfil.errors import Note
-from netexfil.join.gaps import owner_unknown, unmatched_alerts
+from netexfil.join.gaps import BOUNDS, owner_unknown, unmatched_alerts
 from netexfil.join.reach import reach
 from netexfil.policy import Policy
 
@@ -100,18 +100,18 @@ def _emit(con: duckdb.DuckDBPyConnection) -> None:
         "JOIN (SELECT eid, \"offset\" FROM join_event) t USING (eid)"
     )
     con.execute("DROP TABLE join_near")
-    if con.execute("SELECT 1 FROM join_offset WHERE how LIKE '%least' LIMIT 1").fetchall():
+    if con.execute(f"SELECT 1 FROM join_offset WHERE how IN {BOUNDS} LIMIT 1").fetchall():
         _bounded(con)
 
 
 def _bounded(con: duckdb.DuckDBPyConnection) -> None:
     """What only bounds a clock moves its events, but is no offset; nor is what other clocks of such a host have borrowed."""
     con.execute(
-        """
+        f"""
         UPDATE link SET clock_offset = NULL WHERE eid IN (
-            WITH bound AS (SELECT clock, hk, how, bool_and(how LIKE '%least') OVER (PARTITION BY hk) AS loose
+            WITH bound AS (SELECT clock, hk, how, bool_and(how IN {BOUNDS}) OVER (PARTITION BY hk) AS loose
                 FROM join_offset JOIN join_clock USING (clock))
-            SELECT eid FROM join_event WHERE clock IN (SELECT clock FROM bound WHERE how LIKE '%least')
+            SELECT eid FROM join_event WHERE clock IN (SELECT clock FROM bound WHERE how IN {BOUNDS})
                 OR (hk IN (SELECT hk FROM bound WHERE loose) AND clock NOT IN (SELECT clock FROM bound)))
         """
     )

@@ -116,10 +116,13 @@ def _clocks(con: duckdb.DuckDBPyConnection) -> list[Note]:
     return [_clock(row) for row in rows[:LISTED] if abs(row[4]) >= WRONG or row[7] is not None or row[8]]
 
 
+# What `join_offset.how` says where its offset is no more than a bound: it moves events, and no link tells it.
+BOUNDS = ("least", "far_least", "polled")
 _SUPPORT = {
     "agreeing": " agree)", "few": ", too few to be certain)", "least": ", of a session whose start was not seen)",
     "remote": " of remote ends, no five-tuple)",
     "far_least": " of remote ends, of sessions whose start was not seen)",
+    "polled": ", each told when somebody looked)",
     "lookup": ", with the look-up between its process's start and it)",
 }
 
@@ -127,7 +130,8 @@ _SUPPORT = {
 def _clock(row: tuple[str, str, str, str, float, int, str, float | None, bool]) -> Note:
     name, dialect, event_id, field, offset, support, how, extra, drifts = row
     where, many = "ahead of" if offset > 0 else "behind", "match" if support == 1 else "matches"
-    bound = "" if not how.endswith("least") else "at least " if offset > 0 else "at most "
+    low, high = ("at most ", "at least ") if how == "polled" else ("at least ", "at most ")  # when somebody looked is never too early
+    bound = "" if how not in BOUNDS else low if offset > 0 else high
     said = f"{name}: {dialect} {event_id} {field} is {bound}{abs(offset):.3f} s {where} the capture ({support} {many}"
     said += _SUPPORT[how]
     return Note("clocks", "clock_offset", said + _cause(offset, extra) + ("; it drifts, and is followed" if drifts else ""), loss=False)

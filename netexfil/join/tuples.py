@@ -30,6 +30,8 @@ EVERYBODY = r"^(22[4-9]|23[0-9])\.|^ff|\.255$"  # multicast and broadcast: proce
 DECIDED = "SELECT clock FROM join_offset WHERE how <> 'least' OR \"offset\" > 0"
 # Clocks of events that tell when a connection ended.
 ENDS = "SELECT clock FROM join_clock WHERE (dialect, event_id) IN (('elastic', 'disconnect_received'), ('ocsf', '2'))"
+# Clocks of events that tell which connections are open whenever somebody looks: the first moment after a connection's start is all they show.
+POLLS = "SELECT clock FROM join_clock WHERE dialect = 'osquery-sockets' AND event_id = ''"
 # Kinds of record whose own time a product writes down with one delay: of so many events (few: only a usual delay, or a zone's whole hours) so near
 # each other. What was only looked up or concluded later (processes older than the sensor, alerts) says nothing of the record's clock.
 CONSTANT, DELAY = 3, 120.0
@@ -42,6 +44,7 @@ def match(con: duckdb.DuckDBPyConnection) -> None:
     _pairs(con)
     _estimate(con)
     lookups.decide(con)
+    _polled(con)
     _assign(con)
 
 
@@ -118,6 +121,17 @@ def store(con: duckdb.DuckDBPyConnection, found: clocks.Offsets, segments: clock
     con.register("incoming", {name: getattr(segments, name) for name in ("clock", "start", "origin", "base", "slope")})
     con.execute(f"{into.format('join_seg')} SELECT * FROM incoming")
     con.unregister("incoming")
+
+
+def _polled(con: duckdb.DuckDBPyConnection) -> None:
+    """Clocks of polls: the shortest delay that agrees with the others is the nearest to none."""
+    con.execute(
+        f"""
+        UPDATE join_offset SET "offset" = low, how = 'polled', tcp_hi = tcp_hi + "offset" - low, udp_hi = udp_hi + "offset" - low
+            FROM (SELECT clock AS polled, min(delta) AS low FROM join_pair JOIN join_offset o USING (clock)
+                WHERE clock IN ({POLLS}) AND abs(delta - o.offset) <= {clocks.JITTER} GROUP BY clock) WHERE clock = polled
+        """
+    )
 
 
 # Where the event falls in the session: at its start, inside it, or beside it (a clock that jitters).
