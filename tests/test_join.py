@@ -181,6 +181,19 @@ def test_an_event_that_tells_of_an_end_is_held_against_ends() -> None:
     assert any("7.200 s ahead" in note.reason for note in notes)
 
 
+def test_telemetry_that_tells_only_where_to_is_tied_by_that() -> None:
+    """Audit's connect tells neither its own address nor the protocol, and nothing else knows the host's address."""
+    sessions = [session(n, T + 100 * n, 50000 + n, resp=f"192.0.2.{n}") for n in range(3)]
+    told = {"local_ip": None, "proto": None, "host": "web", "dialect": "auditd", "guid": None}
+    row = dict(zip(EVENT, conn(0, T, 1), strict=True))
+    events = [tuple((row | told | {"eid": n, "ts": T + 100 * n, "local_p": None, "remote_ip": f"192.0.2.{n}", "pid": 100 + n})[name] for name in EVENT)
+              for n in range(3)]
+    links, notes, _ = run(sessions, events)
+    assert ties(links, "remote_time") == {(n, n) for n in range(3)}
+    assert all(link["confidence"] > 0.9 for link in links)
+    assert "translated" in {note.kind for note in notes}
+
+
 def test_polls_show_no_clock() -> None:
     """Who looks every minute which connections are open sees each half a minute late; that is no clock that is ahead."""
     sessions = [session(n, T + 37.3 * n, 50000 + n, duration=90.0) for n in range(20)]

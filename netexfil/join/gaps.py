@@ -164,7 +164,7 @@ def _refused(con: duckdb.DuckDBPyConnection) -> list[Note]:
 def _translated(con: duckdb.DuckDBPyConnection) -> list[Note]:
     row = con.execute("SELECT count(DISTINCT sid) FROM join_weak WHERE class IN ('nat', 'served')").fetchone()
     found = int(row[0]) if row else 0
-    text = f"{found} sessions carry an address that no host has (NAT or a proxy): linked by remote address, port and time only"
+    text = f"{found} sessions carry an address that no host is known by (NAT, a proxy): linked by remote address, port and time only"
     return [Note("links", "translated", text, loss=False)] if found else []
 
 

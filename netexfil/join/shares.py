@@ -165,12 +165,12 @@ def guess(con: duckdb.DuckDBPyConnection, name: str, events: str) -> None:
         jitter AS (SELECT clock, coalesce(proto, 0) AS proto, dt, row_number() OVER (PARTITION BY clock, proto ORDER BY hash(eid)) - 1 AS i
             FROM pairs),
         sizes AS (SELECT clock, proto, count(*) AS many FROM jitter GROUP BY ALL),
-        asked AS (SELECT id AS eid FROM ({events})),
+        asked AS (SELECT DISTINCT id AS eid FROM ({events})),
         share AS (SELECT greatest(1, count(*) // {LEARN}) AS every FROM asked),
         drawn AS (SELECT e.*, row_number() OVER (PARTITION BY clock, proto ORDER BY hash(e.eid + 1)) AS i
             FROM share, asked JOIN join_event e USING (eid) WHERE hash(e.eid) % every = 0 AND e.pid IS NOT NULL AND e.t IS NOT NULL),
         turn AS (SELECT d.*, d.i % z.many AS k FROM drawn d JOIN sizes z ON z.clock = d.clock AND z.proto = coalesce(d.proto, 0))
-        SELECT -2 * d.eid - {1 + (name != 'remote')}, '{name}', NULL, j.dt, d.hk, d.r, d.rp, d.proto, d.t - j.dt, d.pid, d.base, d.key
+        SELECT -2 * d.eid - {1 + (name != 'remote')}, '{name}', NULL, j.dt, d.hk, d.r, d.rp, coalesce(d.proto, 6), d.t - j.dt, d.pid, d.base, d.key
         FROM turn d JOIN jitter j ON j.clock = d.clock AND j.proto = coalesce(d.proto, 0) AND j.i = d.k
         """
     )

@@ -47,6 +47,8 @@ class Class:
 
 _EVENTS = "SELECT e.eid AS id, {g} AS g, e.t FROM join_event e WHERE {where}"
 _REMOTE = "e.r IS NOT NULL AND e.rp IS NOT NULL"
+# Behind a translator, or nobody knows where: telemetry that tells only where to (audit's connect), of a host whose addresses nothing tells.
+_FAR = "(e.far OR (e.l IS NULL AND e.hk NOT IN (SELECT hk FROM host_address)))"
 _FREE = "e.eid NOT IN (SELECT eid FROM join_tuple)"
 
 # What a look-up answered, as addresses of sessions. A 64th part of an id each: more than 63 answers of one look-up are not used.
@@ -60,17 +62,18 @@ _ANSWERS = f"""
 
 
 def _classes(before: float, after: float) -> tuple[Class, ...]:
-    same_end, far = "hash(e.hk, e.r, e.rp)", "hash(e.r, e.rp, e.proto)"
+    same_end, far = "hash(e.hk, e.r, e.rp)", "hash(e.r, e.rp, unnest(CASE WHEN e.proto IS NULL THEN [6, 17] ELSE [e.proto] END))"
     return (
         Class("remote", "remote_time", "hash(hk, remote, rp)", "hk IS NOT NULL",
               _EVENTS.format(g=same_end, where=f"{_REMOTE} AND e.lp IS NULL AND {_FREE}"), "kind = 'remote'", (0, 1, 2), before, after, "hk"),
         Class("sibling", "remote_time", "hash(hk, remote, rp)", "hk IS NOT NULL",
               _EVENTS.format(g=same_end, where=f"{_REMOTE} AND e.lp IS NOT NULL"), "kind = 'known'", (0, 1, 2), before, after, "hk"),
         Class("nat", "remote_time", "hash(remote, rp, proto)", "hk IS NULL AND side = 0",
-              _EVENTS.format(g=far, where=f"{_REMOTE} AND {_FREE} AND e.far AND e.side = 0"), "kind = 'nat'", (0, 1, 2, 3), before, after, "mine"),
+              _EVENTS.format(g=far, where=f"{_REMOTE} AND {_FREE} AND {_FAR} AND e.side = 0"), "kind = 'nat'", (0, 1, 2, 3), before, after, "mine"),
         # A port that is forwarded to a host: the one who connects, and from which port, is the same on both sides.
         Class("served", "remote_time", "hash(remote, rp, proto)", "hk IS NULL AND side = 1",
-              _EVENTS.format(g=far, where=f"{_REMOTE} AND {_FREE} AND e.far AND e.side = 1"), "kind = 'served'", (0, 1, 2, 3), before, after, "mine"),
+              _EVENTS.format(g=far, where=f"{_REMOTE} AND {_FREE} AND {_FAR} AND e.side = 1"), "kind = 'served'", (0, 1, 2, 3), before, after,
+              "mine"),
         Class("dns", "remote_time", "hash(hk, remote)", "hk IS NOT NULL", _ANSWERS, "kind = 'known'", (0,), LOOKUP, 2.0),
         Class("host", "host_time", "hk", f"hk IS NOT NULL AND sid NOT IN (SELECT sid FROM join_weak WHERE confidence >= {GOOD})",
               _EVENTS.format(g="e.hk", where="e.kind IN ('process_start', 'alert')"), "kind IN ('known', 'remote')", (0,), before, after, "hk",
