@@ -16,6 +16,7 @@ SESSION = ("sid", "ts", "uid", "orig_h", "orig_p", "resp_h", "resp_p", "proto", 
 EVENT = (
     "eid", "kind", "ts", "ts_field", "ts_rec", "host", "guid", "pid", "image", "local_ip", "local_p", "remote_ip", "remote_p", "proto",
     "initiated", "dialect", "event_id", "line", "answers", "community_id", "host_ips", "host_id", "host_raw", "file",
+    "command_line",
 )
 
 

@@ -45,6 +45,8 @@ LOOKED: dict[str, tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], float | No
     "too slow for the process": ([lookup(1, T, 0.5)], [], None),
     "what was looked up began": ([lookup(1, T + 0.006), session(2, T + 0.01, 50001, resp="192.0.2.8")], [], None),
     "long before": ([lookup(1, T - 3)], [], None),
+    "of a process that had the address": ([lookup(1, T + 0.006)], [], None),
+    "of a process that had begun long before": ([lookup(1, T + 0.006)], [], None),
 }
 
 
@@ -53,8 +55,10 @@ def test_a_lookup_between_start_and_connection_decides_a_clock(case: str) -> Non
     """The session's first seconds were not seen. The process starts, asks for the name, and connects, within 15 ms of its own clock."""
     others, names, offset = LOOKED[case]
     seen = T + (10 if names else 1)
-    sessions = [session(0, seen, 50000, history="^dADFf"), *others]
-    links, notes, _ = run(sessions, [conn(0, T + 0.015 - 41, 50000), event(1, T - 41, "process_start")], names=names)
+    began = T - 60 if "long before" in case else T
+    start = event(1, began - 41, "process_start", command_line="curl 192.0.2.1" if "had the address" in case else "curl drop.example")
+    sessions = [session(0, T + 0.05 if began < T else seen, 50000, history="^dADFf"), *others]
+    links, notes, _ = run(sessions, [conn(0, T + 0.015 - 41, 50000), start], names=names)
     assert (0, 0) in ties(links, "five_tuple")
     assert links
     assert all(link["clock_offset"] == (offset and pytest.approx(offset, abs=0.05)) for link in links)
