@@ -9,8 +9,14 @@ use crate::flow::history::History;
 use crate::flow::key::{self, Key};
 use crate::session::{Facts, Quality, Session, Side};
 
-/// Start in seconds, as it is shown; block and place in it.
-type Place = (f64, u32, u32);
+/// Start in seconds, as it is shown, as a number that comes in the same order; block and place in it.
+type Place = (i64, u32, u32);
+
+/// The order of `f64::total_cmp`.
+fn ordered(value: f64) -> i64 {
+    let bits = value.to_bits().cast_signed();
+    bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
+}
 
 /// Different services, hints and states that have a number; sessions with another one are kept as they are.
 const NAMES: usize = 128;
@@ -90,12 +96,14 @@ impl Held {
     pub fn sort(&mut self) {
         let places = |(number, block): (usize, &Vec<Packed>)| {
             let number = number as u32;
-            block.iter().enumerate().map(move |(place, packed)| (seconds(packed.start), number, place as u32)).collect::<Vec<Place>>()
+            block.iter().enumerate().map(move |(place, packed)| (ordered(seconds(packed.start)), number, place as u32)).collect::<Vec<Place>>()
         };
         let mut order: Vec<Place> = Vec::with_capacity(self.blocks.iter().map(Vec::len).sum());
         order.extend(self.blocks.iter().enumerate().flat_map(places));
+        // Few begin at the same time, so that they come into order by themselves.
+        order.sort_unstable();
         let uid = |place: &Place| self.blocks.get(place.1 as usize)?.get(place.2 as usize).map(|packed| key::uid(&packed.key(), packed.start));
-        order.sort_by(|one, other| one.0.total_cmp(&other.0).then_with(|| uid(one).cmp(&uid(other))));
+        order.chunk_by_mut(|one, other| one.0 == other.0).filter(|same| same.len() > 1).for_each(|same| same.sort_by_cached_key(uid));
         self.order = Some(order.into_iter());
     }
 

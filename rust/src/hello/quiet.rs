@@ -8,14 +8,15 @@ use super::{ENOUGH, Streams, TLS_PORTS, UNKNOWN_AFTER, dns, http, text};
 pub fn quiet(streams: Streams<'_>) -> Option<bool> {
     let Streams { orig, resp, .. } = streams;
     // TLS records and SSL 2; HTTP, SSH, SOCKS, RDP, PostgreSQL; the answers of HTTP and SSH, MySQL's greeting.
-    let tls = |bytes: &[u8]| matches!(bytes, [20..=24 | 0x80.., ..]);
+    let tls = |bytes: &[u8]| matches!(bytes, [20..=24, 3 | 0x7f, ..] | [0x80..=0xff, _, 1 | 4, ..]);
     let asks = matches!(orig, [0 | 3..=5 | b'S', ..]) || http::may_begin(orig);
     let answers = matches!(resp, [b'H' | b'S', ..] | [_, _, 0, 0, 10, ..]);
-    let further = further(orig) || further(resp) || text::in_lines(orig, resp);
-    if tls(orig) || tls(resp) || asks || answers || further || TLS_PORTS.contains(&streams.resp_port) || dns::parse_stream(streams).is_some() {
+    let begun = tls(orig) || tls(resp) || asks || answers || dns::parse_stream(streams).is_some();
+    if begun || text::in_lines(orig, resp) || further(orig) || further(resp) {
         return None;
     }
-    Some(streams.unknown_yet())
+    // On a port of TLS it is told in the end that there was none.
+    Some(streams.unknown_yet()).filter(|more| *more || !TLS_PORTS.contains(&streams.resp_port))
 }
 
 /// What SSH behind other lines, XMPP and TLS further on cannot be without: how a banner, a stream and a hello begin.
