@@ -26,7 +26,7 @@ def session(sid: int, ts: float, port: int, orig: str = "10.0.0.5", resp: str = 
     return tuple(row[name] for name in SESSION)
 
 
-def event(eid: int, ts: float, kind: str = "net_conn", **more: Any) -> tuple[Any, ...]:
+def event(eid: int, ts: float | None, kind: str = "net_conn", **more: Any) -> tuple[Any, ...]:
     row: dict[str, Any] = dict.fromkeys(EVENT)
     row |= {"eid": eid, "kind": kind, "ts": ts, "ts_field": "UtcTime", "host": "ws1", "guid": "g1", "pid": 100, "image": r"C:\a\curl.exe",
             "dialect": "sysmon", "event_id": kind, "line": eid + 1}
@@ -249,12 +249,14 @@ def test_behind_a_forwarded_port_who_connects_and_from_where_is_left() -> None:
 
 def test_an_alert_without_session_says_why() -> None:
     events = [conn(0, T, 50000), event(1, T + 1, "alert", guid="g2", pid=5), event(2, T + 90000, "alert", guid="g3", pid=6),
-              conn(3, T + 2, 4443, local="127.0.0.1", remote="127.0.0.1", rport=443, kind="alert", guid="g4", pid=8)]
+              conn(3, T + 2, 4443, local="127.0.0.1", remote="127.0.0.1", rport=443, kind="alert", guid="g4", pid=8),
+              event(4, None, "alert", guid="g5", pid=9)]
     _, _, con = run([session(0, T, 50000)], events)
     reasons = dict(join.unmatched_alerts(con))
-    assert set(reasons) == {1, 2, 3}
+    assert set(reasons) == {1, 2, 3, 4}
     assert "not be logged yet" in reasons[2]
     assert "loopback" in reasons[3]
+    assert "no time" in reasons[4]
 
 
 def test_unknown_owners_are_told() -> None:

@@ -17,6 +17,7 @@ WORTH = 0.5  # a link below this confidence does not count as having found the s
 
 UNMATCHED = {
     "loopback": "its connection stayed on the host itself (loopback)",
+    "undated": "it carries no time",
     "not_yet": "it is later than the last session seen: its connection may not be logged yet",
     "before": "it is earlier than the first session seen",
     "elsewhere": "its connection was not seen by this sensor",
@@ -66,6 +67,7 @@ def measure(con: duckdb.DuckDBPyConnection) -> None:
         why AS (
             SELECT o.eid, CASE
                 WHEN o.r IN (SELECT id FROM home) OR coalesce(k.inward, false) THEN 'loopback'
+                WHEN o.t IS NULL THEN 'undated'
                 WHEN o.t > ends.t1 THEN 'not_yet'
                 WHEN o.t < ends.t0 - {EARLY} THEN 'before'
                 WHEN o.r IS NOT NULL OR k.pk IS NOT NULL THEN 'elsewhere'

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import duckdb
 
 SHORT = 0.1  # seconds: a range of offsets as wide as this is known to half of it
+LOOKED_AT = 20  # sessions of a clock
 SOON = 2.0  # seconds from a look-up's answer in which the session's first seen packet follows, where nobody knows what was asked …
 NAMED = 60.0  # … and where the answer is known to be the session's address
 
@@ -30,9 +31,10 @@ def decide(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
         f"""
         CREATE TEMP TABLE join_looked AS
-        WITH bound AS (SELECT p.eid, p.clock, p.ts AS told, s.ts AS seen, s.a, s.b, e.hk, e.pk, e.pid, e.base
+        WITH every AS (SELECT p.eid, p.clock, p.ts AS told, s.ts AS seen, s.a, s.b, e.hk, e.pk, e.pid, e.base
             FROM join_pair p JOIN join_offset o USING (clock) JOIN join_session s USING (sid) JOIN join_event e USING (eid)
             WHERE o.how = 'least' AND e.l = s.a AND p.midstream QUALIFY count(*) OVER (PARTITION BY p.eid) = 1),
+        bound AS (SELECT * FROM every QUALIFY row_number() OVER (PARTITION BY clock ORDER BY seen, eid) <= {LOOKED_AT}),
         began AS (SELECT b.eid, max(x.ts) AS start, arg_max(x.eid, x.ts) AS begun
             FROM bound b JOIN join_event x ON x.hk = b.hk AND x.kind = 'process_start' AND x.ts <= b.told
             AND (x.pk = b.pk OR (b.pk IS NULL AND x.pid = b.pid AND x.base = b.base)) GROUP BY b.eid),
