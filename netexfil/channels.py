@@ -25,24 +25,24 @@ def build(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
     Reads `session`, `name`, `link`, `alert`. A function of these tables alone; row order does not matter. Set-based and linear.
     """
     tables.create(con, ("name", "link", "alert", "channel", "fleet", "spoke", "active"))
-    assign(con)
+    assign(con, "address IN (SELECT remote_h FROM session)")
     con.execute("DELETE FROM channel WHERE day IN (SELECT DISTINCT CAST(floor(ts / 86400) AS INTEGER) FROM session)")
     _name(con, _channels(con))
     fleet(con, policy)
 
 
-def assign(con: duckdb.DuckDBPyConnection) -> None:
-    """Set `cid` of the sessions that belong to a channel. Leaves what `GROUPED` and `name` read."""
-    _resolve(con)
+def assign(con: duckdb.DuckDBPyConnection, which: str = "true") -> None:
+    """Set `cid` of the sessions that belong to a channel. Leaves what `GROUPED` and `name` read, of the addresses that `which` (SQL) chooses."""
+    _resolve(con, which)
     _assign(con)
 
 
-def _resolve(con: duckdb.DuckDBPyConnection) -> None:
+def _resolve(con: duckdb.DuckDBPyConnection, which: str) -> None:
     """Temporary table resolved(address, name, first_ts, entity): the first name that DNS gave an address; it never changes later."""
-    con.execute("""
+    con.execute(f"""
         CREATE OR REPLACE TEMP TABLE resolved AS
         SELECT address, arg_min(name, (first_ts, name)) AS name, min(first_ts) AS first_ts FROM name
-        WHERE kind = 'dns' AND name IS NOT NULL GROUP BY address""")
+        WHERE kind = 'dns' AND name IS NOT NULL AND {which} GROUP BY address""")
     entities(con, "SELECT DISTINCT server_name AS name FROM session WHERE server_name IS NOT NULL UNION SELECT name FROM resolved")
 
 
@@ -144,7 +144,8 @@ def _add_siblings(con: duckdb.DuckDBPyConnection) -> None:
                 CAST(floor(ts / {DAY}) AS BIGINT) AS day
             FROM session WHERE proto = 'tcp' AND inside_h IS NOT NULL AND inside_h IN (SELECT inside_h FROM control)
                  AND (resp_p >= 1024 OR orig_p = 20 OR hints LIKE '%ftp_data%') AND resp_p NOT IN (8443, 3389)
-                 AND coalesce(service, '') NOT LIKE '%ssh%' AND coalesce(service, '') NOT LIKE '%http%'),
+                 AND coalesce(service, '') NOT LIKE '%ssh%' AND coalesce(service, '') NOT LIKE '%http%'
+                 AND NOT coalesce({control}, false)),  -- which would be its own sibling, and its channel lost
         -- the spells of a day in which a control session was open: pairs of sessions are compared within a spell only
         open AS (
             SELECT cid, inside_h, remote_h, ts, until,

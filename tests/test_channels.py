@@ -52,6 +52,11 @@ def test_active_mode_data_comes_from_the_server() -> None:
     assert rows(channels_of([control, data]), "remote_p, siblings, bytes_low") == [(21, 1, 5_001_800)]
 
 
+def test_a_session_on_a_control_port_is_no_sibling_of_itself() -> None:
+    odd = session(MONDAY, HOST, OUT, 900_000, 700, 21, service="ftp-data", hints="ftp_data")
+    assert rows(channels_of([odd]), "remote_p, siblings, bytes_low") == [(21, 0, 900_000)]
+
+
 def test_a_clear_leg_is_kept_only_beside_a_watched_session() -> None:
     leg = session(MONDAY + 1, HOST, OUT, 900_000, 700, 80, service="http")
     assert rows(channels_of([leg]), "remote_p") == []
