@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, Literal
 
 SCHEMA = 1
@@ -88,13 +89,16 @@ class Finding:
         return self.extra.get("direction") == "pull"
 
     def record(self) -> dict[str, Any]:
-        """The contract's JSON object."""
-        row = asdict(self)
-        extra = row.pop("extra")
+        """The contract's JSON object. What stands in its objects is the finding's own."""
+        row = {"schema": SCHEMA, "kind": self.kind} | dict(zip(_SHOWN, _shown(self), strict=True))
+        for name in _OBJECTS:
+            row[name] = None if row[name] is None else dict(row[name])
+        for name, fields_of in _LISTS.items():
+            row[name] = tuple([fields_of(one) for one in row[name]])
         times: dict[str, str | None] = {"first_time": iso(self.first_ts), "last_time": iso(self.last_ts)}
         if not self.dated:
             times = dict.fromkeys(("first_ts", "last_ts", "first_time", "last_time"))
-        return {"schema": SCHEMA, "kind": row.pop("kind"), **row, **times, **extra}
+        return {**row, **times, **self.extra}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Finding:
@@ -117,6 +121,19 @@ class Finding:
             return cls(**values)
         except TypeError as error:
             raise ValueError(str(error)) from error
+
+
+def _copied(kind: type) -> Callable[[Any], dict[str, Any]]:
+    """A function that gives an object of a kind as a dictionary, much faster than `asdict`, which copies every value."""
+    names = [one.name for one in fields(kind)]
+    taken = attrgetter(*names)
+    return lambda held: dict(zip(names, taken(held), strict=True))
+
+
+_SHOWN = tuple(one.name for one in fields(Finding) if one.name not in ("kind", "extra"))
+_shown = attrgetter(*_SHOWN)
+_OBJECTS = ("host", "destination", "tool", "bytes_out", "suppressed")
+_LISTS: Mapping[str, Callable[[Any], dict[str, Any]]] = {"evidence": _copied(Evidence), "links": _copied(Link), "attack": dict, "next_steps": dict}
 
 
 def rank(finding: Finding) -> tuple[float, float, str]:

@@ -83,6 +83,16 @@ def test_console_colours_only_where_asked(monkeypatch):
         assert (b"\x1b[" in out.getvalue()) is wanted
 
 
+def test_of_very_many_findings_a_terminal_shows_those_with_the_highest_scores() -> None:
+    many = [finding(id=f"{n:016x}", score=float(max(35 - n // 20, 0)), host={"ip": "10.0.0.9", "name": f"host{n:05d}"}) for n in range(1000)]
+    told = written(many, "console", width=140).decode()
+    assert "host00199" in told
+    assert "host00200" not in told
+    assert "1000 findings" in told
+    assert "--plain" in told
+    assert len(written(many, "console", plain=True).splitlines()) == 1001
+
+
 def test_console_without_findings_is_silent_in_a_pipe():
     assert written([], "console") == b""
     assert written([], "console", plain=True) == b""

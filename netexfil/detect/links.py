@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,9 +104,11 @@ def told(ties: Sequence[Tie]) -> tuple[Link, ...]:
         links.setdefault(key, tie.link)
         if tie.alert is not None:
             rules.setdefault(key, []).append(f"{tie.alert['title']} ({tie.alert['rule']})")
-    return tuple(
-        replace(link, event={**link.event, "alerts": list(dict.fromkeys(rules[key]))}) if key in rules else link for key, link in links.items()
-    )
+    for key, titles in rules.items():
+        link = links[key]
+        event = {**link.event, "alerts": list(dict.fromkeys(titles))}
+        links[key] = Link(link.match, link.confidence, link.candidates, link.seconds_apart, link.clock_offset, event, link.uid)
+    return tuple(links.values())
 
 
 def process_tool(event: Mapping[str, Any]) -> tuple[tools.Tool | None, int]:

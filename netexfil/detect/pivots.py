@@ -20,13 +20,16 @@ def next_steps(facts: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
             packets (True for captures), image, pid, hashes.
     """
     steps = [_packets(facts)] if facts.get("packets") else [_logs(facts)] if facts.get("uids") else []
-    steps += [_splunk(facts), _logscale(facts), _kusto(facts)]
+    span = iso(facts["first_ts"] - PAD), iso(facts["last_ts"] + PAD)
+    steps += [_splunk(facts), _logscale(facts, *span), _kusto(facts, *span)]
     return tuple(step for step in steps if step)
 
 
 def quoted(text: Any) -> str:
     """A string literal as SPL, LogScale and KQL read it: backslash and double quote escaped, no control characters."""
-    clean = "".join(ch if ch.isprintable() else " " for ch in str(text))
+    clean = str(text)
+    if not clean.isprintable():
+        clean = "".join(ch if ch.isprintable() else " " for ch in clean)
     return '"' + clean.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
@@ -64,7 +67,7 @@ def _splunk(f: Mapping[str, Any]) -> dict[str, str]:
                  f" | table _time host User Image ProcessId CommandLine ParentImage {far} DestinationPort | sort _time")
 
 
-def _logscale(f: Mapping[str, Any]) -> dict[str, str]:
+def _logscale(f: Mapping[str, Any], since: str, until: str) -> dict[str, str]:
     host = f"ComputerName={quoted(f['host_name'])} | " if f.get("host_name") else ""
     port = "LocalPort" if f.get("pull") else "RemotePort"
     target = f"RemoteAddressIP4={quoted(f['remote'])} {port}={f['port']}" if f.get("remote") else _process(f, "ImageFileName", "TargetProcessId")
@@ -72,12 +75,12 @@ def _logscale(f: Mapping[str, Any]) -> dict[str, str]:
         target = target.replace("RemoteAddressIP4", "RemoteAddressIP6")
     event = "ReceiveAccept" if f.get("pull") else "Connect"
     return _step("LogScale: who connected", "cql",
-                 f"// {iso(f['first_ts'] - PAD)} to {iso(f['last_ts'] + PAD)}\n{host}#event_simpleName=/^Network{event}IP[46]$|^ProcessRollup2$/ | "
+                 f"// {since} to {until}\n{host}#event_simpleName=/^Network{event}IP[46]$|^ProcessRollup2$/ | "
                  f"{target} | table([@timestamp, ComputerName, UserName, ImageFileName, CommandLine, RemoteAddressIP4, {port}])")
 
 
-def _kusto(f: Mapping[str, Any]) -> dict[str, str]:
-    span = f"Timestamp between (datetime({iso(f['first_ts'] - PAD)}) .. datetime({iso(f['last_ts'] + PAD)}))"
+def _kusto(f: Mapping[str, Any], since: str, until: str) -> dict[str, str]:
+    span = f"Timestamp between (datetime({since}) .. datetime({until}))"
     host = f" and DeviceName startswith {quoted(str(f['host_name']).split('.')[0])}" if f.get("host_name") else ""
     if f.get("remote"):
         port = "LocalPort" if f.get("pull") else "RemotePort"

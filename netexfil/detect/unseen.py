@@ -66,7 +66,7 @@ def unseen(con: duckdb.DuckDBPyConnection, policy: Policy, days: Sequence[int] |
 
 def _finding(rows: Sequence[dict[str, Any]], policy: Policy) -> Finding:
     best = max(rows, key=lambda row: SEVERITY_POINTS.get(str(row["severity"]).lower(), 12))
-    event = {name: best[f"event_{name}"] for name in EVENT_COLUMNS if best[f"event_{name}"] is not None}
+    event = _event(best)
     session = next((row for row in rows if row["uid"]), None)
     evidence, score = capped(_evidence(rows, best, session, policy.threshold("outbound_volume")))
     known = [row["event_ts"] for row in rows if row["event_ts"] is not None]
@@ -125,6 +125,13 @@ def _evidence(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any], sessio
     return told
 
 
+_EVENT = tuple((name, f"event_{name}") for name in EVENT_COLUMNS)
+
+
+def _event(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, column in _EVENT if (value := row[column]) is not None}
+
+
 def _destination(session: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if session is None:
         return None
@@ -135,7 +142,7 @@ def _links(rows: Sequence[Mapping[str, Any]]) -> tuple[Link, ...]:
     """Every alert's event once, with the rules that selected it; without a session the match is the event itself, over its process."""
     ties = []
     for row in rows:
-        event = {name: row[f"event_{name}"] for name in EVENT_COLUMNS if row[f"event_{name}"] is not None}
+        event = _event(row)
         link = Link(row["match"] or "process", float(row["sureness"] or 1.0), 1, row["seconds_apart"], row["clock_offset"], event, row["uid"])
         ties.append(Tie(link, row["eid"], {"title": row["title"], "rule": row["rule"]}))
     return told(ties)[:20]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from netexfil.report.sink import Sink
 
 WIDE = 116  # columns from which one row holds everything
+MOST = 200  # findings shown one by one, those with the highest scores; nobody reads more here
 LABEL = 100  # characters of a name in a cell; -v, --plain and the other formats show all of it
 COLOURS = {"critical": "bold white on red", "high": "bold red", "medium": "bold yellow", "low": "cyan", "info": "dim"}
 PLAIN = (
@@ -46,7 +47,7 @@ PLAIN = (
 
 
 def write(findings: Sequence[Finding], _notes: Sequence[Note], out: Sink, options: Options) -> None:
-    """All findings, and one line that counts them. Without findings a pipe stays empty, so that cron stays quiet."""
+    """The first `MOST` findings, and one line that counts all. Without findings a pipe stays empty, so that cron stays quiet."""
     if options.plain:
         _plain(findings, out, options)
         return
@@ -54,7 +55,8 @@ def write(findings: Sequence[Finding], _notes: Sequence[Note], out: Sink, option
         return
     console = terminal(out, options)
     if findings:
-        console.print(_table(findings, options) if console.width >= WIDE and not options.verbose else _blocks(findings, options))
+        shown = findings[:MOST]
+        console.print(_table(shown, options) if console.width >= WIDE and not options.verbose else _blocks(shown, options))
     console.print(_count(findings))
     show(console, out)
 
@@ -209,6 +211,8 @@ def _count(findings: Sequence[Finding]) -> Text:
     alerts = sum(f.is_alert for f in findings)
     hidden = sum(f.suppressed is not None for f in findings)
     parts = [f"{len(findings)} finding{'s' * (len(findings) != 1)}", f"{alerts} alert{'s' * (alerts != 1)}", f"{hidden} allowed" if hidden else ""]
+    if len(findings) > MOST:
+        parts.append(f"shown are the {MOST} with the highest scores; all: --plain, or --format jsonl")
     return Text(_dotted(parts))
 
 
