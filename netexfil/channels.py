@@ -193,9 +193,13 @@ _ODD = f"""(is_ssh AND remote_p <> 22 OR is_tls AND remote_p IN (22, 80, 53, 21)
     OR {_has('hints', 'no_tls')} OR {_has('hints', 'clear')})"""
 
 
-def _key(column: str) -> str:
+def tied(column: str, sent: str = "bytes_out_low") -> str:
     """What decides whose value a channel takes: the session that sent most; among equals the larger hash, so that order does not matter."""
-    return f"CASE WHEN {column} IS NOT NULL THEN (CAST(bytes_out_low AS HUGEINT) << 62) + CAST(hash({column}) >> 3 AS HUGEINT) END"
+    return f"CASE WHEN {column} IS NOT NULL THEN (CAST({sent} AS HUGEINT) << 62) + CAST({rank(column)} AS HUGEINT) END"
+
+
+def rank(column: str) -> str:
+    return f"hash({column}) >> 3"
 
 
 def _flag(condition: str) -> str:
@@ -231,7 +235,7 @@ _TOGETHER: Mapping[str, str] = {
 
 def _members(where: str, siblings: bool, keys: bool = True, sessions: str = "session") -> str:
     """What each session gives, a row a session; with `keys` what decides the words."""
-    given = [f"{how} AS {name}" for name, (how, _) in _MEASURES.items()] + [f"{_key(name)} AS {name}_key" for name in TIED if keys]
+    given = [f"{how} AS {name}" for name, (how, _) in _MEASURES.items()] + [f"{tied(name)} AS {name}_key" for name in TIED if keys]
     flags = ", ".join(f"{how} AS is_{name}" for name, how in _FLAGS.items())
     rows = f"b.sid IS NULL AS own FROM {sessions} s LEFT JOIN sibling b ON b.sid = s.sid" if siblings else f"true AS own FROM {sessions} s"
     return f"SELECT cid, own, {', '.join(given)} FROM (SELECT s.*, {flags}, {rows} WHERE s.cid IS NOT NULL{where})"

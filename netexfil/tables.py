@@ -254,11 +254,14 @@ LISTED = frozenset((
 JOINED = frozenset(("history", "community_id"))
 
 
-def create(con: duckdb.DuckDBPyConnection, names: Iterable[str] = TABLES, without: Collection[str] = ()) -> None:
-    """Create the named tables where they are not there yet. Columns of `session` named in `without` are null and take no room."""
+def create(con: duckdb.DuckDBPyConnection, names: Iterable[str] = TABLES, without: Collection[str] = (), temporary: bool = False) -> None:
+    """Create the named tables where they are not there yet. Columns of `session` named in `without` are null and take no room.
+
+    Temporary ones can be written in a transaction that writes to an attached database.
+    """
     for name in names:
         parts = (f'"{column}" {kind}{_NOT_STORED if name == "session" and column in without else ""}' for column, kind in TABLES[name].items())
-        con.execute(f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(parts)})")
+        con.execute(f"CREATE {'TEMP' if temporary else ''} TABLE IF NOT EXISTS {name} ({', '.join(parts)})")
     con.execute(f"CREATE TEMP SEQUENCE IF NOT EXISTS {NUMBER} MINVALUE 0 START 0")
 
 

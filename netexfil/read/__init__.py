@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from netexfil.errors import Note, Unreadable
 
@@ -40,6 +40,41 @@ class Worth:
     reach: Reach | None = None
 
 
+@dataclass(slots=True)
+class Sums:
+    """What conn rows alone say of channels, summed by the core (`rust/src/zeek/sums.rs`).
+
+    large: bytes from which a silent upload counts. watched: ports. served: ports that data is read from within. ranks: for each of the core's
+    protocols what decides between two of which a channel's session sent as much. most: channels; of more none are summed.
+    found: of the conn logs that were read, None where sessions came from elsewhere too: how many rows, the hosts and days that read from inside
+    servers, a stream of channels.
+    """
+
+    large: int
+    watched: Sequence[int]
+    served: Sequence[int]
+    ranks: Sequence[int]
+    most: int = 500_000
+    found: tuple[int, Sequence[tuple[str, int]], Any] | None = None
+
+
+class Into(Protocol):
+    """Takes the sessions of one conn log instead of the table `session`.
+
+    stored: where they are: a table, a condition on it, and another for those whose originator's bytes are unknown. None until there are any.
+    spoiled: other rows of the log were met, which belong to sessions that have been taken already.
+    """
+
+    stored: tuple[str, str, str] | None
+    spoiled: bool
+
+    def ready(self, con: duckdb.DuckDBPyConnection) -> bool:
+        """Whether it does; asked once the other logs are read. May add to `fact_new` what is known of sessions besides."""
+
+    def put(self, con: duckdb.DuckDBPyConnection, query: str) -> None:
+        """Take the rows of a query, which can be asked once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """How sources are read.
@@ -55,6 +90,8 @@ class Options:
     keep_facts: keep what other logs say of sessions in the table `fact`, so that a later run can add it to sessions that come late.
     hold: bytes of finished sessions that may be kept to be put in order for `use`.
     sift: leave out sessions that no finding will ask for (see `sift`), where the logs are large.
+    sums: sum the rows of conn logs by channel while they are read, where the core does that.
+    into: takes the sessions of a single conn log.
     """
 
     engine: str | None = None
@@ -67,6 +104,8 @@ class Options:
     keep_facts: bool = False
     hold: int = 0
     sift: Worth | None = None
+    sums: Sums | None = None
+    into: Into | None = None
 
 
 def core_available() -> bool:

@@ -54,6 +54,8 @@ def stream(
             use("incoming")
         finally:
             con.unregister("incoming")
+    if options.sums and log == "conn":
+        options.sums.found = reader.sums()
     return tallies(reader)
 
 
@@ -62,7 +64,9 @@ def _reader(files: Sequence[Log], logs: Sequence[str], options: Options, policy:
 
     specs = [(log, [_spec(one) for one in fields.LOGS[log]]) for log in logs]
     watched = [int(port) for port in policy.watched] if options.only_outbound else None
-    return _core.Logs(_spans(files, options), specs, _names(), policy_networks(policy), watched, options.threads, hot)
+    sums = options.sums
+    summed = (sums.large, list(sums.watched), list(sums.served), list(sums.ranks), sums.most) if sums else None
+    return _core.Logs(_spans(files, options), specs, _names(), policy_networks(policy), watched, options.threads, hot, summed)
 
 
 def sieve(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from netexfil import tables
@@ -68,7 +68,8 @@ def read(
         suricata.bounds(con, eve)
     merging.merge(con)
     notes = [note for tally in told for note in tally.notes]
-    notes += [] if sifted else [*_sessionless(con, files, told, options), *offload(con)]
+    stored = (options.into and options.into.stored) or ("session", "TRUE", "orig_quality = 'unknown'")
+    notes += [] if sifted else [*_sessionless(con, files, told, options), *offload(con, *stored)]
     for table in ("checksum_weird", "raw_conn_apart", *(f"raw_{log}" for log in fields.LOGS)):
         con.execute(f"DROP TABLE IF EXISTS {table}")
     return notes
@@ -197,12 +198,17 @@ def _sessions(
     """Conn rows, with what the facts say of them, to `session`. Rows of the core's stream know their sides, so they are stored turned."""
     names.from_facts(con, "fact_new")
     _keep(con, options)
+    raw = con.execute("SELECT table_name FROM duckdb_tables() WHERE table_name IN ('raw_conn', 'raw_conn_apart')").fetchall()
+    if raw:
+        options = replace(options, sums=None)
+    into = options.into if len(files) == 1 and files[0].head.path == "conn" and not raw else None
+    into = into if into and into.ready(con) else None
     merging.gather(con, "fact_new", "gathered")
-    for table, in con.execute("SELECT table_name FROM duckdb_tables() WHERE table_name IN ('raw_conn', 'raw_conn_apart')").fetchall():
+    for (table,) in raw:
         merging.sessions(con, table, "gathered")
     told: list[Tally] = []
     if files:
-        told = reader.stream(con, files, "conn", options, policy, progress, lambda rows: merging.sessions(con, rows, "gathered", turn))
+        told = reader.stream(con, files, "conn", options, policy, progress, lambda rows: merging.sessions(con, rows, "gathered", turn, into))
     merging.forget(con, "gathered")
     merging.announce(con, "fact_new")
     return told
@@ -219,6 +225,11 @@ def _met(con: duckdb.DuckDBPyConnection, told: Sequence[Tally], files: Sequence[
     met = {tally.file: {fields.log_of(name) for name in tally.passed} & fields.LOGS.keys() for tally in told}
     mixed = [file for file in files if met.get(file.path)]
     if not mixed:
+        return []
+    if options.sums:
+        options.sums.found = None
+    if options.into and options.into.stored:
+        options.into.spoiled = True
         return []
     _empty(con, merging.NEW, "fact_new")
     logs = sorted(set().union(*(met[file.path] for file in mixed)))
@@ -261,20 +272,25 @@ def columns(log: str) -> dict[str, str]:
 OFFLOAD_SHARE, OFFLOAD_LEAST, OFFLOAD_TOLD_SHARE = 0.1, 3, 0.02
 
 
-def offload(con: duckdb.DuckDBPyConnection) -> list[Note]:
-    """Recognise sensors that dropped one side for bad checksums: mark their one-sided sessions, and say the cure once per sensor."""
+def offload(con: duckdb.DuckDBPyConnection, table: str, which: str, unknown: str) -> list[Note]:
+    """Recognise sensors that dropped one side for bad checksums: mark their one-sided sessions, and say the cure once per sensor.
+
+    Args:
+        which: a condition on the sessions of the table. unknown: that the originator's bytes are.
+    """
     folder = "regexp_replace(source, '[^/]*$', '')"
-    side = "proto = 'tcp' AND contains(',' || coalesce(hints, '') || ',', ',onesided,') AND orig_quality = 'unknown'"
-    if not tables.some(con, "session WHERE orig_quality = 'unknown'"):
+    side = f"proto = 'tcp' AND contains(',' || coalesce(hints, '') || ',', ',onesided,') AND {unknown}"
+    if not tables.some(con, f"{table} WHERE {which} AND {unknown}"):
         return []
     found = con.execute(f"""SELECT {folder} AS sensor, count(*) FILTER ({side}) AS lost, count(*) FILTER (proto = 'tcp') AS tcp,
-        coalesce(any_value(w.n), 0) AS weird FROM session LEFT JOIN
+        coalesce(any_value(w.n), 0) AS weird FROM (SELECT * FROM {table} WHERE {which}) LEFT JOIN
         (SELECT regexp_replace(file, '[^/]*$', '') AS folder, count(*) AS n FROM checksum_weird GROUP BY 1) w
         ON w.folder = {folder} GROUP BY 1
         HAVING lost > 0 AND lost >= CASE WHEN weird > 0 THEN {OFFLOAD_TOLD_SHARE} * tcp ELSE greatest({OFFLOAD_LEAST}, {OFFLOAD_SHARE} * tcp) END
         ORDER BY 1""").fetchall()
     for sensor, *_ in found:
-        con.execute(f"UPDATE session SET hints = {merging.words('hints', chr(39) + 'offload' + chr(39))} WHERE {folder} = ? AND {side}", [sensor])
+        said = merging.words("hints", "'offload'")
+        con.execute(f"UPDATE {table} SET hints = {said} WHERE {which} AND {folder} = ? AND {side}", [sensor])
     reason = (
         "the sensor dropped packets with bad checksums, so one side's bytes are unknown in {0} of {1} TCP sessions;"
         " run zeek -C, or redef ignore_checksums = T"

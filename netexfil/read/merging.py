@@ -16,7 +16,7 @@ from netexfil.tables import FACT, READ, SIDES
 if TYPE_CHECKING:
     import duckdb
 
-    from netexfil.read import Turn
+    from netexfil.read import Into, Turn
 
 # Columns of a session that facts can fill.
 FILLED = tuple(name for name in FACT if name in READ and name not in ("uid", "ts", "service", "hints", "source"))
@@ -109,8 +109,8 @@ def words(*parts: str) -> str:
     return f"CASE WHEN {none} THEN NULL ELSE nullif(array_to_string(list_sort(list_distinct({split})), ','), '') END"
 
 
-def sessions(con: duckdb.DuckDBPyConnection, rows: str, gathered: str, turn: Turn | None = None) -> None:
-    """Rows of conn logs (a table or stream with the fields of `conn`, `logname` and `file`) to the table `session`.
+def sessions(con: duckdb.DuckDBPyConnection, rows: str, gathered: str, turn: Turn | None = None, into: Into | None = None) -> None:
+    """Rows of conn logs (a table or stream with the fields of `conn`, `logname` and `file`) to the table `session`, or `into` what takes them.
 
     With `turn` the rows have `orig_side` and `resp_side` too, and are stored turned.
     """
@@ -139,8 +139,12 @@ def sessions(con: duckdb.DuckDBPyConnection, rows: str, gathered: str, turn: Tur
     query = f"""SELECT {", ".join(f"{how} AS {name}" for name, how in columns.items())}
         FROM (SELECT *, {", ".join(f"{how} AS {name}" for name, how in hints.items())} FROM ({truth.prepared(rows)})) r
         LEFT JOIN {gathered} f ON f.uid = r.uid {tunnel if tunnels else ""}"""
+    query = turn(query) if turn else query
     with tables.as_written(con):
-        put(con, turn(query) if turn else query, tables.TURNED if turn else columns)
+        if into:
+            into.put(con, query)
+        else:
+            put(con, query, tables.TURNED if turn else columns)
 
 
 def put(con: duckdb.DuckDBPyConnection, query: str, columns: Collection[str]) -> None:
@@ -169,6 +173,8 @@ def merge_facts(con: duckdb.DuckDBPyConnection, facts_table: str = "fact", sessi
 
 def announce(con: duckdb.DuckDBPyConnection, facts_table: str = "fact", sessions_table: str = "session") -> None:
     """Mark the sessions that an FTP control session announced: those to the announced endpoint that begin within a minute of the word."""
+    if not tables.some(con, f"{facts_table} WHERE kind = 'ftp'"):
+        return
     con.execute(f"""UPDATE {sessions_table} AS s SET hints = {words("s.hints", "f.hints")}, sid = NULL FROM
         (SELECT fuid, min(ts) AS begun, max(ts) AS ended, min(hints) AS hints FROM {facts_table} WHERE kind = 'ftp' GROUP BY fuid, uid) f
         WHERE s.resp_h || ' ' || s.resp_p = f.fuid AND s.ts BETWEEN f.begun - 60 AND f.ended + 60""")

@@ -14,7 +14,7 @@ from netexfil import detect, outbound, tables
 from netexfil.errors import Note
 from netexfil.finding import Finding
 from netexfil.policy import Policy
-from netexfil.state import depend, keys, pairs, parts, store
+from netexfil.state import depend, keys, pairs, parts, store, summing
 
 if TYPE_CHECKING:
     import duckdb
@@ -63,7 +63,7 @@ def build(con: duckdb.DuckDBPyConnection, path: Path, policy: Policy) -> None:
         with store.transaction(con):
             pairs.store_all(con, policy)
             depend.store_all(con)
-    parts.begin(con)
+    summing.begin(con)
 
 
 def judge(con: duckdb.DuckDBPyConnection, policy: Policy) -> tuple[list[Finding], list[Note], int]:

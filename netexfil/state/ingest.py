@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from netexfil import pipeline, read, tables
 from netexfil.errors import Note
 from netexfil.finding import iso
-from netexfil.read import find, merging
-from netexfil.state import keys, parts, places, store
+from netexfil.read import fields, find, merging
+from netexfil.state import keys, naming, places, store, summing
+from netexfil.state.straight import Met, Straight
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,10 +36,14 @@ class Tally:
 
 
 def room(con: duckdb.DuckDBPyConnection, job: pipeline.Job) -> None:
-    """Tables for what is read. Sessions are turned only while sums are made of them: here they keep which side their ends are on."""
+    """Tables for what is read. Sessions are turned only while sums are made of them: here they keep which side their ends are on.
+
+    What may come with sessions that go straight into the state is temporary: other tables are not written in a transaction on the state.
+    """
     core = read.engine(job.options) == "core"
     turned = tables.SESSION.keys() - tables.READ.keys() - {"sid", "cid"}
-    tables.create(con, without=turned | tables.LISTED if core else turned)
+    tables.create(con, ("fact", "name"), temporary=True)
+    tables.create(con, ("session",), turned | tables.LISTED if core else turned)
     for side in tables.SIDES:
         con.execute(f"ALTER TABLE session ADD COLUMN IF NOT EXISTS {side} TINYINT")
 
@@ -67,11 +72,73 @@ def logs(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, found: f
     with store.attached(con, path, read_only=True):
         known = places.remembered(con)
     for batch in _batches(_parts(found, known, tally)):
-        ranges = {part.path: (part.start, part.end) for part in batch}
-        options = replace(job.options, ranges=ranges, keep_facts=True)
-        room(con, job)
-        tally.notes += read.sessions(con, list(ranges), options, job.policy, None, unturned)
-        commit(con, path, batch, now, tally, job.policy)
+        try:
+            _take(con, path, job, batch, now, tally, _single(job, batch))
+        except Met:
+            _take(con, path, job, batch, now, tally, False)
+
+
+def _single(job: pipeline.Job, batch: Sequence[places.Part]) -> bool:
+    """Whether all sessions of a batch come from one conn log, so that none of them is another sensor's."""
+    conn = [part.kind for part in batch if fields.log_of(part.kind) == "conn"]
+    return conn == ["conn"] and job.options.since is None and job.options.until is None and read.engine(job.options) == "core"
+
+
+def _take(
+    con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, batch: Sequence[places.Part], now: float, tally: Tally, straight: bool,
+) -> None:
+    """One batch. `straight`: into the state, where its sessions meet nothing that is stored.
+
+    Raises:
+        Met: they do; nothing has happened.
+    """
+    sums = summing.asked(con, job.policy) if tally.summed else None
+    options = replace(job.options, ranges={part.path: (part.start, part.end) for part in batch}, keep_facts=True, sums=sums)
+    room(con, job)
+    into = None
+    if straight:
+        with store.attached(con, path):
+            into = Straight(store.one(con, f"SELECT {NEXT_BATCH}"))
+            with store.transaction(con):
+                notes = read.sessions(con, list(options.ranges), replace(options, into=into), job.policy, None, unturned)
+                if into.stored:
+                    _settle(con, into, batch, now)
+            if into.stored:
+                _count(con, now, tally, f"state.session WHERE {into.which}")
+                sum_up(con, job.policy, tally, f"state.told WHERE {into.which}", into.number, sums)
+    else:
+        notes = read.sessions(con, list(options.ranges), options, job.policy, None, unturned)
+    if into is None or not into.stored:
+        commit(con, path, batch, now, tally, job.policy, sums)
+    tally.notes += notes
+    for table in ("session", "fact", "name"):
+        con.execute(f"DELETE FROM {table}")
+
+
+def _settle(con: duckdb.DuckDBPyConnection, into: Straight, batch: Sequence[places.Part], now: float) -> None:
+    """What goes with sessions that are in the state already. Inside the transaction that has stored them."""
+    into.check(con)
+    into.settle(con)
+    naming.prepare(con)
+    naming.push(con)
+    for part in batch:
+        _remember(con, part, now)
+
+
+def _count(con: duckdb.DuckDBPyConnection, now: float, tally: Tally, rows: str) -> None:
+    _tell_ahead(con, now, tally, rows)
+    row = con.execute(f"SELECT count(*), max(ts + coalesce(duration, 0)) FROM {rows}").fetchone()
+    if row and row[0]:
+        tally.sessions += row[0]
+        tally.last_ts = max(row[1], tally.last_ts or row[1])
+
+
+def sum_up(con: duckdb.DuckDBPyConnection, policy: Policy, tally: Tally, rows: str, number: int, sums: read.Sums | None) -> None:
+    """Sums of a batch, while it is at hand: the core's, of the conn rows that were read, where those are the sessions."""
+    if tally.summed:
+        found = sums.found if sums else None
+        same = found is not None and found[0] == store.one(con, f"SELECT count(*) FROM {rows}")
+        summing.add(con, policy, rows, number, found[1:] if found and same else None)
 
 
 def _parts(found: find.Found, known: dict[str, places.Place], tally: Tally) -> Iterator[places.Part]:
@@ -100,19 +167,19 @@ def _batches(parts: Iterator[places.Part]) -> Iterator[list[places.Part]]:
         yield batch
 
 
-def commit(con: duckdb.DuckDBPyConnection, path: Path, batch: Sequence[places.Part], now: float, tally: Tally, policy: Policy) -> None:
-    """Merge what was read with what is stored, and store it with the places reached, in one transaction. Sums are made while it is at hand."""
+def commit(
+    con: duckdb.DuckDBPyConnection, path: Path, batch: Sequence[places.Part], now: float, tally: Tally, policy: Policy, sums: read.Sums | None,
+) -> None:
+    """Merge what was read with what is stored, and store it with the places reached, in one transaction."""
     with store.attached(con, path):
         prepare(con, tally)
-        _tell_ahead(con, now, tally)
+        _tell_ahead(con, now, tally, "session")
         with store.transaction(con):
             number = push(con)
             for part in batch:
                 _remember(con, part, now)
-    if tally.summed:
-        parts.add(con, policy, f"session {_OTHERS if tables.some(con, 'taken') else ''}", number)
-    for table in ("session", "fact", "name"):
-        con.execute(f"DELETE FROM {table}")
+    again = tables.some(con, "taken")
+    sum_up(con, policy, tally, f"session {_OTHERS if again else ''}", number, None if again else sums)
 
 
 def prepare(con: duckdb.DuckDBPyConnection, tally: Tally) -> None:
@@ -138,7 +205,7 @@ def prepare(con: duckdb.DuckDBPyConnection, tally: Tally) -> None:
         merging.merge_facts(con)
         merging.once(con)
     _refuse_late(con, tally)
-    _prepare_names(con)
+    naming.prepare(con)
     if again:
         con.execute(f"""CREATE OR REPLACE TEMP TABLE changed AS SELECT uid FROM session WHERE uid NOT IN (SELECT uid FROM taken)
             UNION SELECT uid FROM (SELECT {kept} FROM session WHERE uid IN (SELECT uid FROM taken) EXCEPT FROM taken)""")
@@ -183,7 +250,7 @@ def push(con: duckdb.DuckDBPyConnection) -> int:
     con.execute(f"INSERT INTO state.session ({', '.join(packed)}) SELECT {', '.join(packed.values())} FROM session {_CHANGED if again else ''}")
     if tables.some(con, "fact"):
         con.execute(f"INSERT INTO state.fact ({facts}) SELECT DISTINCT {facts} FROM fact WHERE {_STILL_NEEDED}")
-    _push_names(con)
+    naming.push(con)
     return number
 
 
@@ -204,37 +271,14 @@ def _refuse_late(con: duckdb.DuckDBPyConnection, tally: Tally) -> None:
         tally.notes.append(Note("", "late", reason, count=int(count[0])))
 
 
-def _tell_ahead(con: duckdb.DuckDBPyConnection, now: float, tally: Tally) -> None:
+def _tell_ahead(con: duckdb.DuckDBPyConnection, now: float, tally: Tally, rows: str) -> None:
     """A stamp far ahead of the clock is kept, and said."""
-    row = con.execute("SELECT count(*), min(ts) FROM session WHERE ts >= ?", [horizon(now)]).fetchone()
+    row = con.execute(f"SELECT count(*), min(ts) FROM (FROM {rows}) WHERE ts >= ?", [horizon(now)]).fetchone()
     if row and row[0]:
         day = f"{iso(row[1])[:10]}"
         reason = (f"{row[0]} sessions are dated more than a day ahead of the clock; what is kept is not counted from them"
                   f" (`netexfil state forget FILE --after {day}` drops them)")  # fmt: skip
         tally.notes.append(Note("", "ahead", reason, count=int(row[0]), loss=False))
-
-
-def _prepare_names(con: duckdb.DuckDBPyConnection) -> None:
-    """Temp table `named`: names of addresses, each with its whole time; `renamed`: addresses of which something else is known now."""
-    names = ", ".join(tables.NAME)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE named AS SELECT DISTINCT {names} FROM name")
-    first = "SELECT address, arg_min(name, (first_ts, name)) AS name, min(first_ts) AS first_ts FROM {0} WHERE kind = 'dns' {1} GROUP BY address"
-    old = first.format("state.name", "AND address IN (SELECT address FROM named)")
-    con.execute(f"""CREATE OR REPLACE TEMP TABLE renamed AS
-        SELECT n.address FROM ({first.format("named", "")}) n LEFT JOIN ({old}) o USING (address)
-        WHERE o.address IS NULL OR coalesce((n.first_ts, n.name) < (o.first_ts, o.name), TRUE) UNION
-        SELECT address FROM (SELECT {names} FROM named WHERE kind = 'host' EXCEPT SELECT {names} FROM state.name WHERE kind = 'host')""")
-    con.execute(f"INSERT INTO named SELECT {names} FROM state.name o WHERE {_SAME_NAME}")
-
-
-_SAME_NAME = "(o.address, o.name, o.kind, o.source) IN (SELECT (address, name, kind, source) FROM named)"
-
-
-def _push_names(con: duckdb.DuckDBPyConnection) -> None:
-    con.execute("INSERT INTO state.stale (address) SELECT DISTINCT address FROM renamed")
-    con.execute(f"DELETE FROM state.name o WHERE {_SAME_NAME}")
-    con.execute("""INSERT INTO state.name (address, name, kind, first_ts, last_ts, source)
-        SELECT address, name, kind, min(first_ts), max(last_ts), source FROM named GROUP BY ALL""")
 
 
 # What a session has taken over is not kept; certificates, their logins and announced data channels may serve sessions that come later.

@@ -16,62 +16,19 @@ from typing import TYPE_CHECKING
 from netexfil import channels, outbound, read, tables
 from netexfil.detect import collect
 from netexfil.policy import Policy
-from netexfil.state import keys
+from netexfil.state import keys, summing
+from netexfil.state.summing import INSIDE, KEYS, KINDS, NUMBER
 
 if TYPE_CHECKING:
     import duckdb
 
 READ = ", ".join(keys.SESSION)
-KEYS = tuple(f"{name}_key" for name in channels.TIED)
 STORED = (*tables.CHANNEL, "asked", *KEYS, "talk", "pair", "cand")
-# What `channels.name` takes.
-KINDS = {name: kind for name, kind in tables.CHANNEL.items() if name != "entity"} | dict.fromkeys(KEYS, "HUGEINT")
-# Columns of which sums are made; the rest of a session is read only where its channel is judged.
-_USED = tuple("""ts uid orig_h orig_p resp_h resp_p proto service duration orig_bytes resp_bytes server_name tls_version ssh_client ssh_server
-    orig_low orig_high orig_quality resp_low resp_high resp_quality hints""".split())
-# Words that many logs never say: where a batch has none, nothing is looked for in them.
-_WORDS = ("service", "server_name", "tls_version", "ssh_client", "ssh_server", "hints")
-_INSIDE = f"remote_h IS NULL AND resp_p IN ({', '.join(map(str, collect.PORTS))})"
-# Stands for a channel's number while sessions are grouped (the ends say which way it runs): MD5 is worth its time once a channel, not once a session.
-_QUICK = keys.hashed("orig_h", "resp_h", "resp_p", "proto", keys.DAY_OF)
-_NUMBER = channels.cid("inside_h", "remote_h", "remote_p", "proto", "day", "CASE direction WHEN 'pull' THEN 'pull' ELSE 'true' END")
 CHANNEL_TALK = keys.talk("inside_h", "remote_h", "day")
 
 
 def any_row(con: duckdb.DuckDBPyConnection, rows: str) -> bool:
     return con.execute(f"SELECT 1 FROM {rows} LIMIT 1").fetchone() is not None
-
-
-MADE = ("sums", "summed", "reads")
-
-
-def begin(con: duckdb.DuckDBPyConnection) -> None:
-    """Empty tables for `add`: `sums` of channels, `summed` (the batches in it), `reads` (inside hosts and days that read from inside servers)."""
-    con.execute(f"CREATE OR REPLACE TEMP TABLE sums ({', '.join(f'{name} {kind}' for name, kind in KINDS.items())})")
-    con.execute("CREATE OR REPLACE TEMP TABLE summed (batch BIGINT)")
-    con.execute("CREATE OR REPLACE TEMP TABLE reads (inside_h VARCHAR, day BIGINT)")
-
-
-def add(con: duckdb.DuckDBPyConnection, policy: Policy, rows: str, batch: int | None = None) -> None:
-    """Make sums of new sessions (a table, or one with a condition), in one pass. Sums of talks that turn out to be `whole` are not used.
-
-    What belongs to the channel of another session (`channels.assign`) is left out here: hosts with such sessions are `mixed`, so whole.
-    """
-    if not tables.some(con, rows):
-        return
-    also = f"{rows} {'AND' if ' WHERE ' in rows else 'WHERE'}"
-    unsaid = [name for name in _WORDS if not tables.some(con, f"{also} {name} IS NOT NULL")]
-    used = ", ".join(name if name in _USED and name not in unsaid else f"CAST(NULL AS {kind}) AS {name}" for name, kind in tables.READ.items())
-    query = f"SELECT {used}, orig_side, resp_side FROM {rows}"
-    if rows.startswith("state.") or tables.some(con, f"{also} orig_side IS NULL"):
-        query = outbound.placed(con, policy, f"SELECT {used} FROM {rows}")
-    turned = f"SELECT *, {_QUICK} AS cid FROM ({outbound.turned(query, policy)})"
-    named = ", ".join(KINDS)
-    grouped = channels.grouped(f"{turned} WHERE outbound IS NOT NULL", unsaid)
-    con.execute(f"INSERT INTO sums ({named}) SELECT {named} FROM (SELECT * REPLACE ({_NUMBER} AS cid) FROM ({grouped}))")
-    con.execute(f"INSERT INTO reads SELECT DISTINCT orig_h, {keys.DAY_OF} FROM ({turned}) WHERE {_INSIDE}")
-    if batch is not None:
-        con.execute("INSERT INTO summed VALUES (?)", [batch])
 
 
 def build(con: duckdb.DuckDBPyConnection, policy: Policy, mark: int) -> None:
@@ -90,7 +47,7 @@ def build(con: duckdb.DuckDBPyConnection, policy: Policy, mark: int) -> None:
 
 def build_days(con: duckdb.DuckDBPyConnection, policy: Policy, first: int, last: int) -> None:
     """Fill `made` with all channels of some days, from nothing but their sessions."""
-    begin(con)
+    summing.begin(con)
     con.execute("CREATE OR REPLACE TEMP TABLE mixed (address VARCHAR, day BIGINT)")
     con.execute("CREATE OR REPLACE TEMP TABLE whole (talk BIGINT)")
     _twins_of(con, first, last)
@@ -105,12 +62,12 @@ def _sums(con: duckdb.DuckDBPyConnection, policy: Policy, new: str) -> None:
     flag(con, policy, f"{new} OR talk IN (FROM whole)" if any_row(con, "whole") else new, "flagged")
     con.execute("INSERT INTO mixed SELECT address, day FROM flagged EXCEPT SELECT address, day FROM mixed")
     _together(con, new)
-    add(con, policy, f"state.told WHERE {new} AND batch NOT IN (FROM summed) AND talk NOT IN (FROM whole)")
+    summing.add(con, policy, f"state.told WHERE {new} AND batch NOT IN (FROM summed) AND talk NOT IN (FROM whole)")
     con.execute(f"DELETE FROM sums WHERE {CHANNEL_TALK} IN (FROM whole)")
     _sessions(con, policy, "talk IN (FROM whole)", "UNION SELECT remote_h FROM sums")
-    con.execute(f"INSERT INTO reads SELECT DISTINCT orig_h, {keys.DAY_OF} FROM session WHERE {_INSIDE}")
+    con.execute(f"INSERT INTO reads SELECT DISTINCT orig_h, {keys.DAY_OF} FROM session WHERE {INSIDE}")
     named = ", ".join(KINDS)
-    con.execute(f"INSERT INTO sums ({named}) SELECT {named} FROM (SELECT * REPLACE ({_NUMBER} AS cid) FROM ({channels.GROUPED}))")
+    con.execute(f"INSERT INTO sums ({named}) SELECT {named} FROM (SELECT * REPLACE ({NUMBER} AS cid) FROM ({channels.GROUPED}))")
 
 
 def _twins(con: duckdb.DuckDBPyConnection, mark: int) -> None:

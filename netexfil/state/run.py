@@ -18,7 +18,7 @@ from netexfil import __version__, pipeline, tables
 from netexfil.errors import Note
 from netexfil.finding import Finding, rank
 from netexfil.read import find
-from netexfil.state import afresh, captures, ingest, outbox, parts, places, scoring, store
+from netexfil.state import afresh, captures, ingest, outbox, places, scoring, store, summing
 
 if TYPE_CHECKING:
     import duckdb
@@ -59,7 +59,7 @@ def run(path: Path, job: pipeline.Job, now: float, wait: bool = False) -> Outcom
             tally.summed = not job.join and not anew and job.budget is None and scoring.apart(con)
         if not anew:  # the machine's other cores are for others
             con.execute("SET threads = 1")
-        parts.begin(con)
+        summing.begin(con)
         if listing != last[0]:
             _take_in(con, path, job, now, tally)
         _empty(con)
@@ -87,7 +87,7 @@ def _settings(job: pipeline.Job) -> str:
 
 def _empty(con: duckdb.DuckDBPyConnection) -> None:
     """Leave the sums; the steps find a memory that is empty besides, as at once."""
-    kept = ", ".join(f"'{name}'" for name in parts.MADE)
+    kept = ", ".join(f"'{name}'" for name in summing.MADE)
     there = con.execute(f"SELECT table_name FROM duckdb_tables() WHERE table_name NOT IN ({kept})").fetchall()
     for (name,) in there:
         con.execute(f"DROP TABLE {name}")

@@ -13,7 +13,7 @@ use pyo3::types::{PyBytes, PyDict};
 use crate::error::Note;
 use crate::python::{Source, Stream};
 use crate::side::{Networks, Side};
-use crate::zeek::{self, Ecs, Field, File, Hot, Keep, Kind, Log, Plan, Reader, Tally};
+use crate::zeek::{self, Ecs, Field, File, Hot, Keep, Kind, Log, Plan, Reader, Sums, Tally};
 
 /// name, kind, names in logs, required, filled
 pub type FieldSpec = (String, String, Vec<String>, bool, bool);
@@ -21,6 +21,10 @@ pub type FieldSpec = (String, String, Vec<String>, bool, bool);
 pub type FileSpec = (String, bool, String, u64, Option<u64>);
 /// outside addresses, inside hosts, servers, whether all rows are looked at: see `zeek::Hot`
 pub type HotSpec = (Vec<String>, Vec<String>, Vec<String>, bool);
+/// bytes of a silent upload, watched ports, ports that are read from, ranks of protocols, most channels: see `zeek::Sums`
+pub type SumSpec = (i64, Vec<u16>, Vec<u16>, Vec<u64>, usize);
+/// how many rows, who read from inside on which day, channels
+type Summed = (u64, Vec<(String, i32)>, Stream);
 /// inside networks, networks that are not public
 pub type NetworkSpec = (Vec<String>, Vec<String>);
 
@@ -29,6 +33,7 @@ pub type NetworkSpec = (Vec<String>, Vec<String>);
 pub struct Logs {
     reader: Arc<Mutex<Reader>>,
     done: Arc<AtomicU64>,
+    sums: Option<Arc<Mutex<Sums>>>,
 }
 
 pub fn broken<T>(_: T) -> PyErr {
@@ -78,9 +83,9 @@ fn field((name, kind, names, required, filled): FieldSpec) -> PyResult<Field> {
 #[pymethods]
 impl Logs {
     /// Begin to read `files` in `threads` threads. `watched` (None: every row is wanted) are the ports by which conn rows are chosen, `hot`
-    /// (None: all of these) those among them.
+    /// (None: all of these) those among them, `summed` what `sums` needs (None: nothing is summed).
     #[new]
-    #[pyo3(signature = (files, logs, names, networks, watched=None, threads=2, hot=None))]
+    #[pyo3(signature = (files, logs, names, networks, watched=None, threads=2, hot=None, summed=None))]
     #[allow(clippy::too_many_arguments)] // one call, by name
     fn new(
         files: Vec<FileSpec>,
@@ -90,15 +95,17 @@ impl Logs {
         watched: Option<Vec<u16>>,
         threads: usize,
         hot: Option<HotSpec>,
+        summed: Option<SumSpec>,
     ) -> PyResult<Self> {
         let mut plan = plan(logs, names, networks, watched)?;
+        let sums = summed.map(|(large, watched, served, ranks, most)| Arc::new(Mutex::new(Sums::new(large, watched, served, ranks, most))));
         if let (Some(keep), Some((remotes, hosts, servers, checks))) = (&mut plan.keep, hot) {
             let [remotes, hosts, servers] = [remotes, hosts, servers].map(|texts| zeek::addresses(&texts));
             keep.hot = Some(Arc::new(Hot { remotes, hosts, servers, checks }));
         }
         let reader = Reader::new(plan, self::files(files), threads);
         let done = reader.done();
-        Ok(Self { reader: Arc::new(Mutex::new(reader)), done })
+        Ok(Self { reader: Arc::new(Mutex::new(reader)), done, sums })
     }
 
     /// The next rows: (log, a stream of one batch), or None at the end.
@@ -116,7 +123,22 @@ impl Logs {
     fn stream(&self) -> PyResult<Stream> {
         let reader = self.reader.lock().map_err(broken)?;
         let schema = reader.plan().log(0).map(zeek::schema).ok_or_else(|| PyValueError::new_err("no log"))?;
-        Ok(Stream::new(Box::new(All { schema, reader: Arc::clone(&self.reader) })))
+        Ok(Stream::new(Box::new(All { schema, reader: Arc::clone(&self.reader), sums: self.sums.clone() })))
+    }
+
+    /// Once the stream is drained: how many rows it had, hosts and days that read from inside servers, and what the outbound rows add up to by
+    /// channel and day, as a stream; None where that is not known.
+    fn sums(&self) -> PyResult<Option<Summed>> {
+        let Some(sums) = &self.sums else { return Ok(None) };
+        let mut sums = sums.lock().map_err(broken)?;
+        let (rows, reads) = (sums.rows, sums.reads());
+        sums.take().map(|batch| Ok((rows, reads, Stream::new(Box::new(One::new(batch.map_err(broken)?)))))).transpose()
+    }
+
+    /// Names of protocols, in the order of `summed`'s ranks.
+    #[staticmethod]
+    fn protocols() -> Vec<&'static str> {
+        zeek::PROTOCOLS.to_vec()
     }
 
     /// Bytes of text read so far.
@@ -194,6 +216,7 @@ impl Source for One {
 struct All {
     schema: SchemaRef,
     reader: Arc<Mutex<Reader>>,
+    sums: Option<Arc<Mutex<Sums>>>,
 }
 
 impl Source for All {
@@ -203,7 +226,12 @@ impl Source for All {
 
     fn next_batch(&mut self) -> Option<Result<RecordBatch, ArrowError>> {
         match self.reader.lock() {
-            Ok(mut reader) => reader.next_batch().map(|(_, batch)| Ok(batch)),
+            Ok(mut reader) => reader.next_batch().map(|(_, batch)| {
+                if let Some(Ok(mut sums)) = self.sums.as_ref().map(|sums| sums.lock()) {
+                    sums.add(&batch);
+                }
+                Ok(batch)
+            }),
             Err(_) => Some(Err(ArrowError::ExternalError("the reader stopped on an internal error".into()))),
         }
     }

@@ -44,6 +44,7 @@ fn service(session: &Session) -> truth::Service {
     let auth = hinted("auth_tls");
     truth::Service {
         none: named.is_none(),
+        ssl: has("ssl"),
         tls: has("ssl") || has("tls") || facts.is_some_and(|facts| facts.tls_version.is_some()),
         ssh: has("ssh") || facts.is_some_and(|facts| facts.ssh_client.is_some() || facts.ssh_server.is_some()),
         quic: has("quic"),

@@ -27,6 +27,8 @@ use std::sync::{Arc, Mutex};
 pub use hot::{Addresses, Families, Hot, addresses, written};
 pub use local::Local;
 pub use order::Order;
+pub(super) use record::fold;
+pub(super) use service::Services;
 pub use places::{Layout, Spans};
 pub use plain::{Block, Scratch, Taken};
 pub use reach::{Reach, Wanted};

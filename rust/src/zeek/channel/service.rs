@@ -9,6 +9,8 @@ pub struct Service {
     /// None is named, or all were taken back.
     pub none: bool,
     pub tls: bool,
+    /// TLS by Zeek's own name for it.
+    pub ssl: bool,
     pub ssh: bool,
     pub quic: bool,
     pub ftp: bool,
@@ -35,6 +37,7 @@ impl Service {
         Self {
             none: words.is_empty(),
             tls: has("ssl") || has("tls"),
+            ssl: has("ssl"),
             ssh: has("ssh"),
             quic: has("quic"),
             ftp: has("ftp") || auth,

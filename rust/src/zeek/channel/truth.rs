@@ -43,10 +43,29 @@ impl Given<'_> {
         self.history.contains(&letter)
     }
 
+    /// Counters that are all zero beside payload were switched off.
+    fn idle(&self) -> bool {
+        let bytes = self.orig.bytes.unwrap_or(0).saturating_add(self.resp.bytes.unwrap_or(0));
+        self.orig.pkts == Some(0) && self.resp.pkts == Some(0) && bytes > 0
+    }
+
+    /// Bytes of IP and transport headers without options.
+    fn head(&self) -> i64 {
+        (if self.v6 { 40 } else { 20 }) + if self.tcp { 20 } else { 8 }
+    }
+
+    /// What the outward side cannot have surpassed (`i64::MAX`: nobody knows), by its IP bytes too where they speak against its count.
+    pub fn high(&self, inward: bool, out: &Sent) -> i64 {
+        let (counts, data) = if inward { (&self.resp, b'd') } else { (&self.orig, b'D') };
+        let (Some(pkts), Some(bytes), false) = (counts.pkts, counts.ip_bytes, self.idle()) else { return out.high };
+        let most = bytes.saturating_sub(pkts.saturating_mul(self.head())).max(0);
+        let count = counts.bytes.unwrap_or(0);
+        if out.high == i64::MAX || count <= most || self.has(data) || self.gaps >= count - most { out.high } else { most }
+    }
+
     /// Both sides: originator, responder.
     pub fn sides(&self) -> [Sent; 2] {
-        let bytes = self.orig.bytes.unwrap_or(0).saturating_add(self.resp.bytes.unwrap_or(0));
-        let idle = self.orig.pkts == Some(0) && self.resp.pkts == Some(0) && bytes > 0;
+        let idle = self.idle();
         let started = !self.tcp || self.history.is_empty() || self.history.iter().any(|letter| matches!(letter, b's' | b'S' | b'h' | b'H'));
         let seen = |counts: &Counts, spoke: fn(&u8) -> bool| match (counts.pkts, counts.ip_bytes) {
             (Some(pkts), Some(_)) if !idle => pkts > 0,
@@ -67,7 +86,7 @@ impl Given<'_> {
             return Sent { low: 0, high: i64::MAX, quality: Quality::Unknown };
         }
         let count = counts.bytes.unwrap_or(0);
-        let head = if self.v6 { 40 } else { 20 } + if self.tcp { 20 } else { 8 };
+        let head = self.head();
         let options = if self.tcp { 40 } else { 0 };
         let counted = counts.pkts.zip(counts.ip_bytes).filter(|_| !idle);
         let bound = |head: i64| counted.map(|(pkts, bytes)| bytes.saturating_sub(pkts.saturating_mul(head)).max(0));
