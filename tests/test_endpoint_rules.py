@@ -214,6 +214,18 @@ def test_a_users_rule_is_asked_and_an_unanswerable_one_is_named(tmp_path: Path) 
     assert "IntegrityLevel" in notes[0].reason
 
 
+@pytest.mark.parametrize(("network", "hosts"), [("192.0.2.0/25", {"a"}), ("192.0.0.0/16", {"a", "b"}), ("0.0.0.0/0", {"a", "b"})])
+def test_networks_in_rules_are_asked_of_all_addresses(tmp_path: Path, network: str, hosts: set[str]) -> None:
+    (tmp_path / "a.yml").write_text("title: net\nid: 11111111-1111-1111-1111-111111111111\nlogsource:\n  category: network_connection\ndetection:\n"
+                                    f"  sel:\n    DestinationIp|cidr: {network}\n  condition: sel\nlevel: high\n")
+    far = {"a": "192.0.2.1", "b": "192.0.2.200", "c": "2001:db8::1", "d": "fe80::1:2"}
+    (tmp_path / "e.jsonl").write_text("".join(json.dumps({"kind": "net_conn", "ts": 1.7e9, "host": host, "remote_ip": ip}) + "\n" for host, ip in far.items()))
+    con = duckdb.connect()
+    endpoint.events(con, [str(tmp_path / "e.jsonl")])
+    assert not endpoint.alerts(con, Policy(), str(tmp_path / "a.yml"))
+    assert {host for (host,) in con.execute("SELECT host FROM alert JOIN event USING (eid)").fetchall()} == hosts
+
+
 def test_a_tuning_knob_lowers_and_says_so(tmp_path: Path) -> None:
     from netexfil.endpoint.rules import tuning
 

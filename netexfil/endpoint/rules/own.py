@@ -10,6 +10,8 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from netexfil import tables
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -110,7 +112,7 @@ def _subject(con: duckdb.DuckDBPyConnection) -> None:
     ).fetchall()
     rows = [(eid, hidden) for eid, line in found if (hidden := decoded(line))]
     if rows:
-        con.executemany("INSERT INTO decoded VALUES (?, ?)", rows)
+        tables.insert(con, "decoded", rows, kinds={"eid": "BIGINT", "hidden": "VARCHAR"})
     con.execute(
         """CREATE OR REPLACE TEMP TABLE subject AS
         SELECT n.eid, kind, name AS program, original, parent_name AS parent_program, parent_command_line, target, remote_host, remote_p, hashes,
