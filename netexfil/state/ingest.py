@@ -79,9 +79,12 @@ def logs(con: duckdb.DuckDBPyConnection, path: Path, job: pipeline.Job, found: f
 
 
 def _single(job: pipeline.Job, batch: Sequence[places.Part]) -> bool:
-    """Whether all sessions of a batch come from one conn log, so that none of them is another sensor's."""
+    """Whether all sessions of a batch come from one conn log, so that none of them is another sensor's, and which is read in seconds: meanwhile
+    the database is locked.
+    """
     conn = [part.kind for part in batch if fields.log_of(part.kind) == "conn"]
-    return conn == ["conn"] and job.options.since is None and job.options.until is None and read.engine(job.options) == "core"
+    small = sum(part.size for part in batch) <= 2 * BATCH_BYTES
+    return conn == ["conn"] and small and job.options.since is None and job.options.until is None and read.engine(job.options) == "core"
 
 
 def _take(
