@@ -125,7 +125,7 @@ def read(job: Job, others: Callable[[Mapping[str, Sequence[Log]]], list[Tally]],
             con.execute(f"DELETE FROM {table}")
         raise
     finally:
-        for table in ("asked", "family", "family_many", "family_hot", "raw_conn"):
+        for table in ("asked", "family", "family_many", "family_hot", "raw_conn", "said"):
             con.execute(f"DROP TABLE IF EXISTS {table}")
     return [told[file.path] for files in job.by_log.values() for file in files if file.path in told]
 
@@ -270,7 +270,8 @@ def _parts(con: duckdb.DuckDBPyConnection, turn: Turn | None) -> None:
     row = con.execute("SELECT count(*) FROM raw_conn").fetchone()
     for start in range(0, row[0] if row else 0, AT_ONCE):
         rows = f"raw_conn WHERE rowid >= {start} AND rowid < {start + AT_ONCE}"
-        _together(con, f"(SELECT * FROM {rows})", turn, f"(SELECT * FROM fact_new WHERE uid IS NULL OR uid IN (SELECT uid FROM {rows}))")
+        con.execute(f"CREATE OR REPLACE TEMP TABLE said AS SELECT * FROM fact_new WHERE uid IS NULL OR uid IN (SELECT uid FROM {rows})")
+        _together(con, f"(SELECT * FROM {rows})", turn, "said")
 
 
 def _together(con: duckdb.DuckDBPyConnection, rows: str, turn: Turn | None, facts: str = "fact_new") -> None:

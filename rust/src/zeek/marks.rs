@@ -2,21 +2,10 @@
 
 use std::cell::Cell;
 
-use wide::u8x16;
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, dispatch, u8x64};
 
 use super::window::BEFORE;
-
-/// A bit for each byte of which `test` sets the highest bit.
-#[inline(always)]
-pub fn bits(chunk: &[u8; 64], test: impl Fn(u8x16) -> u8x16) -> u64 {
-    let (parts, _) = chunk.as_chunks::<16>();
-    parts.iter().rev().fold(0, |all, part| all << 16 | u64::from(test(u8x16::new(*part)).move_mask().cast_unsigned()))
-}
-
-#[inline(always)]
-pub fn equal(chunk: &[u8; 64], byte: u8) -> u64 {
-    bits(chunk, |part| part.cmp_eq(u8x16::splat(byte)))
-}
 
 thread_local! {
     /// Those of the part before: memory that is asked for anew costs more than what is written there.
@@ -49,11 +38,17 @@ impl Marks {
         self.lines.clear();
         let mut last = [b' '; 64];
         last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-        for chunk in chunks.iter().chain([&last]) {
-            self.cells.extend_from_slice(&equal(chunk, separator).to_le_bytes());
-            self.lines.push(equal(chunk, b'\n'));
-        }
+        dispatch!(Level::new(), simd => self.scan(simd, chunks.iter().chain([&last]), separator));
         self.cells.extend([0; 8]);
+    }
+
+    #[inline(always)]
+    fn scan<'a, S: Simd>(&mut self, simd: S, chunks: impl Iterator<Item = &'a [u8; 64]>, separator: u8) {
+        for chunk in chunks {
+            let chunk: u8x64<S> = (*chunk).simd_into(simd);
+            self.cells.extend_from_slice(&chunk.simd_eq(separator).to_bitmask().to_le_bytes());
+            self.lines.push(chunk.simd_eq(b'\n').to_bitmask());
+        }
     }
 
     /// Where lines end, in order.
@@ -116,13 +111,6 @@ mod tests {
     use super::*;
 
     proptest! {
-        #[test]
-        fn bits_are_bytes(chunk in proptest::collection::vec(prop_oneof![Just(b'\t'), Just(0x89), any::<u8>()], 64)) {
-            let Ok(chunk) = <[u8; 64]>::try_from(chunk) else { return Ok(()) };
-            let expected = (0..64).filter(|at| chunk.get(*at) == Some(&b'\t')).fold(0, |marks, at| marks | 1_u64 << at);
-            prop_assert_eq!(equal(&chunk, b'\t'), expected);
-        }
-
         #[test]
         fn starts_are_where_separators_end(text in proptest::collection::vec(prop_oneof![Just(b'\t'), Just(b'\n'), Just(0x89), any::<u8>()], 0..300)) {
             let mut marks = Marks::default();

@@ -15,7 +15,7 @@ pub struct Totals {
 }
 
 /// So many are put in order at once.
-const AT_ONCE: usize = 1 << 18;
+const AT_ONCE: usize = 1 << 17;
 
 /// Where a channel stands, and what decides its place in the order.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +61,8 @@ impl Order {
                 found.extend(self.channels.get(next.table, next.place));
                 continue;
             }
+            // Its memory is to be free before as much is asked for.
+            self.ready = IntoIter::default();
             let ranked = self.best(AT_ONCE.min(self.left));
             let Some(last) = ranked.last() else { break };
             self.left -= ranked.len();
@@ -72,7 +74,7 @@ impl Order {
 
     /// The first `count` of those that come after the last ones, in order.
     fn best(&self, count: usize) -> Vec<Ranked> {
-        let mut found: Vec<Ranked> = Vec::new();
+        let mut found: Vec<Ranked> = Vec::with_capacity(2 * count.min(self.totals.channels.try_into().unwrap_or(count)));
         let mut worst: Option<Ranked> = None;
         if count == 0 {
             return found;
