@@ -138,13 +138,14 @@ impl Local {
             protocols: 1 << protocol,
             quality: moved.out.quality as u8,
         };
+        let apart = plain.as_ref().map_or_else(|| self.shared.apart(), |plain| self.shared.apart_from(plain.start));
         if let (IpAddr::V4(inside), IpAddr::V4(remote)) = (inside, remote) {
             let key = Key { inside: inside.into(), remote: remote.into(), port, proto, pull };
-            self.v4.put(&key, plain.as_ref(), sums, &self.shared.v4, self.shared.apart);
+            self.v4.put(&key, plain.as_ref(), sums, &self.shared.v4, apart);
         } else {
             let [inside, remote] = [inside, remote].map(|address| halves(value::bits(address)));
             let key = Key { inside, remote, port, proto, pull };
-            self.v6.put(&key, plain.as_ref(), sums, &self.shared.v6, self.shared.apart);
+            self.v6.put(&key, plain.as_ref(), sums, &self.shared.v6, apart);
         }
         Ok(())
     }
@@ -165,8 +166,9 @@ impl Local {
 
     /// Add everything that waits.
     pub fn finish(&mut self) {
-        self.v4.finish(&self.shared.v4, self.shared.apart);
-        self.v6.finish(&self.shared.v6, self.shared.apart);
+        let apart = self.shared.apart();
+        self.v4.finish(&self.shared.v4, apart);
+        self.v6.finish(&self.shared.v6, apart);
         if let Some((sieve, sifting)) = &mut self.sieve {
             sifting.finish(sieve, self.file);
             return;

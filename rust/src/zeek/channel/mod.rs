@@ -35,7 +35,7 @@ pub use reach::{Reach, Wanted};
 pub use sieve::{Found, Limits, SURE, Sieve};
 pub use truth::PROTOCOLS;
 
-use record::{Address, Halves, Key, Sums};
+use record::{Address, Halves, Key, Origin, Sums};
 use spread::Tables;
 use table::{Apart, Table};
 use twice::Sample;
@@ -76,6 +76,7 @@ pub struct Channels {
     /// Every row goes the general way, also those of the plain kind: for tests that compare the two.
     pub general: bool,
     apart: Apart,
+    origin: Origin,
     v4: Tables<u32>,
     v6: Tables<Halves>,
     protos: Mutex<Vec<String>>,
@@ -103,7 +104,8 @@ impl Channels {
         Self {
             large,
             general: false,
-            apart: Apart { seed: RandomState::new().hash_one(0), daily },
+            apart: Apart { seed: RandomState::new().hash_one(0), daily, origin: 0 },
+            origin: Origin::default(),
             v4: Tables::default(),
             v6: Tables::default(),
             protos: Mutex::new(vec!["tcp".into(), "udp".into()]),
@@ -153,7 +155,19 @@ impl Channels {
 
     /// Everything that was summed; nothing is left of it here.
     fn settled(&self) -> Settled {
-        Settled { v4: self.v4.settled(self.apart), v6: self.v6.settled(self.apart), daily: self.apart.daily }
+        let apart = self.apart();
+        Settled { v4: self.v4.settled(apart), v6: self.v6.settled(apart), apart }
+    }
+
+    /// For records that are there.
+    fn apart(&self) -> Apart {
+        Apart { origin: self.origin.get(), ..self.apart }
+    }
+
+    /// For a record that begins then, in microseconds.
+    #[inline]
+    fn apart_from(&self, start: u64) -> Apart {
+        Apart { origin: self.origin.of(start), ..self.apart }
     }
 }
 
@@ -162,29 +176,29 @@ impl Channels {
 pub struct Settled {
     v4: Vec<Table<u32>>,
     v6: Vec<Table<Halves>>,
-    daily: bool,
+    apart: Apart,
 }
 
 impl Settled {
     /// Show every channel: its table, its place there, what went out, and a way to ask for all its sums.
     fn each(&self, mut each: impl FnMut(u32, u32, i64, &dyn Fn() -> Sums)) {
         for (table, number) in self.v4.iter().zip(0..) {
-            table.each(|place, out, sums| each(number, place, out, sums));
+            table.each(self.apart.origin, |place, out, sums| each(number, place, out, sums));
         }
         for (table, number) in self.v6.iter().zip(V6..) {
-            table.each(|place, out, sums| each(number, place, out, sums));
+            table.each(self.apart.origin, |place, out, sums| each(number, place, out, sums));
         }
     }
 
     fn get(&self, table: u32, place: u32) -> Option<Channel> {
-        fn one<A: Address>(table: Option<&Table<A>>, place: u32) -> Option<Channel> {
-            let (Key { inside, remote, port, proto, pull }, day, sums) = table?.at(place as usize)?;
+        fn one<A: Address>(table: Option<&Table<A>>, place: u32, origin: u64) -> Option<Channel> {
+            let (Key { inside, remote, port, proto, pull }, day, sums) = table?.at(place as usize, origin)?;
             Some(Channel { inside: inside.address(), remote: remote.address(), port, proto, pull, day, sums })
         }
         let found = match table.checked_sub(V6) {
-            None => one(self.v4.get(table as usize), place),
-            Some(table) => one(self.v6.get(table as usize), place),
+            None => one(self.v4.get(table as usize), place, self.apart.origin),
+            Some(table) => one(self.v6.get(table as usize), place, self.apart.origin),
         }?;
-        Some(Channel { day: if self.daily { found.day } else { 0 }, ..found })
+        Some(Channel { day: if self.apart.daily { found.day } else { 0 }, ..found })
     }
 }

@@ -216,7 +216,7 @@ impl Local {
             let cells = self.cells(keep, row, port, false)?;
             let found = self.session((orig, resp), row, &cells)?;
             if let Some(record) = found {
-                self.v4.add(record, &self.shared.v4, self.shared.apart);
+                self.v4.add(record, &self.shared.v4, self.shared.apart_from(cells.start));
             }
         } else {
             let (orig, resp) = (row.ipv6(2)?, row.ipv6(4)?);
@@ -230,7 +230,7 @@ impl Local {
             let cells = self.cells(keep, row, port, true)?;
             let found = self.session((halves(orig), halves(resp)), row, &cells)?;
             if let Some(record) = found {
-                self.v6.add(record, &self.shared.v6, self.shared.apart);
+                self.v6.add(record, &self.shared.v6, self.shared.apart_from(cells.start));
             }
         }
         Some(Taken::Summed)
@@ -292,7 +292,7 @@ impl Local {
     fn session<A: Address, P: Places>(&mut self, (orig, resp): (A, A), row: &Row<'_, P>, cells: &Cells) -> Option<Option<Record<A>>> {
         let key = Key { inside: orig, remote: resp, port: cells.resp_p, proto: cells.proto, pull: false };
         let record = match &cells.plain {
-            Some(plain) => Some(Record::plain(&key, plain)?),
+            Some(plain) => Some(Record::plain(&key, plain, self.shared.apart_from(plain.start).origin)?),
             None => None,
         };
         let tuple = twice::hash((orig, cells.orig_p, resp, cells.resp_p, cells.proto));

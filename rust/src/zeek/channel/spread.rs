@@ -60,7 +60,7 @@ impl<A: Address> Waiting<A> {
 
     /// One session; `sums` where its numbers are too large or too fine for a record.
     pub fn put(&mut self, key: &Key<A>, plain: Option<&Plain>, sums: Sums, tables: &Tables<A>, apart: Apart) {
-        if let Some(row) = plain.and_then(|plain| Record::plain(key, plain)) {
+        if let Some(row) = plain.and_then(|plain| Record::plain(key, plain, apart.origin)) {
             return self.add(row, tables, apart);
         }
         let place = (Record::wide(key, 0).hash(apart.seed) >> 57) as usize;

@@ -3,8 +3,8 @@
 
 use super::record::{Address, Key, Record, Sums};
 
-/// Records in one piece of memory.
-pub const CHUNK: usize = 64;
+/// Records in one piece of memory: of IPv4 4 bytes less than 2 kB, of IPv6 8 less than 4, as allocators have room for powers of two.
+pub const CHUNK: usize = 73;
 /// Records from which equal ones are looked for.
 const LEAST: usize = 4096;
 
@@ -23,10 +23,12 @@ impl<A> Default for Table<A> {
 }
 
 /// How records are told apart.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Apart {
     pub seed: u64,
     pub daily: bool,
+    /// Where starts are counted from.
+    pub origin: u64,
 }
 
 impl<A: Address> Table<A> {
@@ -85,15 +87,15 @@ impl<A: Address> Table<A> {
     }
 
     /// A record and its sums.
-    pub fn at(&self, place: usize) -> Option<(Key<A>, u32, Sums)> {
+    pub fn at(&self, place: usize, origin: u64) -> Option<(Key<A>, u32, Sums)> {
         let row = self.get(place)?;
-        Some((row.key(), row.day(&self.wide), row.sums(&self.wide)?))
+        Some((row.key(), row.day(&self.wide, origin), row.sums(&self.wide, origin)?))
     }
 
     /// Every record in order: what went out, and a way to ask for all its sums.
-    pub fn each(&self, mut each: impl FnMut(u32, i64, &dyn Fn() -> Sums)) {
+    pub fn each(&self, origin: u64, mut each: impl FnMut(u32, i64, &dyn Fn() -> Sums)) {
         for (row, place) in self.chunks.iter().flatten().zip(0..) {
-            each(place, row.out(&self.wide), &|| row.sums(&self.wide).unwrap_or_default());
+            each(place, row.out(&self.wide), &|| row.sums(&self.wide, origin).unwrap_or_default());
         }
     }
 
@@ -108,7 +110,7 @@ impl<A: Address> Table<A> {
         let mut kept = 0;
         for place in 0..count {
             let Some(row) = self.get(place).copied() else { break };
-            let day = if apart.daily { row.day(&old) } else { 0 };
+            let day = if apart.daily { row.day(&old, apart.origin) } else { 0 };
             #[allow(clippy::cast_possible_truncation)] // cut to the index
             let mut at = (row.hash(apart.seed ^ u64::from(day)) as usize) & (size - 1);
             while let Some(slot) = index.get_mut(at) {
@@ -124,10 +126,10 @@ impl<A: Address> Table<A> {
                 let known = *slot as usize - 1;
                 if let Some(one) = self.get_mut(known)
                     && one.same(&row)
-                    && (!apart.daily || one.day(&wide) == day)
+                    && (!apart.daily || one.day(&wide, apart.origin) == day)
                 {
-                    if let Some(more) = row.sums(&old) {
-                        one.add(&more, &mut wide);
+                    if let Some(more) = row.sums(&old, apart.origin) {
+                        one.add(&more, &mut wide, apart.origin);
                     }
                     break;
                 }
