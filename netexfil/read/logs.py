@@ -66,7 +66,8 @@ def read(
     con.execute("DROP TABLE fact_new")
     if eve := [file.path for file in apart if file.head.dialect == "eve"]:
         suricata.bounds(con, eve)
-    merging.merge(con)
+    if not sifted:
+        merging.merge(con)
     notes = [note for tally in told for note in tally.notes]
     stored = (options.into and options.into.stored) or ("session", "TRUE", "orig_quality = 'unknown'")
     notes += [] if sifted else [*_sessionless(con, files, told, options), *offload(con, *stored)]

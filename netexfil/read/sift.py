@@ -91,7 +91,7 @@ def _size(logs: Sequence[Log]) -> int:
 
 
 def read(job: Job, others: Callable[[Mapping[str, Sequence[Log]]], list[Tally]], turn: Turn | None) -> list[Tally]:
-    """Fill `session`, `name` and `active`; `others` reads the logs that are small. `fact_new` and `checksum_weird` are there and empty.
+    """Fill `session` (each once), `name`, `active`; `others` reads the logs that are small. `fact_new` and `checksum_weird` are there and empty.
 
     Raises:
         Unfit: as where anything else fails, nothing is left of the attempt.
@@ -114,10 +114,9 @@ def read(job: Job, others: Callable[[Mapping[str, Sequence[Log]]], list[Tally]],
             _forget(con, "session")
         merging.announce(con, "fact_new")
         _sound(con, counts)
-        if bounds:
-            merging.merge(con)
-            if unsure := bounds.unsure(con):
-                raise Unfit(unsure)
+        merging.merge(con)
+        if bounds and (unsure := bounds.unsure(con)):
+            raise Unfit(unsure)
         if _files(job) != before:
             raise Unfit("a file was changed between the readings")
     except Exception:
