@@ -193,7 +193,9 @@ impl Reader {
 
     /// A batch of what is finished; `None` where nothing is.
     fn finished(&mut self) -> Option<Vec<Session>> {
-        let rest = self.done.split_off(self.done.len().min(BATCH));
+        let count = self.done.len();
+        let mut rest = Vec::with_capacity(count + count / 4); // about as many will come again
+        rest.extend(self.done.drain(count.min(BATCH)..));
         let mut batch = std::mem::replace(&mut self.done, rest);
         self.expected.tell(&mut batch);
         (!batch.is_empty()).then_some(batch)
