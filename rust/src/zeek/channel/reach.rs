@@ -204,7 +204,7 @@ mod tests {
             for index in 0..2000 {
                 let at = index * turn % 2000;
                 #[allow(clippy::cast_precision_loss)]
-                parts.iter_mut().nth(usize::from(at % 3 == 0)).into_iter().for_each(|part| part.met(&row(at, 0, at as f64)));
+                parts.get_mut(usize::from(at % 3 == 0)).into_iter().for_each(|part| part.met(&row(at, 0, at as f64)));
             }
             let [mut told, other] = parts;
             told.join(other);

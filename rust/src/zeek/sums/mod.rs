@@ -1,26 +1,22 @@
 //! Outbound sessions summed by channel and day while the rows of conn logs are handed out: what conn rows alone say, by the rules of
 //! `netexfil/outbound.py` and `netexfil/channels.py` (a test holds them together).
 
+mod ends;
+mod sum;
+
 use std::collections::{HashMap, HashSet};
-use std::fmt::Write;
-use std::net::Ipv4Addr;
-use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int8Type, Int32Type, Int64Type};
-use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, BooleanArray, Float64Array, Int32Array, Int64Array, PrimitiveArray, RecordBatch, StringArray};
+use arrow_array::{Array, ArrowPrimitiveType, PrimitiveArray, RecordBatch, StringArray};
 use arrow_schema::ArrowError;
 
 use super::channel::{Services, fold};
-use super::quick;
 use super::truth::{self, Counts, Ends, Given, Moved, PROTOCOLS, Way};
-use crate::batch::written;
 use crate::side::Side;
+use ends::Words;
+use sum::{CLEAR, Key, ODD, One, SSH, Sum, TLS};
 
-/// Where sums stop, as in `netexfil/channels.py`.
-const CAP: i64 = 1_000_000_000_000_000_000;
-/// A session that sent at least so much, and so many times what it got, pushed something.
-const PUSH: (i64, i64) = (16_384, 3);
 /// Microseconds that a double holds one by one.
 const EXACT: i64 = 1 << 53;
 
@@ -28,101 +24,11 @@ const EXACT: i64 = 1 << 53;
 const SHARES: usize = 128;
 const WAITING: usize = 2_048;
 
-/// A channel; its ends as `Words` knows them.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Key {
-    inside: u64,
-    remote: u64,
-    day: i32,
-    port: u16,
-    udp: bool,
-    pull: bool,
-}
-
-/// What one session gives.
-#[derive(Clone, Copy)]
-struct One {
-    key: Key,
-    /// Bits of `service`: SSH, TLS, out of place, in clear.
-    told: u8,
-    quality: u8,
-    protocol: u8,
-    ts: f64,
-    last: f64,
-    busy: i64,
-    low: i64,
-    /// `i64::MAX`: nobody knows.
-    high: i64,
-    /// Less than 0: nobody knows.
-    back: i64,
-}
-
-const SSH: u8 = 1;
-const TLS: u8 = 2;
-const ODD: u8 = 4;
-const CLEAR: u8 = 8;
-
-/// What the sessions of a channel add up to.
-struct Sum {
-    key: Key,
-    clear: bool,
-    quality: u8,
-    protocol: u8,
-    first: f64,
-    last: f64,
-    low: i64,
-    high: Option<i64>,
-    back: Option<i64>,
-    busy: i64,
-    /// The most that a session sent, and the rank of what it spoke.
-    most: (i64, u64),
-    push_low: i64,
-    push_in: i64,
-    push_sessions: u32,
-    sessions: u32,
-    blind: u32,
-    ssh: u32,
-    tls: u32,
-    odd: u32,
-}
-
 #[derive(Default)]
 struct Share {
     waiting: Vec<One>,
     places: HashMap<Key, usize>,
     sums: Vec<Sum>,
-}
-
-/// Addresses as numbers: IPv4 is one, others are counted from 2^32 on.
-#[derive(Default)]
-struct Words {
-    words: Vec<Arc<str>>,
-    numbers: HashMap<Arc<str>, u64>,
-}
-
-const V4: u64 = 1 << 32;
-
-impl Words {
-    fn number(&mut self, word: &str) -> u64 {
-        if let Some(address) = quick::ipv4(word.as_bytes()) {
-            return address.into();
-        }
-        if let Some(number) = self.numbers.get(word) {
-            return *number;
-        }
-        let number = V4 + self.words.len() as u64;
-        let word: Arc<str> = word.into();
-        self.words.push(Arc::clone(&word));
-        self.numbers.insert(word, number);
-        number
-    }
-
-    fn write(&self, number: u64, out: &mut String) {
-        match u32::try_from(number) {
-            Ok(address) => drop(write!(out, "{}", Ipv4Addr::from(address))),
-            Err(_) => out.push_str(usize::try_from(number - V4).ok().and_then(|at| self.words.get(at)).map_or("", |word| word)),
-        }
-    }
 }
 
 /// Rows of conn logs, summed.
@@ -315,7 +221,7 @@ impl Sums {
         }
         let found: Vec<&Sum> = self.shares.iter().flat_map(|share| &share.sums).collect();
         let sound = !self.lost && found.len() <= self.most && found.iter().all(|sum| sum.busy < EXACT);
-        let made = sound.then(|| batch(&found, &self.ends));
+        let made = sound.then(|| sum::batch(&found, &self.ends));
         self.lose();
         made
     }
@@ -333,101 +239,4 @@ impl Share {
             }
         }
     }
-}
-
-fn plus(a: i64, b: i64) -> i64 {
-    a.saturating_add(b).min(CAP)
-}
-
-impl Sum {
-    fn new(one: &One, rank: u64) -> Self {
-        let mut sum = Self {
-            key: one.key,
-            clear: true,
-            quality: 0,
-            protocol: one.protocol,
-            first: one.ts,
-            last: one.last,
-            low: 0,
-            high: Some(0),
-            back: None,
-            busy: 0,
-            most: (one.low, rank),
-            push_low: 0,
-            push_in: 0,
-            push_sessions: 0,
-            sessions: 0,
-            blind: 0,
-            ssh: 0,
-            tls: 0,
-            odd: 0,
-        };
-        sum.add(one, rank);
-        sum
-    }
-
-    fn add(&mut self, one: &One, rank: u64) {
-        self.first = self.first.min(one.ts);
-        self.last = self.last.max(one.last);
-        self.sessions += 1;
-        self.low = plus(self.low, one.low);
-        self.high = self.high.filter(|_| one.high != i64::MAX).map(|high| plus(high, one.high));
-        self.busy = self.busy.saturating_add(one.busy);
-        self.quality = self.quality.max(one.quality);
-        if (one.low, rank) > self.most {
-            (self.most, self.protocol) = ((one.low, rank), one.protocol);
-        }
-        if one.back < 0 {
-            self.blind += 1;
-        } else {
-            self.back = Some(plus(self.back.unwrap_or(0), one.back));
-            if one.low >= PUSH.1.saturating_mul(one.back) && one.low >= PUSH.0 {
-                self.push_low = plus(self.push_low, one.low);
-                self.push_in = plus(self.push_in, one.back);
-                self.push_sessions += 1;
-            }
-        }
-        let is = |bit: u8| u32::from(one.told & bit != 0);
-        self.ssh += is(SSH);
-        self.tls += is(TLS);
-        self.odd += is(ODD);
-        self.clear &= is(CLEAR) == 1;
-    }
-}
-
-/// Sums as columns of `netexfil.tables.CHANNEL`.
-fn batch(found: &[&Sum], ends: &Words) -> Result<RecordBatch, ArrowError> {
-    let word = |get: fn(&Sum) -> &'static str| -> ArrayRef { Arc::new(found.iter().map(|sum| Some(get(sum))).collect::<StringArray>()) };
-    let long = |get: fn(&Sum) -> Option<i64>| -> ArrayRef { Arc::new(found.iter().map(|sum| get(sum)).collect::<Int64Array>()) };
-    let count = |get: fn(&Sum) -> u32| -> ArrayRef { Arc::new(found.iter().map(|sum| Some(i64::from(get(sum)))).collect::<Int64Array>()) };
-    let float = |get: fn(&Sum) -> f64| -> ArrayRef { Arc::new(found.iter().map(|sum| Some(get(sum))).collect::<Float64Array>()) };
-    let small = |get: fn(&Sum) -> i32| -> ArrayRef { Arc::new(found.iter().map(|sum| Some(get(sum))).collect::<Int32Array>()) };
-    #[allow(clippy::cast_precision_loss)] // below 2^53
-    let columns: Vec<(&str, ArrayRef)> = vec![
-        ("day", small(|sum| sum.key.day)),
-        ("inside_h", written(found, |sum, out| ends.write(sum.key.inside, out))),
-        ("remote_h", written(found, |sum, out| ends.write(sum.key.remote, out))),
-        ("remote_p", small(|sum| i32::from(sum.key.port))),
-        ("proto", word(|sum| if sum.key.udp { "udp" } else { "tcp" })),
-        ("direction", word(|sum| if sum.key.pull { "pull" } else { "out" })),
-        ("protocol", word(|sum| PROTOCOLS.get(usize::from(sum.protocol)).copied().unwrap_or_default())),
-        ("first_ts", float(|sum| sum.first)),
-        ("last_ts", float(|sum| sum.last)),
-        ("sessions", count(|sum| sum.sessions)),
-        ("bytes_low", long(|sum| Some(sum.low))),
-        ("bytes_high", long(|sum| sum.high)),
-        ("bytes_in", long(|sum| sum.back)),
-        ("in_unknown", count(|sum| sum.blind)),
-        ("quality", small(|sum| i32::from(sum.quality))),
-        ("push_low", long(|sum| Some(sum.push_low))),
-        ("push_in", long(|sum| Some(sum.push_in))),
-        ("push_sessions", count(|sum| sum.push_sessions)),
-        ("max_low", long(|sum| Some(sum.most.0))),
-        ("busy", float(|sum| sum.busy as f64 / 1e6)),
-        ("ssh_sessions", count(|sum| sum.ssh)),
-        ("tls_sessions", count(|sum| sum.tls)),
-        ("odd_sessions", count(|sum| sum.odd)),
-        ("clear_leg", Arc::new(found.iter().map(|sum| Some(sum.clear)).collect::<BooleanArray>())),
-    ];
-    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)))
 }
