@@ -11,7 +11,7 @@ use netexfil_core::decode::Decoder;
 use netexfil_core::flow::{Flows, Limits};
 use netexfil_core::hello::{self, Datagrams, Hello, Outcome, Proto, Streams};
 use netexfil_core::telemetry::{How, Table, Wish};
-use netexfil_core::zeek::{self, Field, File, Keep, Kind, Log, Plan};
+use netexfil_core::zeek::{self, Ecs, Field, File, Keep, Kind, Log, Plan};
 
 /// A target: its name, which is also that of its folder of seeds, and what it does.
 pub type Target = (&'static str, fn(&[u8]));
@@ -204,11 +204,33 @@ fn plan() -> &'static Plan {
             signs: vec![("conn_state".into(), "conn".into()), ("established".into(), "ssl".into())],
             names: vec!["_path".into()],
             wraps: vec!["message".into()],
+            ecs: ecs(),
             keep: None,
             networks: None,
             channels: None,
         }
     })
+}
+
+/// Some of `fields.ECS`.
+fn ecs() -> Ecs {
+    let names = [
+        ("", "@timestamp", "ts"),
+        ("", "zeek_session_id", "uid"),
+        ("", "source_ip", "id_orig_h"),
+        ("", "source_port", "id_orig_p"),
+        ("", "destination_ip", "id_resp_h"),
+        ("", "destination_port", "id_resp_p"),
+        ("", "network_transport", "proto"),
+        ("connection", "network_application", "service"),
+        ("connection", "event_duration", "duration"),
+    ];
+    Ecs {
+        datasets: vec!["event_dataset".into()],
+        logs: HashMap::from([("connection".into(), "conn".into())]),
+        names: names.iter().map(|(only, theirs, ours)| ((*only).into(), (*theirs).into(), (*ours).into())).collect(),
+        duration: "event_duration".into(),
+    }
 }
 
 /// The same lines summed by channel: no more sessions than rows, every channel told once, and rows of the plain kind summed as all others.

@@ -1,5 +1,7 @@
 //! Records of Zeek's logs that were turned into Elastic's Common Schema, turned back; `netexfil/read/ecs.py` does the same.
 
+use std::collections::HashSet;
+
 use serde_json::{Number, Value};
 
 use super::plan::Ecs;
@@ -14,8 +16,9 @@ pub fn record(outer: &Flat, ecs: &Ecs) -> Option<Flat> {
     let prefix = format!("zeek_{dataset}_");
     let log = ecs.logs.get(dataset).map_or(dataset, String::as_str);
     let mut found: Flat = vec![("_path".into(), Value::String(log.into()))];
+    let mut seen = HashSet::from(["_path".to_owned()]);
     let mut put = |ours: &str, value: Value| {
-        if !found.iter().any(|(known, _)| known == ours) {
+        if seen.insert(ours.to_owned()) {
             found.push((ours.to_owned(), value));
         }
     };

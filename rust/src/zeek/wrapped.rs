@@ -1,7 +1,7 @@
 //! JSON lines that a shipper wrapped, or that are not UTF-8: read by serde_json, unwrapped, flattened.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -79,14 +79,14 @@ type Record = serde_json::Map<String, Value>;
 pub type Flat = Vec<(String, Value)>;
 
 /// Keys in one level; the first of two equal keys stays.
-fn flat(record: &Record, prefix: &str, out: &mut Flat) {
+fn flat(record: &Record, prefix: &str, seen: &mut HashSet<String>, out: &mut Flat) {
     for (key, value) in record {
         let name = format!("{prefix}{}", normal(key.as_bytes()));
         match value {
-            Value::Object(inner) => flat(inner, &format!("{name}_"), out),
+            Value::Object(inner) => flat(inner, &format!("{name}_"), seen, out),
             Value::Null => {}
-            _ if out.iter().any(|(known, _)| *known == name) => {}
-            _ => out.push((name, value.clone())),
+            _ if seen.insert(name.clone()) => out.push((name, value.clone())),
+            _ => {}
         }
     }
 }
@@ -94,7 +94,7 @@ fn flat(record: &Record, prefix: &str, out: &mut Flat) {
 /// The log's own record, taken out of what a shipper put around it; `None` where the inner text is no JSON object.
 fn unwrap(keys: &Keys, record: &Record, plan: &Plan, depth: usize) -> Option<Flat> {
     let mut outer = Flat::new();
-    flat(record, "", &mut outer);
+    flat(record, "", &mut HashSet::new(), &mut outer);
     let has = |id: usize| outer.iter().any(|(name, _)| keys.look(name) == Some(id));
     if depth > 8 || has(keys.uid) || (has(keys.ts) && keys.signs.iter().any(|(id, _)| has(*id))) {
         return Some(outer);
