@@ -40,6 +40,10 @@ def read(
     file: Log, wanted: Sequence[str], keep: rows.Keep | None, span: tuple[int, int | None] | None, tally: rows.Tally
 ) -> Iterator[rows.Row]:
     """Rows of such a file, as `rows.read` gives them for Zeek's own logs."""
+    return rows.counted(_made(file, span, tally), wanted, keep, tally)
+
+
+def _made(file: Log, span: tuple[int, int | None] | None, tally: rows.Tally) -> Iterator[tuple[str, Sequence[object]]]:
     found = header(text.head(file.path, LONGEST))
     if found is None:
         tally.note("unreadable", "the first line has no names of columns any more")
@@ -50,18 +54,9 @@ def read(
         if line.number == 1 or not data:
             continue
         try:
-            name, cells = table.row(data.decode("utf-8", "replace"))
+            yield table.row(data.decode("utf-8", "replace"))
         except rows.Refused as error:
             rows.refuse(tally, line, str(error) if line.whole else "the last line is not complete")
-            continue
-        plain = fields.log_of(name)
-        if plain not in wanted:
-            tally.other += 1
-        elif plain == "conn" and keep is not None and not keep(cells):
-            tally.dropped += 1
-        else:
-            tally.rows += 1
-            yield plain, name, cells
 
 
 class _Table:

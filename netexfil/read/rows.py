@@ -60,6 +60,11 @@ def read(log: Log, wanted: Sequence[str], keep: Keep | None, span: tuple[int, in
     """Rows of the wanted logs in a file. `keep` sorts out conn rows; `span` limits the lines that are rows to a range of bytes."""
     found_lines = lines(log.path, span, tally)
     made = _tsv(log, found_lines, tally) if log.head.dialect == "tsv" else _json(log, found_lines, tally)
+    return counted(made, wanted, keep, tally)
+
+
+def counted(made: Iterator[tuple[str, Sequence[Any]]], wanted: Sequence[str], keep: Keep | None, tally: Tally) -> Iterator[Row]:
+    """Of rows (the name of their log, cells) those of the wanted logs that are kept; all are counted."""
     for name, found in made:
         plain = fields.log_of(name)
         if plain not in wanted:
